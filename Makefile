@@ -1,0 +1,53 @@
+# One gate, the same for a person and for CI. `make help` lists what there is.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export KOREAN_LLM_HOME ?= $(CURDIR)/var
+# Seconds of compiling at every import otherwise.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo ui test check format lint types prove bench clean-state
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+setup: $(READY) ## virtual environment with the pinned lock and a CPU torch; a second call skips it
+
+# torch comes first and pinned: any other way lets a package choose a build with gigabytes of CUDA.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock torch
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[trainer,dev]'
+	@touch $@
+
+demo: $(READY) ## sample drop -> corpus -> CPT -> SFT -> RLHF -> eval report -> registered model
+	$(BIN)/python -m korean_llm_assets demo
+
+ui: $(READY) ## Dagster UI and MLflow UI on this machine's state
+	$(BIN)/python -m korean_llm_assets ui
+
+test: $(READY) ## the test suite: every fast test, one sampled case of each slow kind
+	$(BIN)/python -m pytest -m 'not prove'
+
+check: format lint types test ## what must hold before each commit
+
+format: $(READY)
+	$(BIN)/ruff format --check .
+
+lint: $(READY)
+	$(BIN)/ruff check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+prove: $(READY) ## everything, the slow proofs included
+	$(BIN)/python -m pytest
+
+bench: $(READY) ## set-up time, demo time by stage, tokens/s by stage, as JSON
+	$(BIN)/python -m tests.bench.demo
+
+clean-state: ## remove all local state (KOREAN_LLM_HOME)
+	rm -rf '$(KOREAN_LLM_HOME)'

@@ -1,0 +1,1 @@
+"""What runs inside the job container: every stage from a text drop to an exported model, without Dagster."""

@@ -1,0 +1,84 @@
+"""`python -m trainers <stage> --request FILE`: run any stage with no Dagster at all."""
+
+import argparse
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from trainers.artifacts import ArtifactStore
+from trainers.contract import STAGES, BadRequest, ExitCode, StageError, StageRequest
+from trainers.stage import classify, run_stage
+
+_OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "WANDB_MODE": "offline",
+}
+_QUIET = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code of trainers.contract.ExitCode."""
+    options = _parser().parse_args(arguments)
+    try:
+        request = _read_request(options.request, options.stage)
+        go_offline(request)
+        manifest = run_stage(request, ArtifactStore(options.artifacts), options.landing)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - becomes the exit code, told below
+        code, reason = classify(error)
+        if not isinstance(error, StageError):
+            traceback.print_exc()
+        print(f"stage {options.stage} failed, exit {int(code)} ({code.meaning}): {reason}", file=sys.stderr, flush=True)
+        return int(code)
+    print(f"stage {options.stage} done: {options.artifacts / manifest.request.relative_path}", flush=True)
+    return int(ExitCode.OK)
+
+
+def go_offline(request: StageRequest) -> None:
+    """Keep every library away from hubs, unless the recipe names one. Must run before they are imported."""
+    os.environ.update(_QUIET)
+    if request.section.get("source") != "hub":
+        os.environ.update(_OFFLINE)
+
+
+def _read_request(path: Path, stage: str) -> StageRequest:
+    try:
+        request = StageRequest.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadRequest(f"cannot read the request {path}: {error.strerror}") from error
+    except ValidationError as error:
+        raise BadRequest(f"{path} is no stage request: {error}") from error
+    if request.stage != stage:
+        raise BadRequest(f"{path} asks for stage {request.stage!r}, but the command says {stage!r}")
+    return request
+
+
+def _parser() -> argparse.ArgumentParser:
+    home = Path(os.environ.get("KOREAN_LLM_HOME", "var"))
+    codes = "\n".join(f"  {int(code):>3}  {code.meaning}" for code in ExitCode)
+    parser = argparse.ArgumentParser(
+        prog="python -m trainers",
+        description="Run one stage of the Korean LLM pipeline from a request file to an artifact.",
+        epilog=f"exit codes:\n{codes}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
+    for stage in STAGES.values():
+        command = commands.add_parser(stage.name, help=f"make {stage.asset}")
+        command.add_argument("--request", type=Path, required=True, help="the StageRequest, a JSON file")
+        command.add_argument("--artifacts", type=Path, default=home / "artifacts", help="artifact root (%(default)s)")
+        command.add_argument("--landing", type=Path, default=home / "landing", help="landing root (%(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""A manifest: everything that is known of a finished artifact; and the pointer to it that flows between assets."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from trainers.contract.details import Details
+from trainers.contract.request import StageRequest, sha256_of
+
+
+class FileRecord(BaseModel):
+    """One file of an artifact."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    size: int
+    sha256: str
+
+
+class Attempt(BaseModel):
+    """One try at a request: times are Unix seconds."""
+
+    number: int
+    started: float
+    ended: float | None = None
+    exit_code: int | None = None
+    resumed_from_step: int | None = None
+
+
+class GpuSeconds(BaseModel):
+    """GPU time of all attempts: held, spent on work that counts, and lost to restarts."""
+
+    asked: float = 0.0
+    used: float = 0.0
+    lost: float = 0.0
+
+
+class Environment(BaseModel):
+    """Where an artifact was made. Never part of its identity."""
+
+    versions: dict[str, str] = Field(default_factory=dict)
+    hardware: dict[str, str] = Field(default_factory=dict)
+    image: str | None = None
+
+
+class Manifest(BaseModel):
+    """Written last: an artifact without one does not exist."""
+
+    format: int = 1
+    request: StageRequest
+    request_digest: str
+    files: tuple[FileRecord, ...]
+    metrics: dict[str, float]
+    details: Details
+    attempts: list[Attempt] = Field(default_factory=list)
+    timings: dict[str, float] = Field(default_factory=dict, description="seconds and rates: true once, not twice")
+    gpu_seconds: GpuSeconds = GpuSeconds()
+    environment: Environment = Environment()
+    tracking_run: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """Content digest: the same for two runs that gave the same bytes, however long they took."""
+        return sha256_of(
+            {
+                "request": self.request_digest,
+                "files": {record.path: record.sha256 for record in self.files},
+                "metrics": self.metrics,
+            }
+        )
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(record.size for record in self.files)
+
+
+class Artifact(BaseModel):
+    """The pointer to a committed artifact that flows between assets."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stage: str
+    model: str | None = None
+    release: str | None = None
+    request_digest: str
+    digest: str = Field(description="the manifest's content digest; Dagster's DataVersion")
+    path: str = Field(description="relative to the artifact root")
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> "Artifact":
+        """The pointer to a manifest's artifact."""
+        request = manifest.request
+        return cls(
+            stage=request.stage,
+            model=request.model,
+            release=request.release,
+            request_digest=manifest.request_digest,
+            digest=manifest.digest,
+            path=request.relative_path,
+            metrics=manifest.metrics,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON, as kept in Dagster's event log."""
+        return self.model_dump(mode="json")

@@ -1,0 +1,1 @@
+"""The corpus chain: small blocks from landed files to clean shards."""

@@ -1,0 +1,59 @@
+"""Recipes: one page of YAML that holds one complete, pinned run, read into typed sections."""
+
+from trainers.recipe.data import (
+    BenchmarksSection,
+    CorpusSection,
+    DataRecipe,
+    InstructionsSection,
+    PreferencesSection,
+)
+from trainers.recipe.evaluation import EvaluateSection, ExportSection, GateSection
+from trainers.recipe.loading import (
+    ModelRecipe,
+    load_data_recipe,
+    load_model_recipe,
+    load_model_recipes,
+    recipe_folders,
+    section_dict,
+)
+from trainers.recipe.section import Section
+from trainers.recipe.training import BaseSection, CptSection, LoraSettings, RlhfSection, SftSection, TrainingSection
+
+SECTIONS: dict[str, type[Section]] = {
+    "corpus": CorpusSection,
+    "instructions": InstructionsSection,
+    "preferences": PreferencesSection,
+    "benchmarks": BenchmarksSection,
+    "base_model": BaseSection,
+    "cpt": CptSection,
+    "sft": SftSection,
+    "rlhf": RlhfSection,
+    "evaluate": EvaluateSection,
+    "export": ExportSection,
+}
+"""The typed section that each stage reads."""
+
+__all__ = [
+    "SECTIONS",
+    "BaseSection",
+    "BenchmarksSection",
+    "CorpusSection",
+    "CptSection",
+    "DataRecipe",
+    "EvaluateSection",
+    "ExportSection",
+    "GateSection",
+    "InstructionsSection",
+    "LoraSettings",
+    "ModelRecipe",
+    "PreferencesSection",
+    "RlhfSection",
+    "Section",
+    "SftSection",
+    "TrainingSection",
+    "load_data_recipe",
+    "load_model_recipe",
+    "load_model_recipes",
+    "recipe_folders",
+    "section_dict",
+]

@@ -1,0 +1,37 @@
+"""Recipe sections of evaluation, its gate, and export."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from trainers.recipe.section import Section, Strict
+
+
+class GateSection(Strict):
+    """What a model must reach before it may be deployed. Absent limits are not checked."""
+
+    cpt_below_unigram: float | None = Field(
+        default=None, description="CPT's bits per byte, share below a unigram model"
+    )
+    sft_over_cpt: float | None = Field(default=None, description="points on held-out instructions (0 to 1)")
+    rlhf_preference: float | None = Field(default=None, description="held-out preference accuracy, and above SFT's")
+    english_bits_per_byte_rise: float | None = Field(default=None, description="share over the base model's, at most")
+
+
+class EvaluateSection(Section):
+    """What is measured."""
+
+    suites: tuple[str, ...] | Literal["all"] = "all"
+    max_items_per_suite: int | None = Field(default=None, ge=1)
+    max_length: int = Field(default=512, ge=16)
+    batch_tokens: int = Field(default=8192, ge=64, description="tokens per batch, padding included")
+    samples: int = Field(default=4, ge=0, description="generations shown side by side")
+    sample_tokens: int = Field(default=48, ge=1)
+    gate: GateSection = GateSection()
+
+
+class ExportSection(Section):
+    """What is published."""
+
+    formats: tuple[Literal["safetensors"], ...] = ("safetensors",)
+    registered_name: str | None = Field(default=None, description="name in the model registry; the model's by default")

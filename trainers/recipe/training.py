@@ -1,0 +1,105 @@
+"""Recipe sections of the base model and the training stages."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from trainers.recipe.section import Section, Strict
+
+
+class Architecture(Strict):
+    """Shape of a model that is built from nothing (Qwen3 family)."""
+
+    hidden_size: int = Field(default=256, ge=16)
+    layers: int = Field(default=6, ge=1)
+    heads: int = Field(default=4, ge=1)
+    kv_heads: int = Field(default=2, ge=1)
+    intermediate_size: int = Field(default=768, ge=16)
+    max_length: int = Field(default=512, ge=64, description="positions, in tokens")
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> "Architecture":
+        if self.hidden_size % self.heads:
+            raise ValueError(f"hidden_size {self.hidden_size} must be a multiple of heads {self.heads}")
+        if self.heads % self.kv_heads:
+            raise ValueError(f"heads {self.heads} must be a multiple of kv_heads {self.kv_heads}")
+        return self
+
+
+class BaseSection(Section):
+    """Where the base model comes from: built here, a folder, or a hub at a pinned revision."""
+
+    source: Literal["built", "folder", "hub"]
+    architecture: Architecture | None = None
+    vocabulary: int | None = Field(default=None, ge=300, description="tokens of the tokenizer that is trained (built)")
+    folder: str | None = None
+    repo: str | None = None
+    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$", description="a commit, never a branch")
+    template: Literal["chatml"] = "chatml"
+
+    @model_validator(mode="after")
+    def _source_is_complete(self) -> "BaseSection":
+        wanted = {"built": ("architecture", "vocabulary"), "folder": ("folder",), "hub": ("repo", "revision")}
+        for source, keys in wanted.items():
+            for key in keys:
+                given = getattr(self, key) is not None
+                if source == self.source and not given:
+                    raise ValueError(f"source: {self.source} needs the key {key!r}")
+                if source != self.source and given and key not in wanted[self.source]:
+                    raise ValueError(f"key {key!r} belongs to source: {source}, and would be ignored here")
+        return self
+
+
+class LoraSettings(Strict):
+    """Low-rank adapters (Hu et al. 2021)."""
+
+    rank: int = Field(default=16, ge=1)
+    alpha: float = Field(default=32, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+
+
+class TrainingSection(Section):
+    """What every training stage sets."""
+
+    backend: Literal["auto", "unsloth", "transformers"] = "auto"
+    method: Literal["full", "lora"] = "lora"
+    lora: LoraSettings | None = None
+    learning_rate: float = Field(gt=0)
+    schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    warmup_share: float = Field(default=0.05, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    batch_size: int = Field(default=8, ge=1, description="sequences per micro-batch")
+    accumulation: int = Field(default=1, ge=1, description="micro-batches per step")
+    max_length: int = Field(default=512, ge=16, description="tokens per sequence")
+    epochs: float = Field(default=1.0, gt=0)
+    max_steps: int | None = Field(default=None, ge=1, description="stop earlier than the epochs say")
+    checkpoint_steps: int = Field(default=50, ge=1)
+    report_to: tuple[Literal["mlflow", "wandb", "tensorboard"], ...] = ("mlflow",)
+
+    @model_validator(mode="after")
+    def _method_is_possible(self) -> "TrainingSection":
+        if self.method == "full" and self.lora is not None:
+            raise ValueError("method: full trains every weight; the key 'lora' would be ignored, remove it")
+        if self.method == "lora" and self.lora is None:
+            raise ValueError("method: lora needs the key 'lora' (rank, alpha, ...)")
+        return self
+
+
+class CptSection(TrainingSection):
+    """Continued pre-training."""
+
+    english_replay_share: float = Field(default=0.0, ge=0, lt=1, description="share of English tokens in the mix")
+
+
+class SftSection(TrainingSection):
+    """Supervised fine-tuning on conversations; loss on the assistant's tokens only."""
+
+    system_prompt: str | None = None
+
+
+class RlhfSection(TrainingSection):
+    """Learning from preferences."""
+
+    algorithm: Literal["dpo"] = "dpo"
+    beta: float = Field(default=0.1, gt=0, description="DPO's inverse temperature (Rafailov et al. 2023)")
