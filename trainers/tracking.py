@@ -29,8 +29,9 @@ _CLIENT_LIMITS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_
 class Tracking:
     """One stage's record of parameters, metrics and small files."""
 
-    def __init__(self, journal: "Journal"):
+    def __init__(self, journal: "Journal", workspace: Workspace):
         self._journal = journal
+        self._workspace = workspace
         self._stop = threading.Event()
         self._sender = threading.Thread(target=self._send_until_stopped, name="tracking", daemon=True)
 
@@ -40,9 +41,9 @@ class Tracking:
         """Track one attempt; a resumed attempt goes on in the same run."""
         folder = _journal_folder(workspace)
         folder.mkdir(parents=True, exist_ok=True)
-        tracking = cls(Journal(folder / f"{request.digest}.jsonl"))
+        tracking = cls(Journal(folder / f"{request.digest}.jsonl"), workspace)
         tracking._journal.append({"begin": _tags(request), "parent": _parent(request), "time": time.time()})
-        if os.environ.get("MLFLOW_TRACKING_URI"):
+        if _tracking_is_on():
             tracking._sender.start()
         try:
             yield tracking
@@ -54,7 +55,9 @@ class Tracking:
 
     @property
     def run_id(self) -> str | None:
-        """The MLflow run's id, once the server has given one."""
+        """The MLflow run's id; None where tracking is off or the server does not answer."""
+        if self._journal.run_id is None and _tracking_is_on():
+            self._journal.send_if_possible()
         return self._journal.run_id
 
     def params(self, values: Mapping[str, object]) -> None:
@@ -67,8 +70,9 @@ class Tracking:
 
     def attach(self, path: Path) -> None:
         """A small file, copied to the tracker."""
-        self._journal.append({"attach": str(path)})
-        self._journal.send_if_possible()  # while the file is still there under this name
+        name = path.relative_to(self._workspace.output)
+        # Two places, because the commit renames the folder, perhaps before this is sent.
+        self._journal.append({"attach": [str(path), str(self._workspace.final / name)]})
 
     def finish(self, manifest: Manifest) -> None:
         """Final figures; waits a moment for the server so that the manifest can name the run."""
@@ -77,17 +81,18 @@ class Tracking:
         self._journal.append({"end": "FINISHED", "time": time.time()})
 
     def _send_until_stopped(self) -> None:
-        for leftover in sorted(self._journal.path.parent.glob("*.jsonl")):
-            if leftover != self._journal.path and not self._stop.is_set():
-                Journal(leftover).send_if_possible()
+        self._journal.send_if_possible()
         while not self._stop.wait(_SEND_EVERY_SECONDS):
             self._journal.send_if_possible()
+        for leftover in sorted(self._journal.path.parent.glob("*.jsonl")):
+            if leftover != self._journal.path:
+                Journal(leftover).send_if_possible()
 
     def _close(self) -> None:
         self._stop.set()
         if self._sender.is_alive():
             self._sender.join(_LAST_CHANCE_SECONDS)
-        if os.environ.get("MLFLOW_TRACKING_URI"):
+        if _tracking_is_on():
             self._journal.send_if_possible()
 
 
@@ -98,12 +103,12 @@ class Journal:
         self.path = path
         self._state_path = path.with_suffix(".state")
         self._writing = threading.Lock()
+        self._known_run: str | None = None
 
     @property
     def run_id(self) -> str | None:
         """The run's id, if one was made."""
-        run_id: str | None = self._state().get("run_id")
-        return run_id
+        return self._known_run or self._state().get("run_id")
 
     def append(self, entry: dict[str, Any]) -> None:
         """Keep an entry; a full disk must not be hidden by a missing line, so errors pass."""
@@ -154,6 +159,14 @@ class Journal:
             _replay(client, state["run_id"], entry)
         state["offset"] = state.get("offset", 0) + sum(len(line) for line in lines)
         self._save(state)
+        if entries[-1].get("end") == "FINISHED":
+            self.path.unlink()
+            self._state_path.unlink()
+            self._known_run = state["run_id"]
+
+
+def _tracking_is_on() -> bool:
+    return bool(os.environ.get("MLFLOW_TRACKING_URI"))
 
 
 def _journal_folder(workspace: Workspace) -> Path:
@@ -198,7 +211,9 @@ def _replay(client: Any, run_id: str, entry: dict[str, Any]) -> None:
         client.log_batch(run_id, metrics=metrics)
     elif "params" in entry:
         client.log_batch(run_id, params=[Param(key, value) for key, value in entry["params"].items()])
-    elif "attach" in entry and Path(entry["attach"]).exists():
-        client.log_artifact(run_id, entry["attach"])
+    elif "attach" in entry:
+        for path in filter(os.path.exists, entry["attach"]):
+            client.log_artifact(run_id, path)
+            break
     elif "end" in entry:
         client.set_terminated(run_id, entry["end"])

@@ -1,0 +1,35 @@
+"""Fixtures and the closing summary that all tests share."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def testdata() -> Path:
+    """The folder of real Korean files; tests that need it skip, with the reason, where it is absent."""
+    folder = Path(os.environ.get("KOREAN_LLM_TESTDATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real Korean test data at {folder} (set KOREAN_LLM_TESTDATA)")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_inherited_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own settings must not decide a test."""
+    for name in ("KOREAN_LLM_RECIPES", "KOREAN_LLM_ENV", "MLFLOW_TRACKING_URI", "DAGSTER_HOME", "KOREAN_LLM_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests were skipped, and why."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        for report in terminalreporter.stats.get("skipped", [])
+    )
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"skipped {count}: {reason}")
