@@ -2,7 +2,10 @@
 
 import argparse
 import os
+import signal
 import sys
+import threading
+import time
 import traceback
 from pathlib import Path
 
@@ -29,6 +32,7 @@ _QUIET = {
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code of trainers.contract.ExitCode."""
     options = _parser().parse_args(arguments)
+    stop_with_parent()
     try:
         request = _read_request(options.request, options.stage)
         go_offline(request)
@@ -48,6 +52,20 @@ def go_offline(request: StageRequest) -> None:
     os.environ.update(_QUIET)
     if request.section.get("source") != "hub":
         os.environ.update(_OFFLINE)
+
+
+def stop_with_parent() -> None:
+    """Stop, saving what can be saved, when the launcher named by KOREAN_LLM_PARENT (a pid) is gone."""
+    parent = int(os.environ.get("KOREAN_LLM_PARENT", 0))
+    if not parent:
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent watch", daemon=True).start()
 
 
 def _read_request(path: Path, stage: str) -> StageRequest:

@@ -188,7 +188,7 @@ def _create_run(client: Any, tags: dict[str, str], parent: str, folder: Path) ->
     with (folder / "parents.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two stages of one release start at once and want one parent
         experiment = client.get_experiment_by_name(EXPERIMENT)
-        experiment_id = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT)
+        experiment_id = experiment.experiment_id if experiment else _create_experiment(client)
         found = client.search_runs([experiment_id], f"tags.pipeline = '{parent}'", max_results=1)
         run = found[0] if found else client.create_run(experiment_id, run_name=parent, tags={"pipeline": parent})
         if not found:
@@ -198,6 +198,12 @@ def _create_run(client: Any, tags: dict[str, str], parent: str, folder: Path) ->
     nested = client.create_run(experiment_id, run_name=name, tags={**tags, "mlflow.parentRunId": run.info.run_id})
     run_id: str = nested.info.run_id
     return run_id
+
+
+def _create_experiment(client: Any) -> str:
+    # Without a server, mlflow would keep the files in the working folder.
+    experiment_id: str = client.create_experiment(EXPERIMENT, artifact_location=os.environ.get("MLFLOW_ARTIFACTS"))
+    return experiment_id
 
 
 def _replay(client: Any, run_id: str, entry: dict[str, Any]) -> None:

@@ -2,10 +2,10 @@
 
 import os
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from trainers.contract import BadRequest
 from trainers.recipe.data import DataRecipe
@@ -24,6 +24,11 @@ class ModelRecipe(Strict):
     model: str
     description: str = ""
     owner: str = "team:korean-llm"
+    automation: Literal["auto", "ask", "off"] = Field(
+        default="ask",
+        description="auto: new data and changed recipes re-make it unattended; ask: only when a person asks; "
+        "off: as ask, and the nightly evaluation leaves it out too",
+    )
     seed: int = 42
     base_model: BaseSection
     cpt: CptSection
