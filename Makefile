@@ -30,6 +30,7 @@ ui: $(READY) ## Dagster UI and MLflow UI on this machine's state
 	$(BIN)/python -m korean_llm_assets ui
 
 test: $(READY) ## the test suite: every fast test, one sampled case of each slow kind
+	@tests/install_system_packages.sh
 	$(BIN)/python -m pytest -m 'not prove'
 
 check: format lint types test ## what must hold before each commit
@@ -44,6 +45,7 @@ types: $(READY)
 	$(BIN)/mypy
 
 prove: $(READY) ## everything, the slow proofs included
+	@tests/install_system_packages.sh
 	$(BIN)/python -m pytest
 
 bench: $(READY) ## set-up time, demo time by stage, tokens/s by stage, as JSON

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Chromium and Prometheus for the tests that need them: installed where we may (root, apt-get), else told.
+set -u
+missing=()
+command -v chromium >/dev/null || missing+=(chromium)
+command -v prometheus >/dev/null || missing+=(prometheus)
+[ ${#missing[@]} -eq 0 ] && exit 0
+if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+  log=$(mktemp)
+  if apt-get update -qq >"$log" 2>&1 &&
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >>"$log" 2>&1; then
+    rm -f "$log"
+    exit 0
+  fi
+  tail -n 3 "$log" >&2
+fi
+echo "not installed: ${missing[*]}; the tests that need them are skipped. Install with: apt-get install ${missing[*]}" >&2
