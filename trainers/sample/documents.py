@@ -1,0 +1,122 @@
+"""Clean documents: generated from the domains' templates, and the hand-written ones."""
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any
+
+from trainers.sample.grammar import Grammar, attach
+from trainers.sample.vocabulary import domains, facts, listed, words, written
+
+WRITTEN_KO = ("encyclopedia", "notices", "recipes", "dialogue", "essays", "reviews")
+WRITTEN_EN = ("english",)
+LICENCE = "CC0-1.0"
+# Of the generated text; hand-written English comes on top.
+ENGLISH_SHARE = 0.07
+
+
+@dataclass(frozen=True)
+class Document:
+    """One record of the corpus as it lies in the landing."""
+
+    id: str
+    text: str
+    source: str
+    licence: str
+    url: str
+
+    def row(self) -> dict[str, Any]:
+        """The record as a JSON object."""
+        return asdict(self)
+
+
+def document(source: str, number: int, text: str) -> Document:
+    """`text` with an identity; addresses lie under the reserved top-level domain `.invalid`."""
+    name = f"{source}-{number:05d}"
+    return Document(name, text, f"sample-{source}", LICENCE, f"https://sample.invalid/{source}/{number:05d}")
+
+
+@cache
+def fact_slots() -> Mapping[str, list[str]]:
+    """Slots whose words are whole sentences that state the facts of facts.yaml."""
+
+    def said(pairs: Iterator[tuple[str, str]], *forms: str) -> list[str]:
+        return [attach(form.replace("[가]", a).replace("[나]", b)) for a, b in pairs for form in forms]
+
+    def inverted(name: str) -> Iterator[tuple[str, str]]:
+        return ((item, group) for group, items in facts()[name].items() for item in items)
+
+    opposites = [pair for entry in facts()["antonyms"] for pair in _both_ways(*entry.split("-"))]
+    slots = {
+        "분류사실": said(
+            inverted("categories"),
+            "[가]{은} [나]에 속한다.",
+            "[가]{은} [나]의 한 가지이다.",
+            "[나] 가운데 [가]{이} 있다.",
+        ),
+        "색사실": said(inverted("colours"), "[가]의 색은 [나]이다.", "[가]{은} [나]{을} 띤다."),
+        "센사실": said(
+            inverted("counters"), "[가]{은} 한 [나], 두 [나]{으로} 셉니다.", "[가]{을} 세는 말은 [나]입니다."
+        ),
+        "반대사실": said(iter(opposites), "[가]의 반대말은 [나]입니다.", "[가]{과} [나]{은} 서로 반대말입니다."),
+        "명소사실": said(
+            inverted("landmarks"),
+            "[가]{은} [나]에 있다.",
+            "[나]에 가면 [가]{을} 볼 수 있다.",
+            "[나]의 [가]{이} 널리 알려져 있다.",
+        ),
+        "계절사실": said(inverted("seasons"), "[나]에는 [가] 소식이 들려옵니다.", "[가] 하면 [나]이 떠오릅니다."),
+    }
+    return slots | {"사실": ["{분류사실}", "{분류사실}", "{색사실}"]}
+
+
+def _both_ways(one: str, other: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (one, other), (other, one)
+
+
+def generated(domain: str, rng: random.Random, size: int, held_out: bool = False) -> list[str]:
+    """Documents of one domain, at least `size` bytes of UTF-8 together; `held_out`: of the benchmarks' sentences."""
+    rules = domains()[domain]
+    own = {slot: listed(text) for slot, text in rules.get("slots", {}).items()}
+    own |= {"칭찬": facts()["positive"], "불만": facts()["negative"]}
+    grammar = Grammar({**words(), **fact_slots(), **own}, rng)
+    sentences = rules["held_out" if held_out else "sentences"]
+    texts: list[str] = []
+    while size > 0:
+        texts.append(_document(grammar, rules, sentences))
+        size -= len(texts[-1].encode())
+    return texts
+
+
+def _document(grammar: Grammar, rules: Mapping[str, Any], sentences: list[str]) -> str:
+    rng = grammar.rng
+    bound: dict[str, str] = {}
+    for slot in rules["bind"]:
+        bound[slot] = grammar.expand(f"{{{slot}}}", bound)
+    paragraphs = [grammar.expand(rng.choice(rules["title"]), bound)] if rng.random() < 0.7 else []
+    for _ in range(rng.randint(2, 4)):
+        chosen = rng.sample(sentences, min(len(sentences), rng.randint(2, 6)))
+        said = [grammar.expand(sentence, bound) for sentence in chosen]
+        paragraphs.append(("\n" if "\n" in chosen[0] else " ").join(said))
+    return "\n".join(paragraphs)
+
+
+def hand_written(kind: str, held_out: bool = False) -> list[str]:
+    """The hand-written documents of one kind; the last one of each kind is the benchmarks'."""
+    texts = written(kind)
+    return texts[-1:] if held_out else texts[:-1]
+
+
+def corpus(seed: int, size: int) -> dict[str, list[Document]]:
+    """Domain or kind -> its clean documents: all hand-written ones and about `size` bytes of generated ones."""
+    korean = [name for name, rules in domains().items() if rules["suite"] != "text_en"]
+    english = [name for name, rules in domains().items() if rules["suite"] == "text_en"]
+    shares = {name: (1 - ENGLISH_SHARE) / len(korean) for name in korean}
+    shares |= {name: ENGLISH_SHARE / len(english) for name in english}
+    made = {
+        name: generated(name, random.Random(f"{seed}/corpus/{name}"), int(size * share))
+        for name, share in shares.items()
+    }
+    made |= {kind: hand_written(kind) for kind in WRITTEN_KO + WRITTEN_EN}
+    return {name: [document(name, n, text) for n, text in enumerate(texts)] for name, texts in made.items()}
