@@ -25,6 +25,7 @@ class EvaluateSection(Section):
     max_items_per_suite: int | None = Field(default=None, ge=1)
     max_length: int = Field(default=512, ge=16)
     batch_tokens: int = Field(default=8192, ge=64, description="tokens per batch, padding included")
+    unigram_megabytes: float = Field(default=64, gt=0, description="training text that the unigram model is fitted on")
     samples: int = Field(default=4, ge=0, description="generations shown side by side")
     sample_tokens: int = Field(default=48, ge=1)
     gate: GateSection = GateSection()

@@ -1,0 +1,142 @@
+"""The gate: the conditions that a model must meet before it may be deployed, each with its numbers in words."""
+
+from collections.abc import Callable
+
+from trainers.contract import GateResult
+from trainers.evaluation.results import Results
+from trainers.recipe import GateSection
+
+CORPUS, INSTRUCTION, PREFERENCE = "all/corpus", "all/instruction", "all/preference"
+
+
+def judge(gate: GateSection, results: Results) -> list[GateResult]:
+    """Every condition of the recipe, and those that always hold: finite numbers, and nothing lost to the champion."""
+    conditions: list[tuple[float | None, Callable[[Results, float], GateResult]]] = [
+        (gate.cpt_below_unigram, _cpt_below_unigram),
+        (gate.sft_over_cpt, _sft_over_cpt),
+        (gate.rlhf_preference, _rlhf_preference),
+        (gate.english_bits_per_byte_rise, _english_rise),
+    ]
+    judged = [condition(results, limit) for limit, condition in conditions if limit is not None]
+    judged.append(_all_finite(results))
+    if "champion" in results.stages:
+        judged += _against_champion(results)
+    return judged
+
+
+def _cpt_below_unigram(results: Results, wanted: float) -> GateResult:
+    if not results.has(CORPUS, "cpt", "unigram"):
+        return _not_measured("cpt_below_unigram", wanted, "the corpus has no held-out text")
+    ratio = results.ratio(CORPUS, "cpt", "unigram")
+    cpt, unigram = (results.figure(CORPUS, stage).value for stage in ("cpt", "unigram"))
+    below = round(1 - ratio.value, 6)
+    return GateResult(
+        name="cpt_below_unigram",
+        passed=below >= wanted,
+        value=below,
+        threshold=wanted,
+        explanation=f"CPT's held-out text costs {cpt:.3f} bits per byte, a unigram model of the same tokens "
+        f"{unigram:.3f}: {below:.1%} below (95%: {1 - ratio.high:.1%} to {1 - ratio.low:.1%}), "
+        f"wanted at least {wanted:.0%}{_short(below, wanted)}",
+    )
+
+
+def _sft_over_cpt(results: Results, wanted: float) -> GateResult:
+    if not results.has(INSTRUCTION, "sft", "cpt"):
+        return _not_measured("sft_over_cpt", wanted, "the benchmarks have no instruction suite")
+    gain = results.difference(INSTRUCTION, "sft", "cpt")
+    sft, cpt = (results.figure(INSTRUCTION, stage).value for stage in ("sft", "cpt"))
+    return GateResult(
+        name="sft_over_cpt",
+        passed=gain.value >= wanted,
+        value=gain.value,
+        threshold=wanted,
+        explanation=f"of {gain.n} held-out instruction items SFT has {sft:.1%} right, CPT {cpt:.1%}: "
+        f"{gain.value * 100:+.1f} points (95%: {gain.low * 100:+.1f} to {gain.high * 100:+.1f}), "
+        f"wanted at least {wanted * 100:+.0f}{_short(gain.value, wanted)}",
+    )
+
+
+def _rlhf_preference(results: Results, wanted: float) -> GateResult:
+    if not results.has(PREFERENCE, "rlhf", "sft"):
+        return _not_measured("rlhf_preference", wanted, "the benchmarks have no preference suite")
+    rlhf, sft = (results.figure(PREFERENCE, stage) for stage in ("rlhf", "sft"))
+    above = rlhf.value > sft.value
+    return GateResult(
+        name="rlhf_preference",
+        passed=rlhf.value >= wanted and above,
+        value=rlhf.value,
+        threshold=wanted,
+        explanation=f"RLHF puts the better reply first in {rlhf.value:.1%} of {rlhf.n} held-out pairs "
+        f"(95%: {rlhf.low:.1%} to {rlhf.high:.1%}), wanted at least {wanted:.0%}{_short(rlhf.value, wanted)}; "
+        f"SFT has {sft.value:.1%}, and RLHF must be above it{'' if above else ': it is not'}",
+    )
+
+
+def _english_rise(results: Results, most: float) -> GateResult:
+    suites = english_suites(results)
+    if not suites:
+        return _not_measured("english_bits_per_byte_rise", most, "there is no held-out English text")
+    rises = {suite: results.ratio(suite, "rlhf", "base") for suite in suites}
+    worst = max(suites, key=lambda suite: rises[suite].value)
+    rise = rises[worst]
+    value = round(rise.value - 1, 6)
+    return GateResult(
+        name="english_bits_per_byte_rise",
+        passed=value <= most,
+        value=value,
+        threshold=most,
+        explanation=f"English ({worst}) costs {value:+.1%} bits per byte against the base model "
+        f"(95%: {rise.low - 1:+.1%} to {rise.high - 1:+.1%}), at most {most:+.0%} is allowed"
+        + ("" if value <= most else f": {(value - most) * 100:.1f} points too much"),
+    )
+
+
+def english_suites(results: Results) -> list[str]:
+    """The text suites that hold English: `corpus/en`, and `<suite>/en...`."""
+    return [
+        suite
+        for suite in results.suites
+        if results.measures[suite] == "bits_per_byte"
+        and suite.rsplit("/", 1)[-1].split("-")[0] == "en"
+        and results.has(suite, "rlhf", "base")
+    ]
+
+
+def _all_finite(results: Results) -> GateResult:
+    bad = [f"{stage}: {row.suite} item {row.item}" for stage, rows in results.not_finite.items() for row in rows]
+    explanation = "every item's result is a finite number"
+    if bad:
+        explanation = f"{len(bad)} results are NaN or infinite; the first: {'; '.join(bad[:5])}"
+    return GateResult(name="all_finite", passed=not bad, value=len(bad), threshold=0, explanation=explanation)
+
+
+def _against_champion(results: Results) -> list[GateResult]:
+    judged = []
+    for suite in results.suites:
+        if not results.has(suite, "rlhf", "champion") or suite.endswith("/margin"):
+            continue
+        gain = results.difference(suite, "rlhf", "champion")
+        lost = gain.high < 0 if results.higher_is_better(suite) else gain.low > 0
+        judged.append(
+            GateResult(
+                name=f"not_below_champion/{suite}",
+                passed=not lost,
+                value=gain.value,
+                threshold=0,
+                explanation=f"{suite}: {gain.value:+.4f} against the champion "
+                f"(95%: {gain.low:+.4f} to {gain.high:+.4f}, {gain.n} items, paired)"
+                + (": significantly worse" if lost else ": not significantly worse"),
+            )
+        )
+    return judged
+
+
+def _not_measured(name: str, wanted: float, why: str) -> GateResult:
+    return GateResult(
+        name=name, passed=False, value=0, threshold=wanted, explanation=f"could not be measured, so not met: {why}"
+    )
+
+
+def _short(value: float, wanted: float) -> str:
+    return "" if value >= wanted else f": {(wanted - value) * 100:.1f} points short"

@@ -1,0 +1,125 @@
+"""What is measured of one model: a row per item, by the format of its suite."""
+
+import math
+import unicodedata
+from collections.abc import Callable, Sequence
+
+from trainers.evaluation.bits_per_byte import LOG2, Unigram
+from trainers.evaluation.likelihood import Continuation
+from trainers.evaluation.model import ModelUnderTest
+from trainers.evaluation.results import Row
+from trainers.evaluation.suites import Instruction, MultipleChoice, Preference, Suite, Text
+
+_SPARE_TOKENS = 4
+"""Generated beyond the longest right answer: enough to see that a reply goes on, and so is wrong."""
+
+
+def measure(model: ModelUnderTest, suite: Suite) -> list[Row]:
+    """A row per item of the suite."""
+    return _MEASURES[suite.format](model, suite.name, suite.items)
+
+
+def _multiple_choice(model: ModelUnderTest, suite: str, items: Sequence[MultipleChoice]) -> list[Row]:
+    """The choice with the highest log-probability per character after the bare question (lm_eval's `acc_norm`).
+
+    Plain text for every stage, base and chat models alike: the same question is asked of all of them.
+    """
+    scores = _scores_by_item(model, [[model.continuation(i.question, f" {c}") for c in i.choices] for i in items])
+    rows = []
+    for item, values in zip(items, scores, strict=True):
+        normalised = [value / len(choice) for value, choice in zip(values, item.choices, strict=True)]
+        rows.append(_judged(suite, item.id, item.choices, normalised, item.choices[item.answer]))
+    return rows
+
+
+def _instruction(model: ModelUnderTest, suite: str, items: Sequence[Instruction]) -> list[Row]:
+    """Under the chat template: the likeliest whole reply of the choices, or else the greedy reply, exactly.
+
+    A reply's log-probability includes the end of the turn: it is that of saying just this, so it needs no
+    normalisation by length.
+    """
+    rows: dict[str, Row] = {}
+    chosen = [(item, item.choices) for item in items if item.choices]
+    requests = [[model.reply(i.messages, [_assistant(choice)]) for choice in choices] for i, choices in chosen]
+    for (item, choices), values in zip(chosen, _scores_by_item(model, requests), strict=True):
+        rows[item.id] = _judged(suite, item.id, choices, values, item.answer)
+    free = [item for item in items if not item.choices]
+    if free:
+        longest = max(len(model.tokenizer(item.answer)["input_ids"]) for item in free)
+        replies = model.generate([item.messages for item in free], longest + _SPARE_TOKENS)
+        for item, reply in zip(free, replies, strict=True):
+            right = _plain(reply) == _plain(item.answer)
+            rows[item.id] = Row(suite, "accuracy", item.id, float(right), 1.0, reply, item.answer)
+    return [rows[item.id] for item in items]
+
+
+def _preference(model: ModelUnderTest, suite: str, items: Sequence[Preference]) -> list[Row]:
+    """Right where the chosen reply has the higher summed log-probability. The rows keep the margin in `prediction`."""
+    requests = [[model.reply(i.prompt, i.chosen), model.reply(i.prompt, i.rejected)] for i in items]
+    rows = []
+    for item, (chosen, rejected) in zip(items, _scores_by_item(model, requests), strict=True):
+        margin = chosen - rejected
+        right = float(margin > 0) if math.isfinite(margin) else math.nan
+        rows.append(Row(suite, "accuracy", item.id, right, 1.0, f"{margin:.6f}", "above 0"))
+    return rows
+
+
+def _text(model: ModelUnderTest, suite: str, items: Sequence[Text]) -> list[Row]:
+    """Bits of each text, over its UTF-8 bytes."""
+    scores = _scores_by_item(model, [model.window_requests(item.text) for item in items])
+    return [
+        Row(suite, "bits_per_byte", item.id, round(-math.fsum(values) / LOG2, 4), float(len(item.text.encode())))
+        for item, values in zip(items, scores, strict=True)
+    ]
+
+
+_MEASURES: dict[str, Callable[[ModelUnderTest, str, Sequence], list[Row]]] = {
+    "multiple_choice": _multiple_choice,
+    "instruction": _instruction,
+    "preference": _preference,
+    "text": _text,
+}
+
+
+def measure_unigram(unigram: Unigram, model: ModelUnderTest, suite: Suite) -> list[Row]:
+    """Bits of each text under the unigram model, of the same tokens."""
+    return [
+        Row(
+            suite.name,
+            "bits_per_byte",
+            item.id,
+            round(unigram.bits(model.tokenizer(item.text, add_special_tokens=False)["input_ids"]), 4),
+            float(len(item.text.encode())),
+        )
+        for item in suite.items
+        if isinstance(item, Text)
+    ]
+
+
+def reward_margins(suite: str, policy: Sequence[Row], reference: Sequence[Row]) -> list[Row]:
+    """How much further the policy puts chosen above rejected than its reference does (nats; DPO's reward / beta)."""
+    before = {row.item: float(row.prediction) for row in reference}
+    return [
+        Row(f"{suite}/margin", "reward_margin", row.item, round(float(row.prediction) - before[row.item], 6))
+        for row in policy
+    ]
+
+
+def _scores_by_item(model: ModelUnderTest, requests: list[list[Continuation]]) -> list[list[float]]:
+    flat = iter(model.scorer.score([request for group in requests for request in group]))
+    return [[next(flat) for _ in group] for group in requests]
+
+
+def _judged(suite: str, item: str, choices: Sequence[str], scores: Sequence[float], answer: str) -> Row:
+    if not all(math.isfinite(score) for score in scores):
+        return Row(suite, "accuracy", item, math.nan, 1.0, "not a number", answer)
+    best = choices[max(range(len(scores)), key=scores.__getitem__)]
+    return Row(suite, "accuracy", item, float(best == answer), 1.0, best, answer)
+
+
+def _assistant(text: str) -> dict[str, str]:
+    return {"role": "assistant", "content": text}
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFC", text).strip()

@@ -1,0 +1,120 @@
+"""A model under test: its weights, tokenizer and chat template, and the two things asked of it (score, generate)."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+
+from trainers.artifacts import file_sha256
+from trainers.contract import BadData, BadRequest
+from trainers.evaluation.likelihood import Continuation, Scorer, batches
+from trainers.evaluation.suites import Messages
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model folder.
+
+    Raises:
+        BadData: the folder has no chat template, without which replies cannot be judged.
+    """
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if not tokenizer.chat_template:
+        raise BadData(f"{folder} has no chat template; make the base_model asset again")
+    return tokenizer
+
+
+def check_same_tokenizer(folders: dict[str, Path]) -> tuple[str, str]:
+    """The one tokenizer hash and template hash that all stages share.
+
+    Raises:
+        BadRequest: two stages differ; the message names both and their hashes.
+    """
+    hashes: dict[str, tuple[str, str]] = {}
+    for stage, folder in folders.items():
+        template = str(load_tokenizer(folder).chat_template)
+        hashes[stage] = (file_sha256(folder / "tokenizer.json"), hashlib.sha256(template.encode()).hexdigest())
+    first = next(iter(hashes))
+    for stage, pair in hashes.items():
+        for what, ours, theirs in zip(("tokenizer", "chat template"), hashes[first], pair, strict=True):
+            if ours != theirs:
+                raise BadRequest(
+                    f"the {what} of {stage} ({theirs[:12]}) is not that of {first} ({ours[:12]}): {folders[stage]} "
+                    f"against {folders[first]}. Figures would not be comparable; train all stages from one base"
+                )
+    return hashes[first]
+
+
+class ModelUnderTest:
+    """One stage's model, loaded."""
+
+    def __init__(self, folder: Path, max_length: int, batch_tokens: int):
+        self.tokenizer = load_tokenizer(folder)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._model = (
+            AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype="auto").to(device).eval()
+        )
+        window = min(max_length, self._model.config.max_position_embeddings)
+        self._batch_tokens = batch_tokens
+        self.window = window
+        self.scorer = Scorer(self._model, window, batch_tokens)
+        self._end = self.tokenizer.eos_token_id
+
+    def continuation(self, context: str, text: str) -> Continuation:
+        """`text` after `context`, tokenised together, as training did; a token across the border counts as text's."""
+        encoded = self.tokenizer(context + text, add_special_tokens=False, return_offsets_mapping=True)
+        ids = tuple(encoded["input_ids"])
+        border = next(i for i, (_, end) in enumerate(encoded["offset_mapping"]) if end > len(context))
+        return Continuation(ids[:border] or (self._end,), ids[border:])
+
+    def reply(self, messages: Messages, reply: Messages) -> Continuation:
+        """The assistant's turn after a conversation, under the chat template, its end mark included.
+
+        Raises:
+            BadData: the template does not put the conversation before the reply unchanged.
+        """
+        prompt = self.prompt(messages)
+        whole = str(self.tokenizer.apply_chat_template([*messages, *reply], tokenize=False))
+        if not whole.startswith(prompt):
+            raise BadData(f"the chat template rewrites the conversation before its reply: {prompt!r} against {whole!r}")
+        return self.continuation(prompt, whole[len(prompt) :].rstrip("\n"))
+
+    def prompt(self, messages: Messages) -> str:
+        """The conversation as text, up to where the assistant speaks."""
+        return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+    def window_requests(self, text: str) -> list[Continuation]:
+        """A text cut into windows so that every token is predicted once, each window after the token before it."""
+        ids = (self._end, *self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        starts = range(0, len(ids) - 1, self.window)
+        return [Continuation(ids[at : at + 1], ids[at + 1 : at + 1 + self.window]) for at in starts]
+
+    @torch.inference_mode()
+    def generate(self, conversations: Sequence[Messages], new_tokens: int) -> list[str]:
+        """Greedy replies, without special tokens, batched by length."""
+        keep = max(1, self.window - new_tokens)
+        prompts = [
+            self.tokenizer(self.prompt(messages), add_special_tokens=False)["input_ids"][-keep:]
+            for messages in conversations
+        ]
+        replies = [""] * len(prompts)
+        for group in batches([len(ids) + new_tokens for ids in prompts], self._batch_tokens):
+            width = max(len(prompts[index]) for index in group)
+            fed = torch.full((len(group), width), self._end)
+            mask = torch.zeros((len(group), width), dtype=torch.long)
+            for row, index in enumerate(group):
+                fed[row, width - len(prompts[index]) :] = torch.tensor(prompts[index])
+                mask[row, width - len(prompts[index]) :] = 1
+            made = self._model.generate(
+                input_ids=fed.to(self._model.device),
+                attention_mask=mask.to(self._model.device),
+                max_new_tokens=new_tokens,
+                do_sample=False,
+                pad_token_id=self._end,
+            )
+            for index, text in zip(
+                group, self.tokenizer.batch_decode(made[:, width:], skip_special_tokens=True), strict=True
+            ):
+                replies[index] = text
+        return replies

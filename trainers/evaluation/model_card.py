@@ -1,0 +1,121 @@
+"""The model card: data, licences, recipe, results and limits of a model, told from its manifests."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+
+from trainers.contract import (
+    BaseModelDetails,
+    CorpusDetails,
+    DatasetDetails,
+    EvaluationDetails,
+    Interval,
+    Manifest,
+    TrainingDetails,
+)
+
+_ORDER = ("base_model", "corpus", "cpt_checkpoint", "instructions", "sft_model", "preferences", "rlhf_model")
+
+
+def model_card(name: str, report: Manifest, lineage: Mapping[str, Manifest]) -> str:
+    """Markdown; `lineage` holds manifests by asset."""
+    release = report.request.release
+    known = [lineage[asset] for asset in _ORDER if asset in lineage]
+    return "\n".join(
+        [
+            f"# {name}, release {release}",
+            "",
+            "A Korean language model, made by continued pre-training, supervised fine-tuning and preference learning. "
+            "This card is generated from the manifests of every artifact that it was made from.",
+            "",
+            *_base(known),
+            *_data(known),
+            *_recipe(known),
+            *_results(report),
+            *_limits(report, known),
+            *_identity(known, report),
+        ]
+    )
+
+
+def _base(known: list[Manifest]) -> list[str]:
+    lines = []
+    for manifest in known:
+        details = manifest.details
+        if isinstance(details, BaseModelDetails):
+            revision = f" at revision {details.revision}" if details.revision else ""
+            lines += ["## Base model", "", f"- source: {details.source}{revision}"]
+            lines += [f"- architecture: {details.architecture}, {details.parameters:,} parameters"]
+            lines += [f"- vocabulary: {details.vocabulary:,} tokens", ""]
+    return lines
+
+
+def _data(known: list[Manifest]) -> list[str]:
+    lines = ["## Data and licences", "", "| asset | documents or rows | sources |", "|---|---|---|"]
+    licences: Counter[str] = Counter()
+    for manifest in known:
+        details = manifest.details
+        if isinstance(details, CorpusDetails | DatasetDetails):
+            sources = ", ".join(f"{source} ({count:,})" for source, count in sorted(details.by_source.items())) or "-"
+            lines.append(f"| {manifest.request.asset} | {details.kept:,} of {details.read:,} read | {sources} |")
+            licences.update(details.by_licence)
+    lines += ["", "| licence of the training data | documents or rows |", "|---|---|"]
+    lines += [f"| {licence} | {count:,} |" for licence, count in sorted(licences.items())]
+    return [*lines, ""]
+
+
+def _recipe(known: list[Manifest]) -> list[str]:
+    lines = ["## Recipe", ""]
+    for manifest in known:
+        details = manifest.details
+        if isinstance(details, TrainingDetails):
+            lines.append(
+                f"- {manifest.request.asset}: {details.method} ({details.backend}), {details.steps:,} steps, "
+                f"{details.tokens_trained:,} tokens with a loss, {details.trainable_parameters:,} trainable "
+                f"parameters; `{json.dumps(manifest.request.section, ensure_ascii=False, sort_keys=True)}`"
+            )
+    return [*lines, ""]
+
+
+def _results(report: Manifest) -> list[str]:
+    details = report.details
+    assert isinstance(details, EvaluationDetails)
+    lines = ["## Results", "", f"The gate {'passed' if details.gate_passed else 'FAILED'}:", ""]
+    lines += [f"- {'met' if g.passed else '**not met**'}: {g.explanation}" for g in details.gate]
+    lines += ["", "| suite | base | this model | 95% | items |", "|---|---|---|---|---|"]
+    for suite, by_stage in sorted(details.suites.items()):
+        if "rlhf" in by_stage:
+            ours = by_stage["rlhf"]
+            base = f"{by_stage['base'].value:.4f}" if "base" in by_stage else "-"
+            lines.append(f"| {suite} | {base} | {ours.value:.4f} | {ours.low:.4f} to {ours.high:.4f} | {ours.n} |")
+    return [*lines, ""]
+
+
+def _limits(report: Manifest, known: list[Manifest]) -> list[str]:
+    details = report.details
+    assert isinstance(details, EvaluationDetails)
+    lines = ["## Known limits", ""]
+    parameters = next((m.details.parameters for m in known if isinstance(m.details, BaseModelDetails)), None)
+    if parameters is not None and parameters < 100_000_000:
+        lines.append(f"- {parameters:,} parameters: it shows that the pipeline works and is of no use beyond that.")
+    lines += [f"- A condition of the gate was not met: {g.explanation}" for g in details.gate if not g.passed]
+    weak = [
+        suite for suite, by_stage in sorted(details.suites.items()) if _no_better_than_base(details, suite, by_stage)
+    ]
+    lines += [f"- Not measurably better than the base model on: {', '.join(weak)}."] if weak else []
+    lines += ["- Intervals cover the choice of items, not the choice of seeds or prompts."]
+    return [*lines, ""]
+
+
+def _no_better_than_base(details: EvaluationDetails, suite: str, by_stage: Mapping[str, Interval]) -> bool:
+    if not {"base", "rlhf"} <= by_stage.keys():
+        return False
+    base, ours = by_stage["base"], by_stage["rlhf"]
+    overlap = ours.low <= base.high and base.low <= ours.high
+    worse = (ours.value < base.value) == details.higher_is_better.get(suite, True) and ours.value != base.value
+    return overlap or worse
+
+
+def _identity(known: list[Manifest], report: Manifest) -> list[str]:
+    rows = [f"| {m.request.asset} | {m.request.partition} | `{m.digest}` |" for m in (*known, report)]
+    return ["## Identity", "", "| artifact | partition | content digest |", "|---|---|---|", *rows, ""]

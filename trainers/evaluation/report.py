@@ -1,0 +1,227 @@
+"""The report of one evaluation: JSON for machines, Markdown for Dagster's UI, one HTML page, items as parquet."""
+
+import json
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+
+from trainers.contract import GateResult, Interval
+from trainers.evaluation.charts import COLOURS, bars, curve
+from trainers.evaluation.results import Results, Row
+
+_SHOWN_FLIPS = 10
+PARENTS = {"cpt": "base", "sft": "cpt", "rlhf": "sft"}
+_MEASURE_NAMES = {
+    "accuracy": "accuracy",
+    "bits_per_byte": "bits per byte (lower is better)",
+    "reward_margin": "reward margin over SFT (nats)",
+}
+
+
+@dataclass
+class Sample:
+    """One prompt, and what each stage made of it."""
+
+    prompt: str
+    answer: str
+    replies: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Report:
+    """Everything a report shows."""
+
+    title: str
+    results: Results
+    gate: list[GateResult]
+    samples: list[Sample]
+    losses: dict[str, list[tuple[int, float]]]
+    facts: dict[str, Any]
+
+    @property
+    def passed(self) -> bool:
+        """True where every condition of the gate holds."""
+        return all(result.passed for result in self.gate)
+
+    def figures(self) -> dict[str, dict[str, Interval]]:
+        """Suite -> stage -> figure."""
+        return {
+            suite: {
+                stage: self.results.figure(suite, stage)
+                for stage in self.results.stages
+                if self.results.has(suite, stage)
+            }
+            for suite in self.results.suites
+        }
+
+    def comparisons(self) -> list[tuple[str, str, str, Interval]]:
+        """(suite, stage, compared with, difference): each stage against its parent, the base and the champion."""
+        found = []
+        for suite in self.results.suites:
+            for stage, parent in PARENTS.items():
+                for other in dict.fromkeys((parent, "base", "champion")):
+                    if self.results.has(suite, stage, other):
+                        found.append((suite, stage, other, self.results.difference(suite, stage, other)))
+        return found
+
+    def flips(self) -> list[tuple[str, str, str, list[Row], list[Row]]]:
+        """(suite, stage, compared with, lost, won) where any item of a single suite changed sides."""
+        found = []
+        for suite in self.results.suites:
+            if self.results.measures[suite] != "accuracy" or suite.startswith("all/"):
+                continue
+            for stage, parent in PARENTS.items():
+                for other in (parent, "champion"):
+                    if self.results.has(suite, stage, other):
+                        lost, won = self.results.flips(suite, stage, other)
+                        if lost or won:
+                            found.append((suite, stage, other, lost, won))
+        return found
+
+    def write(self, folder: Path) -> str:
+        """Write report.json, report.md, report.html and items.parquet; returns the Markdown."""
+        markdown = self.markdown()
+        (folder / "report.json").write_text(
+            json.dumps(self.to_json(), ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False) + "\n"
+        )
+        (folder / "report.md").write_text(markdown)
+        (folder / "report.html").write_text(self.html())
+        self._write_items(folder / "items.parquet")
+        return markdown
+
+    def to_json(self) -> dict[str, Any]:
+        """The whole report as plain JSON."""
+        return {
+            "title": self.title,
+            "facts": self.facts,
+            "gate_passed": self.passed,
+            "gate": [result.model_dump() for result in self.gate],
+            "suites": {
+                suite: {stage: figure.model_dump() for stage, figure in by_stage.items()}
+                for suite, by_stage in self.figures().items()
+            },
+            "measures": {suite: self.results.measures[suite] for suite in self.results.suites},
+            "comparisons": [
+                {"suite": suite, "stage": stage, "against": other, "difference": difference.model_dump()}
+                for suite, stage, other, difference in self.comparisons()
+            ],
+            "flips": [
+                {
+                    "suite": suite,
+                    "stage": stage,
+                    "against": other,
+                    "right_to_wrong": [row.item for row in lost],
+                    "wrong_to_right": [row.item for row in won],
+                }
+                for suite, stage, other, lost, won in self.flips()
+            ],
+            "samples": [vars(sample) for sample in self.samples],
+            "losses": self.losses,
+        }
+
+    def markdown(self) -> str:
+        """For Dagster's UI and for people with a pager."""
+        lines = [f"# {self.title}", "", f"Gate: **{'passed' if self.passed else 'FAILED'}**", ""]
+        lines += ["| condition | met | what was measured |", "|---|---|---|"]
+        lines += [f"| {g.name} | {'yes' if g.passed else '**no**'} | {_cell(g.explanation)} |" for g in self.gate]
+        stages = self.results.stages
+        lines += ["", "Figures with their 95% bootstrap intervals:", ""]
+        lines += [f"| suite | measure | items | {' | '.join(stages)} |", "|---" * (3 + len(stages)) + "|"]
+        for suite, by_stage in self.figures().items():
+            measure = self.results.measures[suite]
+            items = next(iter(by_stage.values())).n
+            cells = [_shown(by_stage[stage], measure) if stage in by_stage else "" for stage in stages]
+            lines.append(f"| {suite} | {_MEASURE_NAMES[measure]} | {items} | {' | '.join(cells)} |")
+        lines += ["", "Items that changed sides (right to wrong / wrong to right):", ""]
+        lines += [f"- {s}: {stage} against {o}: {len(lost)} / {len(won)}" for s, stage, o, lost, won in self.flips()]
+        for sample in self.samples:
+            lines += ["", f"**{_cell(sample.prompt)}** (right: {_cell(sample.answer)})", ""]
+            lines += [f"- {stage}: {_cell(reply)}" for stage, reply in sample.replies.items()]
+        return "\n".join(lines) + "\n"
+
+    def html(self) -> str:
+        """One page that needs nothing else."""
+        charts = [
+            bars(f"{suite}: {_MEASURE_NAMES[measure]}", by_stage, measure == "accuracy")
+            for suite, by_stage in self.figures().items()
+            if (measure := self.results.measures[suite]) != "reward_margin"
+        ]
+        curves = [
+            curve(f"{stage}: training loss", points, COLOURS[stage]) for stage, points in self.losses.items() if points
+        ]
+        differences = [
+            [suite, stage, other, f"{d.value:+.4f}", f"{d.low:+.4f} to {d.high:+.4f}", str(d.n)]
+            for suite, stage, other, d in self.comparisons()
+        ]
+        flips = [
+            [suite, f"{stage} against {other}", way, row.item, row.prediction, row.answer]
+            for suite, stage, other, lost, won in self.flips()
+            for way, rows in (("right to wrong", lost), ("wrong to right", won))
+            for row in rows[:_SHOWN_FLIPS]
+        ]
+        replies = [s for s in self.results.stages if any(s in sample.replies for sample in self.samples)]
+        samples = [[x.prompt, x.answer, *(x.replies.get(stage, "") for stage in replies)] for x in self.samples]
+        gate = [["met" if g.passed else "NOT MET", g.name, g.explanation] for g in self.gate]
+        sections = [
+            ("Gate", _table(["", "condition", "what was measured"], gate)),
+            ("Figures (bar: value; line: 95% bootstrap interval)", "".join(charts)),
+            ("Training", "".join(curves)),
+            (
+                "Differences (paired bootstrap)",
+                _table(["suite", "stage", "against", "difference", "95%", "items"], differences),
+            ),
+            (
+                f"Flips (the first {_SHOWN_FLIPS} of each; all are in items.parquet)",
+                _table(["suite", "stage", "way", "item", "now", "right"], flips),
+            ),
+            ("Samples, greedy", _table(["prompt", "right", *replies], samples)),
+            ("Facts", _table(["", ""], [[key, str(value)] for key, value in self.facts.items()])),
+        ]
+        body = "".join(f"<h2>{escape(title)}</h2>{content}" for title, content in sections if content)
+        verdict = "Gate passed" if self.passed else "Gate FAILED"
+        return (
+            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(self.title)}</title>'
+            f"<style>{_STYLE}</style></head><body><h1>{escape(self.title)}</h1>"
+            f'<p class="{"good" if self.passed else "bad"}">{verdict}</p>{body}</body></html>\n'
+        )
+
+    def _write_items(self, path: Path) -> None:
+        rows = [
+            {"stage": stage, **row.to_json()}
+            for suite in self.results.suites
+            if not suite.startswith("all/")
+            for stage in self.results.stages
+            for row in self.results.rows(suite, stage).values()
+        ]
+        rows += [{"stage": stage, **row.to_json()} for stage, bad in self.results.not_finite.items() for row in bad]
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path, compression="zstd")
+
+
+_STYLE = (
+    "body{font:15px/1.5 system-ui,'Noto Sans KR','Apple SD Gothic Neo',sans-serif;max-width:1100px;margin:2em auto;"
+    "padding:0 1em;color:#222}table{border-collapse:collapse;width:100%}td,th{border:1px solid #ddd;padding:.3em .6em;"
+    "text-align:left;vertical-align:top;white-space:pre-wrap;overflow-wrap:anywhere}svg{display:block;margin:.6em 0;"
+    "font-size:12px}.title{font-weight:600}.good{color:#2b7a4b;font-weight:700}.bad{color:#b3261e;font-weight:700}"
+)
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    if not rows:
+        return ""
+    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><tr>{top}</tr>{body}</table>"
+
+
+def _shown(figure: Interval, measure: str) -> str:
+    if measure == "accuracy":
+        return f"{figure.value:.1%} ({figure.low:.1%}–{figure.high:.1%})"
+    return f"{figure.value:.3f} ({figure.low:.3f}–{figure.high:.3f})"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
