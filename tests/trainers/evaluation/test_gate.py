@@ -1,0 +1,85 @@
+"""The gate: each condition met, missed and unmeasurable, in words with numbers."""
+
+import math
+
+from trainers.evaluation.gate import judge
+from trainers.evaluation.results import Results, Row
+from trainers.recipe import GateSection
+
+GROUPS = {"all/corpus": ["corpus/ko"], "all/instruction": ["ask"], "all/preference": ["prefer"]}
+FULL = GateSection(cpt_below_unigram=0.25, sft_over_cpt=0.2, rlhf_preference=0.65, english_bits_per_byte_rise=0.1)
+
+
+def accuracy(suite, right, n=100):
+    return [Row(suite, "accuracy", f"{i:03}", float(i < right)) for i in range(n)]
+
+
+def bits(suite, per_byte, n=20):
+    return [Row(suite, "bits_per_byte", f"{i:03}", per_byte * (100 + i), 100 + i) for i in range(n)]
+
+
+def results(cpt_bits=2.0, sft_right=60, rlhf_right=80, english=2.1, champion_right=None, **extra):
+    rows = {
+        "unigram": bits("corpus/ko", 3.0),
+        "base": [*bits("corpus/ko", 5.0), *bits("held/en", 2.0)],
+        "cpt": [*bits("corpus/ko", cpt_bits), *accuracy("ask", 30)],
+        "sft": [*accuracy("ask", sft_right), *accuracy("prefer", 60)],
+        "rlhf": [*accuracy("ask", 60), *accuracy("prefer", rlhf_right), *bits("held/en", english)],
+    }
+    if champion_right is not None:
+        rows["champion"] = accuracy("ask", champion_right)
+    return Results(rows | extra, GROUPS, seed=1)
+
+
+def verdicts(gate, table):
+    return {result.name: result for result in judge(gate, table)}
+
+
+def test_a_good_model_passes_everything():
+    judged = verdicts(FULL, results())
+    assert len(judged) == 5
+    assert all(result.passed for result in judged.values())
+    assert "33.3% below" in judged["cpt_below_unigram"].explanation
+
+
+def test_each_shortfall_fails_its_own_condition_and_says_by_how_much():
+    cases = {
+        "cpt_below_unigram": (results(cpt_bits=2.7), "15.0 points short"),
+        "sft_over_cpt": (results(sft_right=45), "5.0 points short"),
+        "rlhf_preference": (results(rlhf_right=62), "3.0 points short"),
+        "english_bits_per_byte_rise": (results(english=2.5), "15.0 points too much"),
+    }
+    for name, (table, words) in cases.items():
+        judged = verdicts(FULL, table)
+        assert [result.name for result in judged.values() if not result.passed] == [name]
+        assert words in judged[name].explanation
+
+
+def test_preference_must_be_above_sft_too():
+    judged = verdicts(GateSection(rlhf_preference=0.5), results(rlhf_right=60))
+    assert not judged["rlhf_preference"].passed
+    assert "it is not" in judged["rlhf_preference"].explanation
+
+
+def test_what_was_not_measured_is_not_met():
+    judged = verdicts(FULL, Results({"base": accuracy("other", 1), "rlhf": accuracy("other", 1)}, {}, 1))
+    assert [result.passed for result in judged.values()] == [False, False, False, False, True]
+    assert all("could not be measured" in judged[name].explanation for name in list(judged)[:4])
+
+
+def test_one_nan_fails():
+    bad = [Row("ask", "accuracy", "x", math.nan), *accuracy("ask", 60)]
+    judged = verdicts(GateSection(), results(rlhf=bad))
+    assert not judged["all_finite"].passed
+    assert "rlhf: ask item x" in judged["all_finite"].explanation
+
+
+def test_only_a_significant_loss_to_the_champion_fails():
+    assert verdicts(GateSection(), results(champion_right=62))["not_below_champion/ask"].passed
+    lost = verdicts(GateSection(), results(champion_right=80))["not_below_champion/ask"]
+    assert not lost.passed
+    assert "-0.2000 against the champion" in lost.explanation
+
+
+def test_absent_limits_are_not_checked():
+    assert list(verdicts(GateSection(), results())) == ["all_finite"]

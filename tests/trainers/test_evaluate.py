@@ -1,0 +1,112 @@
+"""The whole evaluate stage on small models of random weights."""
+
+import json
+import signal
+
+import pyarrow.parquet
+import pytest
+
+from tests.trainers.evaluation.toy import TEMPLATE, build_lineage
+from trainers import evaluate
+from trainers.artifacts import ArtifactStore
+from trainers.contract import Artifact, BadRequest, EvaluationDetails
+from trainers.stage import run_stage
+
+
+@pytest.fixture(scope="module")
+def lineage(tmp_path_factory):
+    return build_lineage(tmp_path_factory.mktemp("lineage") / "artifacts")
+
+
+@pytest.fixture(scope="module")
+def manifest(lineage):
+    gate = {"cpt_below_unigram": 0.25, "english_bits_per_byte_rise": 5.0}
+    yield run_stage(lineage.evaluate(gate=gate), lineage.store)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def test_every_stage_is_measured_on_every_suite(manifest):
+    details = manifest.details
+    assert isinstance(details, EvaluationDetails)
+    stages = {"base", "cpt", "sft", "rlhf"}
+    assert set(details.suites["choice"]) == set(details.suites["instruct"]) == set(details.suites["held/en"]) == stages
+    assert set(details.suites["corpus/ko"]) == {*stages, "unigram"}
+    assert set(details.suites["prefer/margin"]) == {"rlhf"}
+    assert details.suites["choice"]["base"].n == 20
+
+
+def test_a_random_model_costs_about_the_uniform_code_and_fails_the_unigram_condition(manifest):
+    held = manifest.details.suites["corpus/ko"]
+    assert held["base"].value > held["unigram"].value
+    gate = {result.name: result for result in manifest.details.gate}
+    assert not gate["cpt_below_unigram"].passed
+    assert gate["all_finite"].passed
+    assert manifest.metrics["gate_passed"] == 0.0
+
+
+def test_the_report_is_whole(lineage, manifest):
+    folder = lineage.store.path(Artifact.of(manifest))
+    report = json.loads((folder / "report.json").read_text())
+    assert report["gate_passed"] is False
+    assert {row["against"] for row in report["comparisons"]} == {"base", "cpt", "sft"}
+    assert [set(sample["replies"]) for sample in report["samples"]] == [{"base", "cpt", "sft", "rlhf"}] * 2
+    page = (folder / "report.html").read_text()
+    assert page.count("<svg") >= 9
+    assert "http" not in page.replace("http-equiv", "")
+    assert manifest.details.markdown == (folder / "report.md").read_text()
+    items = pyarrow.parquet.read_table(folder / "items.parquet").to_pylist()
+    choice = [row for row in items if row["suite"] == "choice" and row["stage"] == "sft"]
+    assert sum(row["value"] for row in choice) / len(choice) == pytest.approx(
+        report["suites"]["choice"]["sft"]["value"]
+    )
+
+
+def test_the_same_request_elsewhere_gives_the_same_bytes(lineage, manifest, tmp_path):
+    (tmp_path / "artifacts").mkdir()
+    for asset in lineage.artifacts:
+        (tmp_path / "artifacts" / asset).symlink_to(lineage.store.root / asset)
+    again = run_stage(manifest.request, ArtifactStore(tmp_path / "artifacts"))
+    assert again.digest == manifest.digest
+
+
+def test_a_second_attempt_keeps_the_stages_that_were_measured(lineage, monkeypatch):
+    request = lineage.evaluate(samples=0)
+    measured = []
+    original = evaluate._measure_stage
+
+    def stops_at_sft(context, stage, *rest):
+        measured.append(stage)
+        if stage == "sft" and measured.count("sft") == 1:
+            raise KeyboardInterrupt
+        return original(context, stage, *rest)
+
+    monkeypatch.setattr(evaluate, "_measure_stage", stops_at_sft)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(request, lineage.store)
+    run_stage(request, lineage.store)
+    assert measured == ["base", "cpt", "sft", "sft", "rlhf"]
+
+
+def test_a_champion_is_compared_with(lineage):
+    champion = lineage.artifacts["rlhf_model"]
+    manifest = run_stage(lineage.evaluate(champion=champion), lineage.store)
+    against = [result for result in manifest.details.gate if result.name.startswith("not_below_champion/")]
+    assert {result.value for result in against} == {0.0}
+    assert all(result.passed for result in against)
+    assert len(against) >= 5
+    assert manifest.details.champion == champion.digest
+
+
+def test_weights_that_are_nan_fail_the_gate_and_not_the_stage(tmp_path):
+    lineage = build_lineage(tmp_path / "artifacts", nan_in_rlhf=True)
+    manifest = run_stage(lineage.evaluate(), lineage.store)
+    finite = next(result for result in manifest.details.gate if result.name == "all_finite")
+    assert not finite.passed
+    assert finite.value > 30
+    assert "rlhf: choice" in finite.explanation
+
+
+def test_a_stage_with_another_template_is_refused(tmp_path):
+    lineage = build_lineage(tmp_path / "artifacts", template_of_sft=TEMPLATE.replace("assistant\n", "assistant: "))
+    with pytest.raises(BadRequest, match="chat template of sft"):
+        run_stage(lineage.evaluate(), lineage.store)

@@ -1,0 +1,60 @@
+"""The export stage: a model folder of its own, and a card that tells where it came from."""
+
+import shutil
+
+import pytest
+
+from tests.trainers.evaluation.toy import build_lineage
+from trainers.artifacts import file_sha256
+from trainers.contract import Artifact, BadRequest
+from trainers.stage import run_stage
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    lineage = build_lineage(tmp_path_factory.mktemp("export") / "artifacts")
+    report = Artifact.of(run_stage(lineage.evaluate(), lineage.store))
+    return lineage, report, run_stage(lineage.export(report), lineage.store)
+
+
+def test_the_model_outlives_the_artifact_it_came_from(exported):
+    lineage, _, manifest = exported
+    folder = lineage.store.path(Artifact.of(manifest))
+    source = lineage.store.path(lineage.artifacts["rlhf_model"])
+    weights = folder / "model" / "model.safetensors"
+    assert file_sha256(weights) == file_sha256(source / "model" / "model.safetensors")
+    assert weights.stat().st_ino != (source / "model" / "model.safetensors").stat().st_ino
+    assert manifest.details.parameters > 10_000
+
+
+def test_the_card_tells_data_licences_recipe_results_limits_and_identity(exported):
+    lineage, report, manifest = exported
+    card = manifest.details.model_card
+    for words in (
+        "# toy, release r1",
+        "30,000 parameters",
+        "| CC0-1.0 | 72 |",
+        "rlhf_model: lora (transformers), 2 steps",
+        "The gate passed",
+        "## Known limits",
+        report.digest,
+        *(lineage.artifacts[name].digest for name in ("base_model", "corpus", "cpt_checkpoint", "rlhf_model")),
+    ):
+        assert words in card, words
+
+
+def test_a_report_about_another_model_is_refused(exported):
+    lineage, report, _ = exported
+    request = lineage.export(report)
+    wrong = request.inputs[0].model_copy(
+        update={"digest": lineage.artifacts["sft_model"].digest, "path": lineage.artifacts["sft_model"].path}
+    )
+    with pytest.raises(BadRequest, match="judges model"):
+        run_stage(request.model_copy(update={"inputs": (wrong, request.inputs[1])}), lineage.store)
+
+
+def test_a_lineage_whose_older_artifacts_are_gone_still_exports(tmp_path):
+    lineage = build_lineage(tmp_path / "artifacts")
+    report = Artifact.of(run_stage(lineage.evaluate(), lineage.store))
+    shutil.rmtree(lineage.store.path(lineage.artifacts["corpus"]))
+    assert run_stage(lineage.export(report), lineage.store).details.parameters > 0
