@@ -1,1 +1,8 @@
 """The Dagster code location: what exists, from what it is made, when it is re-made."""
+
+import warnings
+
+from dagster import BetaWarning
+
+# Conditions of our own are a beta feature of the pinned dagster; said once here instead of at every import.
+warnings.filterwarnings("ignore", category=BetaWarning, message=".*use_user_code_server.*")

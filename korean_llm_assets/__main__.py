@@ -1,0 +1,54 @@
+"""`python -m korean_llm_assets demo|ui|env`: the platform on this machine."""
+
+import argparse
+import shlex
+import sys
+
+from korean_llm_assets.home import Home
+from trainers.contract import StageError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    home = Home.from_environment().prepare()
+    try:
+        return _run(options, home)
+    except StageError as error:
+        print(f"{options.command}: {error}", file=sys.stderr)
+        return int(error.code)
+
+
+def _run(options: argparse.Namespace, home: Home) -> int:
+    match options.command:
+        case "demo":
+            from korean_llm_assets.demo import demo
+
+            return demo(home)
+        case "ui":
+            from korean_llm_assets.ui import ui
+
+            return ui(home, options.dagster_port, options.mlflow_port)
+        case "env":
+            for name, value in home.environment().items():
+                print(f"export {name}={shlex.quote(value)}")
+            print(f"# workspace: {home.workspace}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m korean_llm_assets",
+        description="Korean language models from drops of text. All state lies below KOREAN_LLM_HOME (default: var).",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("demo", help="sample drop -> corpus -> CPT -> SFT -> RLHF -> eval report -> registered model")
+    served = commands.add_parser("ui", help="serve Dagster's and MLflow's UI on this machine's state")
+    served.add_argument("--dagster-port", type=int, default=3000, help="%(default)s, or a free one")
+    served.add_argument("--mlflow-port", type=int, default=5000, help="%(default)s, or a free one")
+    commands.add_parser("env", help="print the variables for Dagster's own command line: eval $(... env)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

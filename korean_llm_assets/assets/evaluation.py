@@ -1,0 +1,28 @@
+"""The report: base, CPT, SFT and RLHF side by side, judged by the recipe's gate."""
+
+import time
+
+from dagster import AssetExecutionContext, MaterializeResult
+
+from korean_llm_assets.assets.deployment import registered_name
+from korean_llm_assets.checks import gate_results, gate_specs
+from korean_llm_assets.stage_asset import make, result, stage_asset
+from trainers.contract import Artifact
+
+
+@stage_asset(group="evaluation", kinds={"pytorch", "markdown"}, check_specs=gate_specs("eval_report"))
+def eval_report(
+    context: AssetExecutionContext,
+    base_model: Artifact,
+    cpt_checkpoint: Artifact,
+    sft_model: Artifact,
+    rlhf_model: Artifact,
+    benchmarks: Artifact,
+    corpus: Artifact,
+) -> MaterializeResult:
+    """Bits per byte, accuracies with intervals, and samples of every training stage; compared with the champion."""
+    started = time.time()
+    models = (base_model, cpt_checkpoint, sft_model, rlhf_model)
+    champion = context.resources.registry.champion(registered_name(rlhf_model.model), other_than=rlhf_model)
+    manifest = make(context, *models, benchmarks, corpus, *([champion] if champion else []))
+    return result(context, manifest, started, gate_results(manifest))

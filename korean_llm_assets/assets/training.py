@@ -1,0 +1,32 @@
+"""Training assets: a base model, and what becomes of it on each release."""
+
+from dagster import AssetExecutionContext, MaterializeResult
+
+from korean_llm_assets.stage_asset import materialize, stage_asset
+from trainers.contract import Artifact
+
+_GROUP = "training"
+
+
+@stage_asset(group=_GROUP, kinds={"huggingface"})
+def base_model(context: AssetExecutionContext) -> MaterializeResult:
+    """The pinned base model of a recipe, or one that is built here; says how well its tokenizer fits Korean."""
+    return materialize(context)
+
+
+@stage_asset(group=_GROUP, kinds={"pytorch", "huggingface"})
+def cpt_checkpoint(context: AssetExecutionContext, base_model: Artifact, corpus: Artifact) -> MaterializeResult:
+    """Continued pre-training: the base model after reading the release's corpus."""
+    return materialize(context, base_model, corpus)
+
+
+@stage_asset(group=_GROUP, kinds={"pytorch", "huggingface"})
+def sft_model(context: AssetExecutionContext, cpt_checkpoint: Artifact, instructions: Artifact) -> MaterializeResult:
+    """Supervised fine-tuning: the model after learning to answer; loss on the assistant's tokens only."""
+    return materialize(context, cpt_checkpoint, instructions)
+
+
+@stage_asset(group=_GROUP, kinds={"pytorch", "huggingface"})
+def rlhf_model(context: AssetExecutionContext, sft_model: Artifact, preferences: Artifact) -> MaterializeResult:
+    """Learning from preferences: the model after being shown better and worse answers."""
+    return materialize(context, sft_model, preferences)

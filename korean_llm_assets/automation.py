@@ -1,0 +1,119 @@
+"""When things are made: jobs for people, the sensor that starts on new data, and the conditions for the rest."""
+
+from typing import Any
+
+from dagster import (
+    AssetKey,
+    AssetSelection,
+    AutomationCondition,
+    AutomationConditionSensorDefinition,
+    AutomationContext,
+    AutomationResult,
+    DefaultSensorStatus,
+    MultiPartitionKey,
+    RunRequest,
+    RunsFilter,
+    SensorEvaluationContext,
+    SensorResult,
+    define_asset_job,
+    sensor,
+)
+
+from korean_llm_assets.landing import Landing
+from korean_llm_assets.partitions import model_recipes, releases
+
+CONTENT_TAG = "korean_llm/content"
+LANDED_AS_TAG = "korean_llm/landed_as"
+
+# Runs of one job share one partition space; these are the three spaces of the graph.
+data_job = define_asset_job(
+    "data",
+    selection=AssetSelection.groups("data"),
+    description="A release's data: benchmarks, corpus, instructions, preferences.",
+)
+base_job = define_asset_job(
+    "base",
+    selection=AssetSelection.assets("base_model"),
+    description="The base model of a recipe.",
+)
+training_job = define_asset_job(
+    "training",
+    selection=AssetSelection.assets("cpt_checkpoint", "sft_model", "rlhf_model", "eval_report", "deployed_model"),
+    description="One model on one release: CPT, SFT, RLHF, evaluation, deployment.",
+)
+JOBS = [data_job, base_job, training_job]
+
+
+class ModelIsAutomatic(AutomationCondition[AssetKey]):
+    """True for partitions of models whose recipe says `automation: auto`."""
+
+    @property
+    def description(self) -> str:
+        """Shown in the UI."""
+        return "the model's recipe says automation: auto"
+
+    def evaluate(self, context: AutomationContext[AssetKey]) -> AutomationResult[AssetKey]:
+        """Keep the candidates of automatic models."""
+        candidates = context.candidate_subset.expensively_compute_asset_partitions()
+        kept = {candidate for candidate in candidates if _is_automatic(candidate.partition_key)}
+        view = context.asset_graph_view
+        return AutomationResult(context, view.get_asset_subset_from_asset_partitions(context.key, kept))
+
+
+def _is_automatic(partition: Any) -> bool:
+    model = partition.keys_by_dimension["model"] if isinstance(partition, MultiPartitionKey) else partition
+    return model_recipes()[model].automation == "auto"
+
+
+def model_condition() -> AutomationCondition[AssetKey]:
+    """Make what is missing or outdated, of automatic models, once everything before it is there and passed its checks.
+
+    A failed run is not repeated by itself: only a new recipe or new upstream data starts the next one.
+    """
+    is_ = AutomationCondition
+    changed: AutomationCondition = is_.code_version_changed() | is_.any_deps_updated()
+    due: AutomationCondition = (is_.missing() & ~is_.execution_failed()) | changed.since_last_handled()
+    idle = ~is_.any_deps_missing() & ~is_.any_deps_in_progress() & ~is_.in_progress()
+    return due & idle & is_.all_deps_blocking_checks_passed() & ModelIsAutomatic()
+
+
+@sensor(jobs=[data_job], minimum_interval_seconds=15, default_status=DefaultSensorStatus.RUNNING)
+def new_releases(context: SensorEvaluationContext, landing: Any) -> SensorResult:
+    """A complete folder with content never seen becomes a release, and its data is made.
+
+    Content is known by its digest, which is the run key and a tag of the run: re-uploads, renamed folders,
+    a rewound cursor or two daemons give one run per content.
+    """
+    requests = list(_requests(context, landing))
+    registered = set(context.instance.get_dynamic_partitions(releases.name or ""))
+    keys = {request.partition_key: None for request in requests if request.partition_key}
+    new = [key for key in keys if key not in registered]
+    return SensorResult(
+        run_requests=requests,
+        dynamic_partitions_requests=[releases.build_add_request(new)] if new else [],
+    )
+
+
+def _requests(context: SensorEvaluationContext, landing: Landing) -> list[RunRequest]:
+    """One run request per content that no run has been started for."""
+    requests: dict[str, RunRequest] = {}
+    for key, name in landing.releases().items():
+        if not landing.is_ready(name):
+            continue
+        digest = landing.digest(name)
+        known = context.instance.get_runs(RunsFilter(tags={CONTENT_TAG: digest}), limit=1)
+        if known or digest in requests:
+            continue
+        tags = {CONTENT_TAG: digest, LANDED_AS_TAG: name}
+        requests[digest] = RunRequest(run_key=digest, partition_key=key, tags=tags)
+    return list(requests.values())
+
+
+automation_sensor = AutomationConditionSensorDefinition(
+    "automation",
+    target=AssetSelection.groups("training", "evaluation", "deployment"),
+    default_status=DefaultSensorStatus.RUNNING,
+    use_user_code_server=True,
+    description="Makes what new data or a changed recipe asks for, of models with `automation: auto`.",
+)
+SENSORS = [new_releases, automation_sensor]

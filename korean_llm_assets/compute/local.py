@@ -1,0 +1,105 @@
+"""Stages as processes on this machine: `python -m trainers <stage> --request FILE`."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dagster import AssetExecutionContext, Failure, PipesEnvContextInjector, open_pipes_session
+
+from korean_llm_assets.compute.messages import MessagesFileReader
+from korean_llm_assets.compute.outcome import MAX_ATTEMPTS, failure, in_words, may_retry
+from trainers.artifacts import ArtifactStore
+from trainers.contract import Manifest, StageRequest
+
+_POLL_SECONDS = 0.1
+_SAVING_SECONDS = 120
+"""How long a stopped stage may take to save its state."""
+
+
+@dataclass(frozen=True)
+class LocalCompute:
+    """Runs stages as child processes, one per request on this machine."""
+
+    store: ArtifactStore
+    landing: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    command: tuple[str, ...] = (sys.executable, "-m", "trainers")
+
+    def run(self, context: AssetExecutionContext, request: StageRequest) -> Manifest:
+        """Run the request in a process of its own; up to three attempts where another one can help.
+
+        Raises:
+            Failure: with the exit code's meaning and the trainer's own reason.
+        """
+        path = self.store.request_path(request)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _only_one(path.with_suffix(".launch")):  # another run of the same request is waited for
+            with _only_one(self.store.folder(request).with_suffix(".lock")):
+                pass  # so is the stage of a killed run, which may still be saving
+            found = self.store.find(request)
+            if found is not None:
+                return found
+            path.write_text(request.model_dump_json(indent=1), encoding="utf-8")
+            for attempt in range(1, MAX_ATTEMPTS + 1):
+                status = self._attempt(context, request)
+                if status == 0 or not may_retry(status) or attempt == MAX_ATTEMPTS:
+                    break
+                context.log.warning(f"attempt {attempt} of {MAX_ATTEMPTS}: {in_words(status)}; going on with the next")
+            if status != 0:
+                raise failure(request, self.store, status, attempt)
+            manifest = self.store.find(request)
+        if manifest is None:
+            raise Failure(f"{request.stage} ended with exit 0 but left no artifact", allow_retries=False)
+        return manifest
+
+    def _attempt(self, context: AssetExecutionContext, request: StageRequest) -> int:
+        """One process from start to end; returns its exit status."""
+        messages = self.store.messages_path(request)
+        reader = MessagesFileReader(messages, offset=messages.stat().st_size if messages.exists() else 0)
+        command = [*self.command, request.stage, "--request", str(self.store.request_path(request))]
+        command += ["--artifacts", str(self.store.root), "--landing", str(self.landing)]
+        with open_pipes_session(context, PipesEnvContextInjector(), reader) as session:
+            environment = {
+                **os.environ,
+                **self.environment,
+                **session.get_bootstrap_env_vars(),
+                "KOREAN_LLM_PARENT": str(os.getpid()),
+            }
+            # A session of its own: Ctrl-C reaches us alone, and we tell the stage once.
+            with subprocess.Popen(command, env=environment, start_new_session=True) as process:
+                return _wait(process)
+
+
+def _wait(process: "subprocess.Popen[bytes]") -> int:
+    """Wait for the process; whatever interrupts us stops it first, so that it saves and nothing is left running."""
+    try:
+        while process.poll() is None:
+            time.sleep(_POLL_SECONDS)
+        return process.returncode
+    except BaseException:
+        process.terminate()
+        try:
+            process.wait(_SAVING_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        raise
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """Hold a lock file; waits, in small steps so that an interrupt is heard."""
+    with path.open("a") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(_POLL_SECONDS)
+                continue
+            break
+        yield

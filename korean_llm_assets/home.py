@@ -1,0 +1,87 @@
+"""Where this machine keeps its state: one folder, KOREAN_LLM_HOME, with everything below it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_DAGSTER_YAML = """\
+# Written by `python -m korean_llm_assets`; your changes are kept. Storage is SQLite below this folder.
+telemetry: {enabled: false}
+# A busy machine needs long to import a code location.
+code_servers: {local_startup_timeout: 300}
+# A pool per kind of work, one step at a time in each; a cancelled run gives its slot back.
+concurrency:
+  runs: {max_concurrent_runs: 4}
+  pools: {default_limit: 1, granularity: op}
+run_monitoring:
+  enabled: true
+  start_timeout_seconds: 300
+  free_slots_after_run_end_seconds: 30
+  poll_interval_seconds: 10
+"""
+_WORKSPACE_YAML = (
+    "load_from: [{python_module: {module_name: korean_llm_assets.definitions, location_name: korean_llm}}]\n"
+)
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folders of local state."""
+
+    root: Path
+
+    @classmethod
+    def from_environment(cls) -> "Home":
+        """KOREAN_LLM_HOME, or `var` in the working folder."""
+        return cls(Path(os.environ.get("KOREAN_LLM_HOME") or "var").absolute())
+
+    @property
+    def dagster(self) -> Path:
+        """DAGSTER_HOME."""
+        return self.root / "dagster"
+
+    @property
+    def workspace(self) -> Path:
+        """The workspace file for `dagster job launch` and the daemon."""
+        return self.dagster / "workspace.yaml"
+
+    @property
+    def artifacts(self) -> Path:
+        """Artifact root."""
+        return self.root / "artifacts"
+
+    @property
+    def landing(self) -> Path:
+        """Landing root: one folder per release."""
+        return self.root / "landing"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's store on this machine."""
+        return f"sqlite:///{self.root / 'mlflow' / 'mlflow.db'}"
+
+    @property
+    def tracking_files(self) -> Path:
+        """Where MLflow keeps reports and plots without a server."""
+        return self.root / "mlflow" / "artifacts"
+
+    def environment(self) -> dict[str, str]:
+        """The variables that every process working on this state needs."""
+        return {
+            "KOREAN_LLM_HOME": str(self.root),
+            "DAGSTER_HOME": str(self.dagster),
+            "MLFLOW_TRACKING_URI": os.environ.get("MLFLOW_TRACKING_URI") or self.tracking_uri,
+            "MLFLOW_ARTIFACTS": str(self.tracking_files),
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "DO_NOT_TRACK": "1",
+        }
+
+    def prepare(self) -> "Home":
+        """Make the folders and Dagster's settings (an existing file is kept), and set this process's environment."""
+        for folder in (self.dagster, self.artifacts, self.landing, self.tracking_files):
+            folder.mkdir(parents=True, exist_ok=True)
+        for path, text in ((self.dagster / "dagster.yaml", _DAGSTER_YAML), (self.workspace, _WORKSPACE_YAML)):
+            if not path.exists():
+                path.write_text(text, encoding="utf-8")
+        os.environ.update(self.environment())
+        return self

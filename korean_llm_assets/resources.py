@@ -1,0 +1,45 @@
+"""The environment table: what the assets rest on, chosen by KOREAN_LLM_ENV (local, cluster)."""
+
+import os
+from typing import Any
+
+from korean_llm_assets.compute.local import LocalCompute
+from korean_llm_assets.home import Home
+from korean_llm_assets.landing import Landing
+from korean_llm_assets.pointers import PointerIOManager
+from korean_llm_assets.registry import Registry
+from trainers.artifacts import ArtifactStore
+from trainers.contract import BadRequest
+
+
+def resources() -> dict[str, Any]:
+    """The resources of this process's environment.
+
+    Raises:
+        BadRequest: KOREAN_LLM_ENV names none, or a variable that it needs is missing.
+    """
+    return _ENVIRONMENTS[environment_name()]()
+
+
+def environment_name() -> str:
+    """KOREAN_LLM_ENV, checked."""
+    name = os.environ.get("KOREAN_LLM_ENV", "local")
+    if name not in _ENVIRONMENTS:
+        raise BadRequest(f"KOREAN_LLM_ENV is {name!r}; there are: {', '.join(_ENVIRONMENTS)}")
+    return name
+
+
+def _local() -> dict[str, Any]:
+    home = Home.from_environment()
+    store = ArtifactStore(home.artifacts)
+    environment = home.environment()
+    return {
+        "io_manager": PointerIOManager(),
+        "store": store,
+        "landing": Landing(home.landing),
+        "compute": LocalCompute(store, home.landing, environment),
+        "registry": Registry(environment["MLFLOW_TRACKING_URI"]),
+    }
+
+
+_ENVIRONMENTS = {"local": _local}

@@ -1,0 +1,86 @@
+"""A platform on an empty folder, with stages that are real processes but train nothing."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from dagster import (
+    DagsterInstance,
+    Definitions,
+    ExecuteInProcessResult,
+    MultiPartitionKey,
+    in_process_executor,
+    load_assets_from_modules,
+)
+
+from korean_llm_assets.home import Home
+
+SMALL_STAGES = Path(__file__).with_name("small_stages.py")
+
+
+def drop(landing: Path, name: str, kinds: dict[str, str], ready: bool = True) -> Path:
+    """Write a release into the landing area: kind -> content of its one file."""
+    for kind, text in kinds.items():
+        folder = landing / name / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "a.jsonl").write_text(text, encoding="utf-8")
+    if ready:
+        (landing / name / "_READY").touch()
+    return landing / name
+
+
+WHOLE = {"corpus": "글", "instructions": "질문", "preferences": "쌍", "benchmarks": "문제"}
+
+
+@dataclass
+class Platform:
+    """Everything a test of the assets needs."""
+
+    home: Home
+    instance: DagsterInstance
+    definitions: Definitions
+
+    def run(self, job: str, partition: str | MultiPartitionKey, **options: object) -> ExecuteInProcessResult:
+        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+        return self.definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance, partition_key=partition, run_config=quiet, raise_on_error=False, **options
+        )
+
+
+def define(reload: bool = False) -> Definitions:
+    """The code location's definitions with the small stages; `reload` reads the recipes again, as a new process."""
+    for name in [name for name in sys.modules if reload and name.startswith("korean_llm_assets")]:
+        del sys.modules[name]
+    from korean_llm_assets import automation
+    from korean_llm_assets.assets import data, deployment, evaluation, training
+    from korean_llm_assets.resources import resources
+
+    given = resources()
+    compute = given["compute"]
+    # Tracking is not what these tests are about, and importing MLflow takes each stage seconds.
+    environment = {**compute.environment, "MLFLOW_TRACKING_URI": ""}
+    given["compute"] = replace(compute, command=(sys.executable, str(SMALL_STAGES)), environment=environment)
+    return Definitions(
+        assets=load_assets_from_modules([data, training, evaluation, deployment]),
+        jobs=automation.JOBS,
+        sensors=automation.SENSORS,
+        resources=given,
+        executor=in_process_executor,
+    )
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.setenv("KOREAN_LLM_HOME", str(tmp_path / "var"))
+    made = Home.from_environment()
+    for name, value in made.environment().items():
+        monkeypatch.setenv(name, value)
+    return made.prepare()
+
+
+@pytest.fixture
+def platform(home: Home) -> Iterator[Platform]:
+    with DagsterInstance.get() as instance:
+        yield Platform(home, instance, define())

@@ -1,0 +1,41 @@
+"""A snapshot of the asset graph: what depends on what, and how it is grouped, checked and partitioned."""
+
+import json
+from pathlib import Path
+
+from korean_llm_assets.definitions import defs
+
+SNAPSHOT = Path(__file__).with_name("asset_graph.json")
+
+
+def graph() -> dict[str, object]:
+    """The parts of the graph that a person decides; code versions change with every recipe and are left out."""
+    found: dict[str, object] = {}
+    for spec in sorted(defs.resolve_all_asset_specs(), key=lambda spec: spec.key):
+        checks = [key.name for key in defs.resolve_asset_graph().asset_check_keys if key.asset_key == spec.key]
+        condition = spec.automation_condition
+        found[spec.key.to_user_string()] = {
+            "from": sorted(dep.asset_key.to_user_string() for dep in spec.deps),
+            "group": spec.group_name,
+            "kinds": sorted(spec.kinds),
+            "owners": list(spec.owners),
+            "partitions": type(spec.partitions_def).__name__,
+            "checks": sorted(checks),
+            "automatic": condition is not None,
+            "description": spec.description,
+        }
+    jobs = {job.name: sorted(job.graph.node_dict) for job in defs.resolve_all_job_defs() if job.name[0] != "_"}
+    return {"assets": found, "jobs": jobs, "sensors": sorted(sensor.name for sensor in defs.sensors or ())}
+
+
+def test_the_graph_is_the_one_that_was_agreed() -> None:
+    """To change it on purpose: `python -m tests.korean_llm_assets.test_graph` writes the snapshot anew."""
+    assert graph() == json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+
+
+def test_every_asset_has_a_code_version() -> None:
+    assert all(spec.code_version for spec in defs.resolve_all_asset_specs())
+
+
+if __name__ == "__main__":
+    SNAPSHOT.write_text(json.dumps(graph(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
