@@ -2,10 +2,11 @@
 
 import math
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from trainers.evaluation.bits_per_byte import LOG2, Unigram
-from trainers.evaluation.likelihood import Continuation
 from trainers.evaluation.model import ModelUnderTest
 from trainers.evaluation.results import Row
 from trainers.evaluation.suites import Instruction, MultipleChoice, Preference, Suite, Text
@@ -20,16 +21,34 @@ def measure(model: ModelUnderTest, suite: Suite) -> list[Row]:
 
 
 def _multiple_choice(model: ModelUnderTest, suite: str, items: Sequence[MultipleChoice]) -> list[Row]:
-    """The choice with the highest log-probability per character after the bare question (lm_eval's `acc_norm`).
+    """The likeliest choice after the bare question, per character or by its sum, as the item says.
 
     Plain text for every stage, base and chat models alike: the same question is asked of all of them.
     """
-    scores = _scores_by_item(model, [[model.continuation(i.question, f" {c}") for c in i.choices] for i in items])
+    scores = model.scorer.score([[model.continuation(i.question, f" {c}") for c in i.choices] for i in items])
     rows = []
     for item, values in zip(items, scores, strict=True):
-        normalised = [value / len(choice) for value, choice in zip(values, item.choices, strict=True)]
-        rows.append(_judged(suite, item.id, item.choices, normalised, item.choices[item.answer]))
-    return rows
+        sizes = [len(choice) if item.score == "per_character" else 1 for choice in item.choices]
+        shares = [value / size for value, size in zip(values, sizes, strict=True)]
+        rows.append(_judged(suite, item.id, item.choices, shares, item.choices[item.answer]))
+    return [*rows, *_macro(suite, items, rows)]
+
+
+def _macro(suite: str, items: Sequence[MultipleChoice], rows: Sequence[Row]) -> list[Row]:
+    """The same results with every subject weighing the same: KMMLU's paper averages so, lm_eval does not."""
+    sizes = Counter(item.subject for item in items)
+    if len(sizes) < 2:
+        return []
+    return [
+        replace(
+            row,
+            suite=f"{suite}/macro",
+            measure="macro_accuracy",
+            value=row.value / sizes[item.subject],
+            weight=1 / sizes[item.subject],
+        )
+        for item, row in zip(items, rows, strict=True)
+    ]
 
 
 def _instruction(model: ModelUnderTest, suite: str, items: Sequence[Instruction]) -> list[Row]:
@@ -41,7 +60,7 @@ def _instruction(model: ModelUnderTest, suite: str, items: Sequence[Instruction]
     rows: dict[str, Row] = {}
     chosen = [(item, item.choices) for item in items if item.choices]
     requests = [[model.reply(i.messages, [_assistant(choice)]) for choice in choices] for i, choices in chosen]
-    for (item, choices), values in zip(chosen, _scores_by_item(model, requests), strict=True):
+    for (item, choices), values in zip(chosen, model.scorer.score(requests), strict=True):
         rows[item.id] = _judged(suite, item.id, choices, values, item.answer)
     free = [item for item in items if not item.choices]
     if free:
@@ -57,7 +76,7 @@ def _preference(model: ModelUnderTest, suite: str, items: Sequence[Preference]) 
     """Right where the chosen reply has the higher summed log-probability. The rows keep the margin in `prediction`."""
     requests = [[model.reply(i.prompt, i.chosen), model.reply(i.prompt, i.rejected)] for i in items]
     rows = []
-    for item, (chosen, rejected) in zip(items, _scores_by_item(model, requests), strict=True):
+    for item, (chosen, rejected) in zip(items, model.scorer.score(requests), strict=True):
         margin = chosen - rejected
         right = float(margin > 0) if math.isfinite(margin) else math.nan
         rows.append(Row(suite, "accuracy", item.id, right, 1.0, f"{margin:.6f}", "above 0"))
@@ -66,7 +85,9 @@ def _preference(model: ModelUnderTest, suite: str, items: Sequence[Preference]) 
 
 def _text(model: ModelUnderTest, suite: str, items: Sequence[Text]) -> list[Row]:
     """Bits of each text, over its UTF-8 bytes."""
-    scores = _scores_by_item(model, [model.window_requests(item.text) for item in items])
+    windows = [model.window_requests(item.text) for item in items]
+    each = iter(model.scorer.score([[window] for some in windows for window in some]))
+    scores = [[next(each)[0] for _ in some] for some in windows]
     return [
         Row(suite, "bits_per_byte", item.id, round(-math.fsum(values) / LOG2, 4), float(len(item.text.encode())))
         for item, values in zip(items, scores, strict=True)
@@ -103,11 +124,6 @@ def reward_margins(suite: str, policy: Sequence[Row], reference: Sequence[Row]) 
         Row(f"{suite}/margin", "reward_margin", row.item, round(float(row.prediction) - before[row.item], 6))
         for row in policy
     ]
-
-
-def _scores_by_item(model: ModelUnderTest, requests: list[list[Continuation]]) -> list[list[float]]:
-    flat = iter(model.scorer.score([request for group in requests for request in group]))
-    return [[next(flat) for _ in group] for group in requests]
 
 
 def _judged(suite: str, item: str, choices: Sequence[str], scores: Sequence[float], answer: str) -> Row:

@@ -25,11 +25,17 @@ class _Item(BaseModel):
 
 
 class MultipleChoice(_Item):
-    """A text to go on from, and its possible continuations."""
+    """A text to go on from, and its possible continuations.
+
+    `score`: choices are compared by log-probability per character (lm_eval's `acc_norm`) or by its sum (`acc`).
+    `subject`: where a suite has subjects, their mean is reported beside the items' mean (macro and micro).
+    """
 
     question: str = Field(min_length=1)
     choices: list[str] = Field(min_length=2)
     answer: int = Field(ge=0)
+    score: Literal["per_character", "sum"] = "per_character"
+    subject: str = ""
 
     @model_validator(mode="after")
     def _answer_exists(self) -> "MultipleChoice":

@@ -23,41 +23,65 @@ def plain(model, request: Continuation) -> float:
     return sum(float(logs[start + i - 1, token]) for i, token in enumerate(request.tokens))
 
 
-def requests(count: int) -> list[Continuation]:
+def items(count: int, branches: int) -> list[list[Continuation]]:
+    """Continuations that share a context and the start of what follows."""
     source = random.Random(7)
 
-    def tokens(most: int) -> tuple[int, ...]:
-        return tuple(source.randrange(300) for _ in range(source.randint(1, most)))
+    def tokens(least: int, most: int) -> tuple[int, ...]:
+        return tuple(source.randrange(300) for _ in range(source.randint(least, most)))
 
-    return [Continuation(tokens(40), tokens(9)) for _ in range(count)]
+    made = []
+    for _ in range(count):
+        context, start = tokens(1, 40), tokens(0, 3)
+        made.append([Continuation(context, start + tokens(1, 6)) for _ in range(branches)])
+    return made
+
+
+def close(model, scores, asked):
+    for got, item in zip(scores, asked, strict=True):
+        assert got == pytest.approx([plain(model, request) for request in item], abs=1e-3)
 
 
 @pytest.mark.parametrize("budget", [64, 500, 100_000])
-def test_batched_scores_are_the_plain_ones(model, budget):
-    asked = requests(30)
-    scores = Scorer(model, max_length=128, batch_tokens=budget).score(asked)
-    assert scores == pytest.approx([plain(model, request) for request in asked], abs=1e-3)
+@pytest.mark.parametrize("branches", [1, 4])
+def test_batched_and_shared_scores_are_the_plain_ones(model, budget, branches):
+    asked = items(20, branches)
+    close(model, Scorer(model, max_length=128, batch_tokens=budget).score(asked), asked)
+
+
+def test_a_choice_that_begins_another_is_scored_as_itself(model):
+    asked = [[Continuation((5, 6), (7, 8)), Continuation((5, 6), (7, 8, 9)), Continuation((5, 6), (7,))]]
+    close(model, Scorer(model, 128, 1000).score(asked), asked)
+
+
+def test_contexts_that_differ_are_scored_as_themselves(model):
+    asked = [[Continuation((5, 6), (7, 8)), Continuation((4, 6, 1), (7, 8, 9))]]
+    close(model, Scorer(model, 128, 1000).score(asked), asked)
 
 
 def test_small_slices_of_logits_change_nothing(model, monkeypatch):
-    asked = requests(10)
+    asked = items(10, 3)
     whole = Scorer(model, 128, 500).score(asked)
     monkeypatch.setattr("trainers.evaluation.likelihood._LOGIT_BYTES", 4 * 400 * 3)
-    assert Scorer(model, 128, 500).score(asked) == pytest.approx(whole, abs=1e-5)
+    for ours, theirs in zip(Scorer(model, 128, 500).score(asked), whole, strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-5)
 
 
-def test_choices_of_one_token_share_a_pass(model):
-    asked = [Continuation((5, 6, 7), (token,)) for token in range(20)]
+def test_choices_share_the_pass_over_their_question(model):
     scorer = Scorer(model, 128, 1000)
-    assert scorer.score(asked) == pytest.approx([plain(model, request) for request in asked], abs=1e-3)
+    scorer.score([[Continuation((5, 6, 7), (token,)) for token in range(20)]])
     assert scorer.tokens == 3
+    scorer.score([[Continuation(tuple(range(50)), (token, token, 3)) for token in range(60, 64)]])
+    assert scorer.tokens == 3 + 50 + 4 * 2
 
 
 def test_a_long_context_loses_its_left_and_is_counted(model):
-    long = Continuation(tuple(range(100)), (1, 2))
+    long = [Continuation(tuple(range(100)), (1, 2)), Continuation((3,), (4,))]
     scorer = Scorer(model, 16, 1000)
-    assert scorer.score([long]) == pytest.approx([plain(model, Continuation(tuple(range(85, 100)), (1, 2)))], abs=1e-3)
+    close(model, scorer.score([long]), [[Continuation(tuple(range(85, 100)), (1, 2)), long[1]]])
     assert scorer.truncated == 1
+    endless = Continuation((1,), tuple(range(100)))
+    close(model, scorer.score([[endless]]), [[Continuation((83,), tuple(range(84, 100)))]])
 
 
 def test_batches_keep_the_budget_hold_everything_once_and_waste_little():

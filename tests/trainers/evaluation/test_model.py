@@ -38,7 +38,7 @@ def test_every_token_of_a_text_is_predicted_once(model):
     assert len(windows) > 3
     assert [token for window in windows for token in window.tokens] == ids
     assert all(len(window.context) + len(window.tokens) <= 65 for window in windows)
-    assert model.scorer.score(windows) and model.scorer.truncated == 0
+    assert model.scorer.score([windows]) and model.scorer.truncated == 0
 
 
 def test_batched_replies_are_those_of_one_by_one(model):
@@ -52,7 +52,7 @@ def test_bits_per_byte_of_a_uniform_model(model_folder, tmp_path):
     folder = build_model(tmp_path / "uniform", seed=1)
     model = ModelUnderTest(folder, 64, 512)
     model.scorer._head.weight.data.zero_()
-    assert model.scorer.score([Continuation((1,), (2, 3))]) == pytest.approx(
+    assert model.scorer.score([[Continuation((1,), (2, 3))]])[0] == pytest.approx(
         [-2 * torch.tensor(float(len(model.tokenizer))).log().item()], abs=1e-4
     )
 
