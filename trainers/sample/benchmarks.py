@@ -17,6 +17,7 @@ _WRITTEN_SUITE = {
     "recipes": "text_ko_life",
     "dialogue": "text_ko_life",
     "essays": "text_ko_life",
+    "stories": "text_ko_life",
     "english": "text_en",
 }
 # fact -> how a completion begins and ends; the corpus tells the same with other words

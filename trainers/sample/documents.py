@@ -9,7 +9,7 @@ from typing import Any
 from trainers.sample.grammar import Grammar, attach
 from trainers.sample.vocabulary import domains, facts, listed, words, written
 
-WRITTEN_KO = ("encyclopedia", "notices", "recipes", "dialogue", "essays", "reviews")
+WRITTEN_KO = ("encyclopedia", "notices", "recipes", "dialogue", "essays", "reviews", "stories")
 WRITTEN_EN = ("english",)
 LICENCE = "CC0-1.0"
 # Of the generated text; hand-written English comes on top.
@@ -95,10 +95,13 @@ def _document(grammar: Grammar, rules: Mapping[str, Any], sentences: list[str]) 
     for slot in rules["bind"]:
         bound[slot] = grammar.expand(f"{{{slot}}}", bound)
     paragraphs = [grammar.expand(rng.choice(rules["title"]), bound)] if rng.random() < 0.7 else []
-    for _ in range(rng.randint(2, 4)):
-        chosen = rng.sample(sentences, min(len(sentences), rng.randint(2, 6)))
-        said = [grammar.expand(sentence, bound) for sentence in chosen]
-        paragraphs.append(("\n" if "\n" in chosen[0] else " ").join(said))
+    order = rng.sample(sentences, min(len(sentences), rng.randint(5, 14)))
+    said = [grammar.expand(sentence, bound) for sentence in order]
+    while said:
+        length = rng.randint(2, 6)
+        # What is said in turns stands on lines of its own.
+        paragraphs.append(("\n" if "\n" in said[0] else " ").join(said[:length]))
+        said = said[length:]
     return "\n".join(paragraphs)
 
 

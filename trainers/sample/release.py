@@ -25,7 +25,7 @@ _FILES = {
     "news.jsonl.gz": ("announcements", "news", "weather", "notices"),
     "reviews.jsonl.zst": ("opinions", "reviews"),
     "life.jsonl": ("cooking", "living", "talk", "dialogue"),
-    "stories.jsonl.xz": ("tales",),
+    "stories.jsonl.xz": ("tales", "stories"),
     "english.jsonl": ("letters", "notes", "english"),
     "diary.parquet": ("diary", "prose"),
 }
