@@ -7,11 +7,27 @@ from pydantic import Field
 from trainers.recipe.section import Section, Strict
 
 
+class FieldSettings(Strict):
+    """Which fields of a record hold what."""
+
+    text: str = "text"
+    id: str = "id"
+    source: str = "source"
+    licence: str = "licence"
+    url: str = "url"
+
+
 class NormaliseSettings(Strict):
     """How text is brought to one form."""
 
-    unicode: Literal["NFC", "NFKC"] = "NFC"
-    repeats: int = Field(default=2, ge=0, description="longest run kept of a repeated letter or emoticon; 0 keeps all")
+    width: Literal["half", "keep"] = Field(
+        default="half", description="full-width Latin, digits and marks become ASCII"
+    )
+    quotes: Literal["straight", "keep"] = Field(default="straight", description="typographic quotes become ' and \"")
+    compatibility: Literal["keep", "fold"] = Field(
+        default="keep", description="fold: signs such as ㈜ and ㎏ spelt out"
+    )
+    repeats: int = Field(default=2, ge=0, description="longest run kept of a repeated syllable or ㅋ, ㅠ; 0 keeps all")
 
 
 class FilterSettings(Strict):
@@ -20,21 +36,35 @@ class FilterSettings(Strict):
     min_characters: int = Field(default=30, ge=0)
     max_characters: int = Field(default=2_000_000, ge=1)
     min_hangul_or_latin_share: float = Field(default=0.5, ge=0, le=1, description="letters of known scripts / letters")
-    max_duplicate_line_share: float = Field(default=0.374, ge=0, le=1)
+    max_replacement_share: float = Field(default=0.01, ge=0, le=1, description="U+FFFD, lost in an earlier decoding")
     max_symbol_share: float = Field(default=0.3, ge=0, le=1)
-    min_mean_word_length: float = Field(default=1, ge=0)
-    max_mean_word_length: float = Field(default=12, ge=1)
+    max_digit_share: float = Field(default=0.5, ge=0, le=1)
+    line_rules_from: int = Field(default=8, ge=1, description="lines a document must have for the rules on lines")
+    word_rules_from: int = Field(default=20, ge=1, description="words a document must have for the rules on words")
+    max_duplicate_line_share: float = Field(default=0.374, ge=0, le=1)
+    max_bullet_line_share: float = Field(default=0.9, ge=0, le=1)
+    max_ellipsis_line_share: float = Field(default=0.3, ge=0, le=1)
+    min_ended_line_share: float = Field(default=0.062, ge=0, le=1, description="lines that end with punctuation")
+    min_mean_word_length: float = Field(default=1, ge=0, description="characters; words are runs of letters and digits")
+    max_mean_word_length: float = Field(
+        default=8, ge=1, description="FineWeb-2's 6 counts morphemes, this counts words"
+    )
+    max_repeated_ngram_share: float = Field(default=0.3, ge=0, le=1, description="word 8-grams seen before in the text")
+    min_functional_word_share: float = Field(default=0.05, ge=0, le=1, description="Korean words ending in a particle")
 
 
 class CorpusSection(Section):
     """The corpus chain."""
 
+    fields: FieldSettings = FieldSettings()
     normalise: NormaliseSettings = NormaliseSettings()
     filter: FilterSettings = FilterSettings()
     mask_personal_data: bool = True
+    mask_addresses: bool = Field(default=False, description="street addresses too")
     exact_dedup: bool = True
+    takedown: tuple[str, ...] = Field(default=(), description="ids or text sha256 that must not be in any build")
     validation_share: float = Field(default=0.02, gt=0, lt=0.5)
-    shard_megabytes: float = Field(default=64, gt=0)
+    shard_megabytes: float = Field(default=64, gt=0, description="of text, before compression")
 
 
 class InstructionsSection(Section):

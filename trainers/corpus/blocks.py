@@ -1,0 +1,115 @@
+"""A cleaned block on the disk: a folder that appears whole or not at all.
+
+Its documents are sorted by content hash and packed in buckets of that hash, so that the shards written
+later depend on the documents only, not on how the input was cut into files and blocks.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from trainers.artifacts import fsync_folder
+from trainers.corpus.records import Exclusion
+
+LANGUAGES = ("ko", "en", "other")
+META = np.dtype(
+    [
+        ("high", "u8"),  # the two halves of the content hash
+        ("low", "u8"),
+        ("characters", "u4"),
+        ("bytes", "u4"),
+        ("words", "u4"),
+        ("language", "u1"),
+    ]
+)
+"""What is known of each kept document of a block, in its order."""
+_LEVEL = 3
+
+
+@dataclass
+class Cleaned:
+    """A cleaned block, ready to publish; `rows` are the corpus' JSON lines, in the order of `meta`."""
+
+    rows: list[bytes]
+    meta: NDArray[np.void]
+    origins: list[tuple[str, int, str, str]]  # id, line, source, licence
+    buckets: list[int]  # first row of each bucket, and the end
+    summary: dict[str, Any]
+    exclusions: list[Exclusion]
+
+    def publish(self, folder: Path, file: str) -> None:
+        """Make the block's folder appear, whole."""
+        aside = folder.with_name(f".{folder.name}")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        compressor = zstandard.ZstdCompressor(level=_LEVEL)
+        offsets = [0]
+        with (aside / "rows").open("wb") as stream:
+            for begin, end in zip(self.buckets[:-1], self.buckets[1:], strict=True):
+                if end > begin:
+                    stream.write(compressor.compress(b"".join(self.rows[begin:end])))
+                offsets.append(stream.tell())
+        np.save(aside / "meta.npy", self.meta)
+        np.save(aside / "buckets.npy", np.array([self.buckets, offsets], np.int64))
+        (aside / "origins").write_bytes(compressor.compress(_json_lines(self.origins)))
+        (aside / "exclusions").write_bytes(compressor.compress(_json_lines(asdict(row) for row in self.exclusions)))
+        (aside / "summary.json").write_text(json.dumps({"file": file, **self.summary}, ensure_ascii=False))
+        fsync_folder(aside)
+        aside.rename(folder)
+        fsync_folder(folder.parent)
+
+
+def _json_lines(rows: Any) -> bytes:
+    return "\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode()
+
+
+class PublishedBlock:
+    """A block that was published; nothing is read before it is asked for, and texts are never kept."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """Counts: `file`, `read`, `masked`, `repaired`."""
+        summary: dict[str, Any] = json.loads((self.folder / "summary.json").read_text())
+        return summary
+
+    @cached_property
+    def meta(self) -> NDArray[np.void]:
+        """META of each document."""
+        return np.load(self.folder / "meta.npy")  # type: ignore[no-any-return]
+
+    @cached_property
+    def _buckets(self) -> NDArray[np.int64]:
+        return np.load(self.folder / "buckets.npy")  # type: ignore[no-any-return]
+
+    def rows(self, bucket: int) -> tuple[int, list[bytes]]:
+        """Index of the bucket's first document in the block, and the bucket's JSON lines."""
+        first, offsets = self._buckets[0], self._buckets[1]
+        if first[bucket] == first[bucket + 1]:
+            return int(first[bucket]), []
+        with (self.folder / "rows").open("rb") as stream:
+            stream.seek(offsets[bucket])
+            packed = stream.read(offsets[bucket + 1] - offsets[bucket])
+        return int(first[bucket]), zstandard.ZstdDecompressor().decompress(packed).splitlines(keepends=True)
+
+    def origins(self) -> list[tuple[str, int, str, str]]:
+        """(id, line, source, licence) of each document."""
+        return [tuple(row) for row in self._lines("origins")]
+
+    def exclusions(self) -> Iterator[Exclusion]:
+        """What did not get past cleaning."""
+        return (Exclusion(**row) for row in self._lines("exclusions"))
+
+    def _lines(self, name: str) -> Iterator[Any]:
+        data = zstandard.ZstdDecompressor().decompress((self.folder / name).read_bytes())
+        return (json.loads(line) for line in data.split(b"\n") if line)

@@ -1,0 +1,79 @@
+"""From bytes to text: which encoding a file has, and mojibake, repaired where it can be proven."""
+
+import re
+
+_UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+UTF8_MARK = b"\xef\xbb\xbf"
+_HANGUL = re.compile("[가-힣]")
+_WESTERN_DEBRIS = re.compile(r"[\u0080-\u00ff\u0152-\u0192\u02c6-\u02dc\u2013-\u2122]")
+_CP1252_HOLES = {0x81: 0x81, 0x8D: 0x8D, 0x8F: 0x8F, 0x90: 0x90, 0x9D: 0x9D}
+_TO_CP1252 = {ord(bytes([b]).decode("cp1252")): b for b in range(0x80, 0x100) if b not in _CP1252_HOLES} | _CP1252_HOLES
+
+
+def encoding_of(sample: bytes) -> str:
+    """The encoding of a file, from its first megabyte: utf-8, utf-16-le, utf-16-be or cp949.
+
+    A mark at the start decides; else zero bytes at odd or even places mean UTF-16; else the one of UTF-8 and
+    CP949 under which more lines are valid.
+    """
+    if sample[:2] in _UTF16:
+        return _UTF16[sample[:2]]
+    if sample.startswith(UTF8_MARK):
+        return "utf-8"
+    newlines = (("utf-16-le", b"\n\x00"), ("utf-16-be", b"\x00\n"))
+    zeros = sample.count(0)
+    if zeros * 20 > len(sample):
+        return max(newlines, key=lambda pair: sample.count(pair[1]))[0]
+    lines = [line for line in sample.split(b"\n")[:-1] or [sample] if not line.isascii()]
+    utf8, cp949 = (sum(_decodes(line, name) for line in lines) for name in ("utf-8", "cp949"))
+    return "cp949" if cp949 > utf8 else "utf-8"
+
+
+def _decodes(line: bytes, encoding: str) -> bool:
+    try:
+        line.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def repair_surrogates(text: str) -> tuple[str, bool]:
+    """Replace lone surrogates (legal in JSON, not in text) by U+FFFD; True where there was one."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"), True
+    return text, False
+
+
+def repair_mojibake(text: str) -> tuple[str, str | None]:
+    """Undo a wrong decoding where the bytes prove it: Korean comes out, of text that had none.
+
+    Returns:
+        The text and what was found: None, `mojibake_repaired`, or `mojibake` (bytes were lost on the way).
+    """
+    debris = len(_WESTERN_DEBRIS.findall(text))
+    if debris < 8 or debris * 8 < len(text) or debris < 4 * len(_HANGUL.findall(text)):
+        return text, None
+    original = _bytes_before(text)
+    if original is None:
+        return text, "mojibake"
+    for encoding in ("utf-8", "cp949"):
+        try:
+            candidate = original.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if len(_HANGUL.findall(candidate)) * 4 > debris:
+            return candidate, "mojibake_repaired"
+    western = re.findall(r"[A-Za-z\u00c0-\u00ff]{2,}", text)
+    lost = sum(1 for word in western if len(_WESTERN_DEBRIS.findall(word)) * 2 > len(word))
+    return text, "mojibake" if lost * 2 > len(western) else None
+
+
+def _bytes_before(text: str) -> bytes | None:
+    """The bytes that were read as Latin-1 or CP1252 to give this text; None where they are lost."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        codes = [ord(char) if char < "\x80" or "\xa0" <= char <= "\xff" else _TO_CP1252.get(ord(char)) for char in text]
+        return None if None in codes else bytes(code for code in codes if code is not None)

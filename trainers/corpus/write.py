@@ -1,0 +1,74 @@
+"""Writing the corpus: kept documents in the order of their hash into shards, excluded ones into one file."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from trainers.corpus.blocks import PublishedBlock
+from trainers.corpus.records import Exclusion
+
+_LEVEL = 6
+
+
+class ShardWriter:
+    """Rows into `<folder>/NNNNN.jsonl.zst`, a new shard after every `shard_bytes` of text."""
+
+    def __init__(self, folder: Path, shard_bytes: int):
+        self._folder, self._limit = folder, shard_bytes
+        self._number, self._rows, self._size = 0, [], 0  # type: int, list[bytes], int
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, row: bytes) -> None:
+        """Add one row."""
+        self._rows.append(row)
+        self._size += len(row)
+        if self._size >= self._limit:
+            self.close()
+
+    def close(self) -> None:
+        """Finish the open shard."""
+        if self._rows:
+            packed = zstandard.ZstdCompressor(level=_LEVEL).compress(b"".join(self._rows))
+            (self._folder / f"{self._number:05d}.jsonl.zst").write_bytes(packed)
+        self._number, self._rows, self._size = self._number + 1, [], 0
+
+
+def write_documents(
+    blocks: Sequence[PublishedBlock],
+    buckets: int,
+    kept: NDArray[np.bool_],
+    validation: NDArray[np.bool_],
+    output: Path,
+    shard_bytes: int,
+) -> None:
+    """Write the kept documents; `kept` and `validation` run over the documents of all blocks, in order."""
+    begins = np.cumsum([0, *(len(block.meta) for block in blocks)]).tolist()
+    train, held_out = ShardWriter(output / "train", shard_bytes), ShardWriter(output / "validation", shard_bytes)
+    for bucket in range(buckets):
+        found: list[tuple[int, int, bytes, bool]] = []
+        for begin, block in zip(begins, blocks, strict=False):
+            first, rows = block.rows(bucket)
+            for index, row in enumerate(rows, first):
+                if kept[begin + index]:
+                    meta = block.meta[index]
+                    found.append((int(meta["high"]), int(meta["low"]), row, bool(validation[begin + index])))
+        found.sort()
+        for _, _, row, is_validation in found:
+            (held_out if is_validation else train).write(row)
+    train.close()
+    held_out.close()
+
+
+def write_exclusions(rows: Iterable[Exclusion], path: Path) -> None:
+    """Write `exclusions.jsonl.zst`, one row each, in the order given."""
+    with (
+        path.open("wb") as raw,
+        zstandard.ZstdCompressor(level=_LEVEL).stream_writer(raw) as stream,
+    ):
+        for row in rows:
+            stream.write(json.dumps(asdict(row), ensure_ascii=False).encode() + b"\n")
