@@ -20,10 +20,9 @@ def encoding_of(sample: bytes) -> str:
         return _UTF16[sample[:2]]
     if sample.startswith(UTF8_MARK):
         return "utf-8"
-    newlines = (("utf-16-le", b"\n\x00"), ("utf-16-be", b"\x00\n"))
-    zeros = sample.count(0)
-    if zeros * 20 > len(sample):
-        return max(newlines, key=lambda pair: sample.count(pair[1]))[0]
+    even, odd = sample[::2].count(0), sample[1::2].count(0)
+    if (even + odd) * 20 > len(sample):
+        return "utf-16-le" if odd > even else "utf-16-be"
     lines = [line for line in sample.split(b"\n")[:-1] or [sample] if not line.isascii()]
     utf8, cp949 = (sum(_decodes(line, name) for line in lines) for name in ("utf-8", "cp949"))
     return "cp949" if cp949 > utf8 else "utf-8"

@@ -1,0 +1,163 @@
+"""The corpus stage end to end: what it leaves, that nothing is lost silently, and that the bytes repeat."""
+
+import hashlib
+import shutil
+
+import pytest
+
+from tests.trainers.corpus.landing import data_request, read_jsonl, run_data_stage, write_jsonl
+from trainers.artifacts import ArtifactStore
+from trainers.contract import BadData, BadRequest
+from trainers.corpus import read
+from trainers.corpus.chain import _Joined
+from trainers.stage import run_stage
+
+SENTENCES = (
+    "오늘은 날씨가 맑아서 강가를 오래 걸었습니다.",
+    "시장에서 사과와 배를 사고 시장 아주머니와 이야기를 나누었습니다.",
+    "저녁에는 된장찌개를 끓이고 밥을 지어 가족과 함께 먹었습니다.",
+    "책을 읽다가 잠이 들어서 꿈에서 바다를 보았습니다.",
+)
+
+
+def rows(count=60):
+    return [
+        {"id": f"d{n:03d}", "text": f"{n}번째 일기입니다. {SENTENCES[n % 4]} {SENTENCES[n % 3]}", "licence": "CC0"}
+        for n in range(count)
+    ]
+
+
+def dirty(count=60):
+    return [
+        *rows(count),
+        {"id": "copy", "text": rows()[3]["text"] + "  "},
+        {"id": "short", "text": "짧다"},
+        {"id": "phone", "text": f"{SENTENCES[0]} 연락처는 010-1234-5678입니다. {SENTENCES[1]}"},
+        {"id": "none"},
+    ]
+
+
+def everything(folder):
+    return [
+        row
+        for part in ("train", "validation")
+        for path in sorted((folder / part).iterdir())
+        for row in read_jsonl(path)
+    ]
+
+
+def test_what_the_stage_leaves(tmp_path):
+    write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", dirty())
+    manifest, folder = run_data_stage("corpus", tmp_path, validation_share=0.1)
+    details = manifest.details
+    documents = everything(folder)
+    excluded = {row["id"]: row for row in read_jsonl(folder / "exclusions.jsonl.zst")}
+    assert details.read == 64 == details.kept + sum(details.excluded.values())
+    assert details.kept == len(documents) == details.train_documents + details.validation_documents
+    assert details.validation_documents > 0
+    assert {row["id"] for row in documents} == {row["id"] for row in rows()} - {"d003"} | {"copy", "phone"}
+    assert {name: row["reason"] for name, row in excluded.items()} == {
+        "d003": "exact_duplicate",
+        "short": "too_short",
+        "none": "no_text",
+    }
+    assert excluded["d003"]["duplicate_of"] == "copy" and excluded["d003"]["line"] == 4
+    assert all(set(row) == {"id", "text", "source", "licence", "url", "language"} for row in documents)
+    assert {row["language"] for row in documents} == {"ko"}
+    phone = next(row for row in documents if row["id"] == "phone")
+    assert "[PHONE]" in phone["text"] and "1234" not in phone["text"]
+    assert details.masked == {"PHONE": 1}
+    for path in folder.rglob("*"):
+        assert path.is_dir() or b"010-1234-5678" not in path.read_bytes()
+    assert "exact_duplicate" in (folder / "report.md").read_text()
+    assert (folder / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_the_same_bytes_again_and_however_the_input_is_cut(tmp_path, monkeypatch):
+    documents = dirty(200)
+    write_jsonl(tmp_path / "one/landing/r1/corpus/a.jsonl", documents)
+    for part in range(8):
+        write_jsonl(tmp_path / f"eight/landing/r1/corpus/part{part}.jsonl", documents[part::8])
+    shutil.copytree(tmp_path / "one", tmp_path / "again")
+    first, folder = run_data_stage("corpus", tmp_path / "one")
+    assert run_data_stage("corpus", tmp_path / "again")[0].digest == first.digest
+    monkeypatch.setattr(read, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(read, "_CHUNK", 500)
+    cut, other = run_data_stage("corpus", tmp_path / "eight")
+
+    def shards(where):
+        return {
+            str(path.relative_to(where)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for part in ("train", "validation")
+            for path in (where / part).iterdir()
+        }
+
+    assert len(list((other / "train").iterdir())) == 1
+    assert [row["text"] for row in everything(folder)] == [row["text"] for row in everything(other)]
+    assert cut.metrics == first.metrics
+
+
+def test_finished_blocks_are_not_done_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(read, "BLOCK_BYTES", 2000)
+    monkeypatch.setattr(read, "_CHUNK", 500)
+    write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", dirty(200))
+    monkeypatch.setattr(_Joined, "metrics", lambda self: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run_data_stage("corpus", tmp_path)
+    published = sorted(tmp_path.glob("artifacts/corpus/r1/*.partial/scratch/blocks/*"))
+    times = {path: path.stat().st_mtime_ns for path in published}
+    shutil.rmtree(published[1])
+    monkeypatch.undo()
+    monkeypatch.setattr(read, "BLOCK_BYTES", 2000)
+    monkeypatch.setattr(read, "_CHUNK", 500)
+    monkeypatch.setattr("trainers.artifacts.ArtifactStore.discard_partial", lambda self, request: None)
+    run_data_stage("corpus", tmp_path)
+    again = {path: path.stat().st_mtime_ns for path in published}
+    assert [path for path in published if times[path] != again[path]] == [published[1]]
+
+
+def test_small_shards(tmp_path):
+    write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", rows(200))
+    manifest, folder = run_data_stage("corpus", tmp_path, shard_megabytes=0.01)
+    assert len(list((folder / "train").iterdir())) > 3
+    assert len(everything(folder)) == manifest.details.kept
+
+
+def test_takedown_by_id_and_by_hash(tmp_path):
+    documents = rows()
+    digest = hashlib.sha256(documents[7]["text"].encode()).hexdigest()
+    write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", documents)
+    manifest, folder = run_data_stage("corpus", tmp_path, takedown=["d004", digest])
+    assert manifest.details.excluded == {"takedown": 2}
+    assert {row["id"] for row in read_jsonl(folder / "exclusions.jsonl.zst")} == {"d004", "d007"}
+
+
+def test_nothing_landed(tmp_path):
+    with pytest.raises(BadData, match="empty"):
+        run_data_stage("corpus", tmp_path)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    wanted = data_request("corpus", tmp_path / "landing")
+    shutil.rmtree(tmp_path / "landing")
+    with pytest.raises(BadRequest, match="no folder"):
+        run_stage(wanted, ArtifactStore(tmp_path / "artifacts"), tmp_path / "landing")
+
+
+def test_a_release_with_nothing_usable_names_the_three_biggest_reasons(tmp_path):
+    bad = [{"text": ""}] * 4 + [{"body": "x"}] * 3 + [{"text": 5}] * 2 + [["x"]]
+    write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", bad)
+    with pytest.raises(BadData, match=r"empty_text \(4\), no_text \(3\), text_not_string \(2\)"):
+        run_data_stage("corpus", tmp_path)
+
+
+@pytest.mark.realdata
+def test_all_real_bad_inputs_in_one_release(testdata, tmp_path):
+    shutil.copytree(testdata / "bad_inputs", tmp_path / "landing/r1/corpus")
+    manifest, folder = run_data_stage("corpus", tmp_path)
+    details = manifest.details
+    assert details.read == details.kept + sum(details.excluded.values())
+    assert details.excluded["exact_duplicate"] >= 30
+    assert details.repaired["mojibake"] == 20
+    assert len(read_jsonl(folder / "exclusions.jsonl.zst")) == sum(details.excluded.values())
+    assert all(row["reason"] and row["file"] for row in read_jsonl(folder / "exclusions.jsonl.zst"))

@@ -1,0 +1,98 @@
+"""Instruction sets: every schema becomes messages; what is wrong is told with its line."""
+
+import pytest
+
+from tests.trainers.corpus.landing import read_jsonl, run_data_stage, write_jsonl
+from trainers.contract import BadData
+from trainers.corpus.records import Unusable
+from trainers.instructions import conversation
+
+USER = {"role": "user", "content": "수도는?"}
+ANSWER = {"role": "assistant", "content": "서울입니다."}
+SYSTEM = {"role": "system", "content": "친절히 답하세요."}
+
+
+@pytest.mark.parametrize(
+    ("row", "wanted"),
+    [
+        ({"instruction": "수도는?", "input": "", "output": "서울입니다."}, [USER, ANSWER]),
+        ({"messages": [SYSTEM, USER, ANSWER]}, [SYSTEM, USER, ANSWER]),
+        (
+            {"conversations": [{"from": "human", "value": "수도는?"}, {"from": "gpt", "value": "서울입니다."}]},
+            [USER, ANSWER],
+        ),
+        (
+            {"instruction": "번역", "input": "hi", "output": "안녕"},
+            [{"role": "user", "content": "번역\n\nhi"}, {**ANSWER, "content": "안녕"}],
+        ),
+    ],
+)
+def test_schemas(row, wanted):
+    assert conversation(row)["messages"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"messages": []}, "field_empty"),
+        ({"messages": "문자열"}, "messages_not_list"),
+        ({"messages": [ANSWER]}, "roles_out_of_order"),
+        ({"messages": [USER, USER]}, "roles_out_of_order"),
+        ({"messages": [USER, SYSTEM, ANSWER]}, "roles_out_of_order"),
+        ({"messages": [{"role": "bot", "content": "x"}]}, "unknown_role"),
+        ({"messages": [{"role": ["user"], "content": "x"}]}, "unknown_role"),
+        ({"messages": [{"role": "user"}]}, "field_missing"),
+        ({"messages": [USER]}, "no_answer"),
+        ({"messages": [USER, {"role": "assistant", "content": 5}]}, "field_not_text"),
+        ({"instruction": "지시", "output": ""}, "field_empty"),
+        ({"prompt": "x"}, "unknown_schema"),
+    ],
+)
+def test_wrong_rows(row, reason):
+    with pytest.raises(Unusable) as caught:
+        conversation(row)
+    assert caught.value.args[0] == reason
+
+
+def rows(count):
+    return [{"instruction": f"{n} 더하기 1은?", "output": f"{n + 1}입니다.", "task": "sum"} for n in range(count)]
+
+
+def test_split_ledger_duplicates_and_lines(tmp_path):
+    landed = [*rows(40), rows(1)[0], {"messages": [USER, USER]}]
+    write_jsonl(tmp_path / "landing/r1/instructions/a.jsonl", landed)
+    manifest, folder = run_data_stage("instructions", tmp_path, validation_share=0.1, inherited_from="r0")
+    train, validation = read_jsonl(folder / "train.jsonl"), read_jsonl(folder / "validation.jsonl")
+    assert len(train) + len(validation) == 40 == manifest.details.kept
+    assert manifest.details.validation == len(validation) > 0
+    assert all(set(row) == {"id", "messages", "source", "licence", "task"} for row in train + validation)
+    assert [(row["line"], row["reason"]) for row in read_jsonl(folder / "exclusions.jsonl")] == [
+        (41, "exact_duplicate"),
+        (42, "roles_out_of_order"),
+    ]
+    assert manifest.details.inherited_from == "r0"
+    prompts = {row["messages"][0]["content"] for row in train}
+    assert not prompts & {row["messages"][0]["content"] for row in validation}
+
+
+def test_too_many_broken_rows_fail_with_reasons_and_lines(tmp_path):
+    write_jsonl(tmp_path / "landing/r1/instructions/a.jsonl", [*rows(5), *[{"messages": [USER]}] * 5])
+    with pytest.raises(BadData, match=r"5 of 10 rows.*no_answer \(5, first at a.jsonl:6\)"):
+        run_data_stage("instructions", tmp_path)
+
+
+def test_an_empty_folder(tmp_path):
+    with pytest.raises(BadData, match="empty"):
+        run_data_stage("instructions", tmp_path)
+
+
+@pytest.mark.realdata
+def test_real_files(testdata, tmp_path):
+    source = (testdata / "instruct" / "chatbot_data.jsonl").read_text().splitlines(keepends=True)[:2000]
+    target = tmp_path / "landing/r1/instructions/a.jsonl"
+    target.parent.mkdir(parents=True)
+    target.write_text("".join(source) + (testdata / "bad_inputs/broken_instruct_preference.jsonl").read_text())
+    manifest, _ = run_data_stage("instructions", tmp_path)
+    broken = {k: v for k, v in manifest.details.excluded.items() if k != "exact_duplicate"}
+    assert sum(broken.values()) == 12
+    assert manifest.details.kept + sum(manifest.details.excluded.values()) == 2012
