@@ -1,10 +1,11 @@
-"""`python -m korean_llm_assets demo|ui|env`: the platform on this machine."""
+"""`python -m korean_llm_assets demo|ui|env|approve|rollback`: the platform on this machine."""
 
 import argparse
 import shlex
 import sys
 
 from korean_llm_assets.home import Home
+from trainers.artifacts import ArtifactStore
 from trainers.contract import StageError
 
 
@@ -29,6 +30,19 @@ def _run(options: argparse.Namespace, home: Home) -> int:
             from korean_llm_assets.ui import ui
 
             return ui(home, options.dagster_port, options.mlflow_port)
+        case "approve":
+            from korean_llm_assets.approvals import approve, find_report
+
+            store = ArtifactStore(home.artifacts)
+            report = find_report(store, options.model, options.release, options.report)
+            print(approve(store, report, options.who, options.why).in_words)
+            print("materialize eval_report and deployed_model again: the checks warn, and no longer block")
+        case "rollback":
+            from korean_llm_assets.assets.deployment import registered_name
+            from korean_llm_assets.resources import resources
+
+            version = resources()["registry"].roll_back(registered_name(options.model))
+            print(f"{version.name} version {version.number} ({version.artifact.path}) is the champion again")
         case "env":
             for name, value in home.environment().items():
                 print(f"export {name}={shlex.quote(value)}")
@@ -46,6 +60,16 @@ def _parser() -> argparse.ArgumentParser:
     served = commands.add_parser("ui", help="serve Dagster's and MLflow's UI on this machine's state")
     served.add_argument("--dagster-port", type=int, default=3000, help="%(default)s, or a free one")
     served.add_argument("--mlflow-port", type=int, default=5000, help="%(default)s, or a free one")
+    approved = commands.add_parser("approve", help="deploy a model in spite of its failed gate: who, and why")
+    approved.add_argument("--model", required=True)
+    approved.add_argument("--release", required=True)
+    approved.add_argument(
+        "--report", default="", metavar="DIGEST", help="the report's first letters, if there are more"
+    )
+    approved.add_argument("--who", required=True, help="the person who answers for it")
+    approved.add_argument("--why", required=True, help="a reason that another person can judge")
+    back = commands.add_parser("rollback", help="make the version under 'previous' the champion again")
+    back.add_argument("--model", required=True)
     commands.add_parser("env", help="print the variables for Dagster's own command line: eval $(... env)")
     return parser
 

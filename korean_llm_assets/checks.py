@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec
 
+from korean_llm_assets.approvals import Approval
 from trainers.contract import EvaluationDetails, Manifest
 
 GATES = {
@@ -30,23 +31,30 @@ def gate_details(report: Manifest) -> EvaluationDetails:
     return report.details
 
 
-def gate_results(report: Manifest) -> Iterator[AssetCheckResult]:
-    """The checks' results from the report; a condition that the recipe does not set cannot fail, and says so."""
+def gate_results(report: Manifest, approval: Approval | None = None) -> Iterator[AssetCheckResult]:
+    """The checks' results from the report; a condition that the recipe does not set cannot fail, and says so.
+
+    With an approval, what failed stays failed in the UI, but warns and no longer blocks.
+    """
     details = gate_details(report)
+    severity = AssetCheckSeverity.WARN if approval else AssetCheckSeverity.ERROR
+    overridden = f" ({approval.in_words})" if approval else ""
     for name in GATES:
         rows = [row for row in details.gate if row.name.split("/")[0] == name]
+        passed = all(row.passed for row in rows)
+        told = "; ".join(row.explanation for row in rows) or "the recipe's gate does not ask for this"
         yield AssetCheckResult(
             check_name=name,
-            passed=all(row.passed for row in rows),
-            severity=AssetCheckSeverity.ERROR,
-            description="; ".join(row.explanation for row in rows) or "the recipe's gate does not ask for this",
+            passed=passed,
+            severity=severity,
+            description=told if passed else told + overridden,
             metadata={row.name: f"{row.value:.4g}, wanted {row.threshold:.4g}" for row in rows},
         )
     yield AssetCheckResult(
         check_name=OVERALL,
         passed=details.gate_passed,
-        severity=AssetCheckSeverity.ERROR,
-        description=why_not(details) or "every condition holds",
+        severity=severity,
+        description="every condition holds" if details.gate_passed else why_not(details) + overridden,
     )
 
 

@@ -38,7 +38,7 @@ def _local() -> dict[str, Any]:
         "store": store,
         "landing": Landing(home.landing),
         "compute": LocalCompute(store, home.landing, environment),
-        "registry": Registry(environment["MLFLOW_TRACKING_URI"]),
+        "registry": Registry(environment["MLFLOW_TRACKING_URI"], locks=home.artifacts / ".registry"),
     }
 
 

@@ -4,10 +4,11 @@ import time
 
 from dagster import AssetExecutionContext, Failure, MaterializeResult
 
+from korean_llm_assets.approvals import approval_of
 from korean_llm_assets.checks import gate_details, why_not
 from korean_llm_assets.partitions import model_recipes
 from korean_llm_assets.stage_asset import make, result, stage_asset
-from trainers.contract import Artifact
+from trainers.contract import Artifact, sha256_of
 
 
 def registered_name(model: str | None) -> str:
@@ -22,7 +23,8 @@ def deployed_model(context: AssetExecutionContext, rlhf_model: Artifact, eval_re
     started = time.time()
     store, registry = context.resources.store, context.resources.registry
     report = store.manifest(eval_report)
-    if failed := why_not(gate_details(report)):
+    approval = approval_of(store, report)
+    if (failed := why_not(gate_details(report))) and approval is None:
         raise Failure(f"not deployed, the gate of {eval_report.path} failed: {failed}", allow_retries=False)
     judged = report.request.input("rlhf_model").digest
     if judged != rlhf_model.digest:
@@ -32,8 +34,17 @@ def deployed_model(context: AssetExecutionContext, rlhf_model: Artifact, eval_re
             allow_retries=False,
         )
     exported = make(context, rlhf_model, eval_report)
-    promotion = registry.promote(registered_name(rlhf_model.model), exported, eval_report, store)
+    tags = {"dagster_run": context.run_id, "recipe": _recipe_digest(rlhf_model.model), "eval_report": report.digest}
+    if failed and approval is not None:
+        tags["approval"] = approval.in_words
+    promotion = registry.promote(registered_name(rlhf_model.model), exported, report, store, tags)
     made = result(context, exported, started)
     registered = {"registered as": f"{promotion.name} version {promotion.version}", "alias": "champion"}
     replaced = {"replaces version": promotion.replaces} if promotion.replaces else {}
-    return made._replace(metadata={**(made.metadata or {}), **registered, **replaced})
+    approved = {"gate overridden": tags["approval"]} if "approval" in tags else {}
+    return made._replace(metadata={**(made.metadata or {}), **registered, **replaced, **approved})
+
+
+def _recipe_digest(model: str | None) -> str:
+    assert model is not None, "models are partitioned by recipe"
+    return sha256_of(model_recipes()[model].model_dump(mode="json"))

@@ -4,6 +4,7 @@ import time
 
 from dagster import AssetExecutionContext, MaterializeResult
 
+from korean_llm_assets.approvals import approval_of
 from korean_llm_assets.assets.deployment import registered_name
 from korean_llm_assets.checks import gate_results, gate_specs
 from korean_llm_assets.stage_asset import make, result, stage_asset
@@ -25,4 +26,4 @@ def eval_report(
     models = (base_model, cpt_checkpoint, sft_model, rlhf_model)
     champion = context.resources.registry.champion(registered_name(rlhf_model.model), other_than=rlhf_model)
     manifest = make(context, *models, benchmarks, corpus, *([champion] if champion else []))
-    return result(context, manifest, started, gate_results(manifest))
+    return result(context, manifest, started, gate_results(manifest, approval_of(context.resources.store, manifest)))
