@@ -10,8 +10,8 @@ from datasets import Dataset
 
 from trainers.artifacts import file_sha256
 from trainers.contract import BadData
-from trainers.rendering import Rendered, marked, render, require_stop_is_trained
 from trainers.recipe import SftSection
+from trainers.rendering import Rendered, marked, render, require_stop_is_trained
 from trainers.rows import IGNORED, batched, read_rows, write_rows
 
 _RENDER_AT_ONCE = 256

@@ -30,7 +30,9 @@ def _pack(documents, row_length, window=1 << 24):
 def test_every_token_comes_out_once_and_rows_are_full(lengths, row_length, window):
     documents = [[1000 * number + place for place in range(length)] for number, length in enumerate(lengths)]
     rows, audit = _pack(documents, row_length, window)
-    assert Counter(token for row in rows for token in row.tokens.tolist()) == Counter(sum(documents, []))
+    assert Counter(token for row in rows for token in row.tokens.tolist()) == Counter(
+        token for document in documents for token in document
+    )
     assert all(len(row.tokens) == row_length for row in rows[:-1])
     assert all(sum(row.lengths) == len(row.tokens) and min(row.lengths) > 0 for row in rows)
     assert audit.tokens_in == audit.tokens_out
