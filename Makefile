@@ -8,7 +8,7 @@ export KOREAN_LLM_HOME ?= $(CURDIR)/var
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui serve test check format lint types prove bench clean-state
+.PHONY: help setup demo ui test test-cluster check format lint types prove bench clean-state
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -29,9 +29,6 @@ demo: $(READY) ## sample drop -> corpus -> CPT -> SFT -> RLHF -> eval report -> 
 ui: $(READY) ## Dagster UI and MLflow UI on this machine's state
 	$(BIN)/python -m korean_llm_assets ui
 
-serve: $(READY) ## the promoted tiny model over OpenAI's API, on this machine's CPU
-	$(BIN)/python -m korean_llm_assets serve
-
 test: $(READY) ## the test suite: every fast test, one sampled case of each slow kind
 	@tests/install_system_packages.sh
 	$(BIN)/python -m pytest -m 'not prove'
@@ -46,6 +43,10 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+test-cluster: $(READY) ## the launcher's tests against KUBECONFIG's cluster (tests/cluster/conftest.py says what it takes)
+	@test -n "$$KUBECONFIG" || { echo "set KUBECONFIG to the cluster to test against"; exit 2; }
+	$(BIN)/python -m pytest tests/cluster
 
 prove: $(READY) ## everything, the slow proofs included
 	@tests/install_system_packages.sh

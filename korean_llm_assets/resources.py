@@ -1,6 +1,7 @@
 """The environment table: what the assets rest on, chosen by KOREAN_LLM_ENV (local, cluster)."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 from korean_llm_assets.compute.local import LocalCompute
@@ -42,4 +43,25 @@ def _local() -> dict[str, Any]:
     }
 
 
-_ENVIRONMENTS = {"local": _local}
+def _cluster() -> dict[str, Any]:
+    from korean_llm_assets.compute.k8s import cluster_compute  # the Kubernetes client: only where it is used
+
+    store = ArtifactStore(_required("KOREAN_LLM_ARTIFACTS"))
+    landing = Path(_required("KOREAN_LLM_LANDING"))
+    return {
+        "io_manager": PointerIOManager(),
+        "store": store,
+        "landing": Landing(landing),
+        "compute": cluster_compute(store, landing),
+        "registry": Registry(_required("MLFLOW_TRACKING_URI"), locks=store.root / ".registry"),
+    }
+
+
+def _required(variable: str) -> str:
+    value = os.environ.get(variable)
+    if not value:
+        raise BadRequest(f"KOREAN_LLM_ENV=cluster needs the variable {variable}; dagster_deploy sets it")
+    return value
+
+
+_ENVIRONMENTS = {"local": _local, "cluster": _cluster}

@@ -1,0 +1,1 @@
+"""Tests of the launcher over real HTTP: against KUBECONFIG's cluster, or the small API double kept here."""

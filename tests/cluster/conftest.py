@@ -1,0 +1,198 @@
+"""The cluster under test: KUBECONFIG's where it is set, the double otherwise; both behind the same fault proxy.
+
+For a real cluster: KOREAN_LLM_TEST_IMAGE (an image with this project's Python, or an empty one with
+KOREAN_LLM_TEST_MOUNTS naming the node's folders to mount, with colons between), KOREAN_LLM_TEST_VOLUME (a folder that
+tests and nodes share), KOREAN_LLM_TEST_PYTHON (its interpreter), KOREAN_LLM_TEST_PYTHONPATH.
+"""
+
+import json
+import os
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import kubernetes
+import pytest
+from kubernetes.client import ApiClient, BatchV1Api, Configuration, CoreV1Api
+
+from korean_llm_assets.compute.kube_api import Clock, KubeApi
+from korean_llm_assets.compute.launcher import Launcher
+from korean_llm_assets.compute.profiles import ClusterProfile
+from tests.cluster.double import ApiDouble
+from tests.cluster.fault_proxy import FaultProxy
+from trainers.artifacts import ArtifactStore
+from trainers.contract import Needs, StageRequest
+
+ROOT = Path(__file__).parent.parent.parent
+DOUBLE_IMAGE = "double.local/trainer:1"
+
+
+@dataclass
+class ClusterUnderTest:
+    """One namespace of a cluster, the fault proxy before it, and a folder that pods share with the test."""
+
+    double: ApiDouble | None
+    proxy: FaultProxy
+    admin: ApiClient
+    namespace: str
+    folder: Path
+    said: list[str] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+
+    @property
+    def core(self) -> CoreV1Api:
+        """The test's own, undisturbed view of pods."""
+        return CoreV1Api(self.admin)
+
+    @property
+    def batch(self) -> BatchV1Api:
+        """The test's own, undisturbed view of Jobs."""
+        return BatchV1Api(self.admin)
+
+    @property
+    def store(self) -> ArtifactStore:
+        """The shared artifact store."""
+        return ArtifactStore(self.folder / "artifacts")
+
+    def profile(self, script: dict[str, Any] | None = None, **changes: Any) -> ClusterProfile:
+        """A profile for this cluster whose trainer follows a script."""
+        mounts = [mount for mount in os.environ.get("KOREAN_LLM_TEST_MOUNTS", "").split(":") if mount]
+        volumes = [{"name": "store", "mount_path": str(self.folder), "host_path": str(self.folder)}]
+        volumes += [
+            {"name": f"host-{number}", "mount_path": mount, "host_path": mount, "read_only": True}
+            for number, mount in enumerate(mounts)
+        ]
+        python = os.environ.get("KOREAN_LLM_TEST_PYTHON", sys.executable)
+        path = os.environ.get("KOREAN_LLM_TEST_PYTHONPATH", str(ROOT))
+        return ClusterProfile.model_validate(
+            {
+                "name": "under-test",
+                "namespace": self.namespace,
+                "image": DOUBLE_IMAGE if self.double else os.environ["KOREAN_LLM_TEST_IMAGE"],
+                "image_pull_policy": "Never",
+                "command": [python, "-m", "tests.cluster.scripted_trainer"],
+                "launcher": [python, "-m", "tests.cluster.scripted_trainer"],
+                "service_account": "default",
+                "artifacts_path": str(self.folder / "artifacts"),
+                "landing_path": str(self.folder / "landing"),
+                "volumes": volumes,
+                "env": {"SCRIPT": json.dumps(script or {"steps": 2, "step_seconds": 0.1}), "PYTHONPATH": path},
+                "cpu_pool": {"nodes": 1, "cpu": 4, "memory": "8Gi"},
+                "gpu_pool": {
+                    "nodes": 1,
+                    "cpu": 4,
+                    "memory": "8Gi",
+                    "type": "pretended",
+                    "per_node": 8,
+                    "gpu_memory": "80Gi",
+                },
+                "security": {"user": 0, "group": 0},
+                "grace": 10,
+                "poll_seconds": 0.2,
+                **changes,
+            }
+        )
+
+    def api(self, profile: ClusterProfile, clock: Clock | None = None) -> KubeApi:
+        """The launcher's own view, through the fault proxy."""
+        configuration = Configuration()
+        configuration.host, configuration.retries = self.proxy.url, False
+        return KubeApi(ApiClient(configuration), self.namespace, profile.patience.api, clock)
+
+    def launcher(self, profile: ClusterProfile, run_id: str = "run-a", clock: Clock | None = None) -> Launcher:
+        """A launcher for one run; what it says is kept in `said`."""
+
+        def say(line: str, is_warning: bool) -> None:
+            self.said.append(line)
+
+        return Launcher(self.api(profile, clock), profile, self.store, run_id, say, self.shown.append, clock)
+
+    def request(self, needs: Needs | None = None, **changes: Any) -> StageRequest:
+        """A request that nobody has asked for yet, its file where the pods look for it."""
+        request = StageRequest(
+            stage="benchmarks",
+            stage_version=1,
+            release=changes.pop("release", f"r-{uuid.uuid4().hex[:8]}"),
+            needs=needs or Needs(cpu=0.2, memory="512Mi"),
+            **changes,
+        )
+        path = self.store.request_path(request)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(request.model_dump_json())
+        return request
+
+    def jobs(self, request: StageRequest) -> list[Any]:
+        """All Jobs of a request."""
+        selector = f"korean-llm/request={request.digest[:32]}"
+        return list(self.batch.list_namespaced_job(self.namespace, label_selector=selector).items)
+
+    def pods(self, request: StageRequest) -> list[Any]:
+        """All pods of a request."""
+        selector = f"korean-llm/request={request.digest[:32]}"
+        return list(self.core.list_namespaced_pod(self.namespace, label_selector=selector).items)
+
+    def steps(self, request: StageRequest) -> list[str]:
+        """For each step of the finished request, the attempt that did it."""
+        found: list[str] = json.loads((self.store.folder(request) / "steps.json").read_text())
+        return found
+
+
+@pytest.fixture(scope="session")
+def _upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ApiDouble | None, ApiClient]]:
+    if os.environ.get("KUBECONFIG"):
+        configuration = Configuration()
+        kubernetes.config.load_kube_config(client_configuration=configuration)
+        yield None, ApiClient(configuration)
+        return
+    double = ApiDouble(tmp_path_factory.mktemp("double"))
+    configuration = Configuration()
+    configuration.host = double.url
+    yield double, ApiClient(configuration)
+    double.stop()
+
+
+@pytest.fixture
+def cluster(_upstream: tuple[ApiDouble | None, ApiClient], tmp_path: Path) -> Iterator[ClusterUnderTest]:
+    """A namespace of its own, removed afterwards with all that runs in it."""
+    double, admin = _upstream
+    namespace = f"test-{uuid.uuid4().hex[:8]}"
+    base = Path(os.environ.get("KOREAN_LLM_TEST_VOLUME", tmp_path)) / namespace
+    (base / "artifacts").mkdir(parents=True)
+    (base / "landing").mkdir()
+    proxy = FaultProxy(admin.configuration)
+    under_test = ClusterUnderTest(double, proxy, admin, namespace, base)
+    _open_namespace(under_test)
+    yield under_test
+    proxy.stop()
+    if double is None:
+        under_test.core.delete_namespace(namespace)
+    else:
+        for job in under_test.batch.list_namespaced_job(namespace).items:
+            under_test.batch.delete_namespaced_job(job.metadata.name, namespace)
+
+
+def _open_namespace(cluster: ClusterUnderTest) -> None:
+    if cluster.double is None:
+        cluster.core.create_namespace({"metadata": {"name": cluster.namespace}})
+        until(lambda: _has_default_account(cluster))
+    else:
+        cluster.double.cluster.forbidden.clear()
+        cluster.double.cluster.create("serviceaccounts", cluster.namespace, {"metadata": {"name": "default"}})
+
+
+def _has_default_account(cluster: ClusterUnderTest) -> bool:
+    accounts = cluster.core.list_namespaced_service_account(cluster.namespace).items
+    return any(account.metadata.name == "default" for account in accounts)
+
+
+def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    """Wait for something to become true; gives what it gave."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+    return found

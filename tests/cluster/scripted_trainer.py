@@ -1,0 +1,48 @@
+"""A trainer whose steps a test writes down: the real command line, stage runner and store, with a scripted stage.
+
+SCRIPT (JSON): steps, step_seconds; `fail`: {attempt: [step, exit code]}; `hog`: {attempt: MiB}.
+"""
+
+import json
+import os
+import sys
+import time
+
+import trainers.stage
+from trainers.__main__ import main
+from trainers.contract import BenchmarkDetails, ExitCode, Interrupted, StageError
+from trainers.stage import StageContext, StageResult
+
+
+def run(context: StageContext) -> StageResult:
+    """Count to `steps`, a checkpoint per step; the result tells how often each step was done."""
+    script = json.loads(os.environ["SCRIPT"])
+    attempt = str(context.attempt.number)
+    checkpoint = context.scratch / "steps"
+    done = checkpoint.read_text().split() if checkpoint.exists() else []
+    context.reporter.say(f"attempt {attempt} goes on from step {len(done)}")
+    hog = bytearray(script.get("hog", {}).get(attempt, 0) * 2**20)
+    for step in range(len(done), script["steps"]):
+        fail_at, code = script.get("fail", {}).get(attempt, (None, 0))
+        if step == fail_at:
+            raise _error(code)(f"the script says so at step {step}")
+        with context.stop.deferred():
+            time.sleep(script["step_seconds"])
+            with checkpoint.open("a") as stream:
+                stream.write(f"{attempt}\n")
+            context.reporter.progress(step + 1, script["steps"])
+            if context.stop.requested:
+                raise Interrupted(f"stopped after step {step + 1}, which is saved")
+    done = checkpoint.read_text().split()
+    (context.output / "steps.json").write_text(json.dumps(done))
+    del hog
+    return StageResult(metrics={"steps": float(len(done))}, details=BenchmarkDetails(suites={}))
+
+
+def _error(code: int) -> type[StageError]:
+    return type("Scripted", (StageError,), {"code": ExitCode(code)})
+
+
+if __name__ == "__main__":
+    trainers.stage._stage_function = lambda stage: run
+    sys.exit(main())
