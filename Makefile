@@ -8,7 +8,7 @@ export KOREAN_LLM_HOME ?= $(CURDIR)/var
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test test-cluster check format lint types prove bench clean-state
+.PHONY: help setup demo ui serve test test-cluster check format lint types prove bench clean-state
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -28,6 +28,9 @@ demo: $(READY) ## sample drop -> corpus -> CPT -> SFT -> RLHF -> eval report -> 
 
 ui: $(READY) ## Dagster UI and MLflow UI on this machine's state
 	$(BIN)/python -m korean_llm_assets ui
+
+serve: $(READY) ## the promoted tiny model over OpenAI's API, on this machine's CPU
+	$(BIN)/python -m korean_llm_assets serve
 
 test: $(READY) ## the test suite: every fast test, one sampled case of each slow kind
 	@tests/install_system_packages.sh

@@ -1,4 +1,4 @@
-"""`python -m korean_llm_assets demo|ui|env|approve|rollback`: the platform on this machine."""
+"""`python -m korean_llm_assets demo|ui|serve|approve|rollback|env`: the platform on this machine."""
 
 import argparse
 import shlex
@@ -30,6 +30,13 @@ def _run(options: argparse.Namespace, home: Home) -> int:
             from korean_llm_assets.ui import ui
 
             return ui(home, options.dagster_port, options.mlflow_port)
+        case "serve":
+            from korean_llm_assets.assets.deployment import registered_name
+            from korean_llm_assets.resources import resources
+            from korean_llm_assets.serving.serve import serve
+
+            name = registered_name(options.model)
+            return serve(home, resources()["registry"], name, options.port, options.once)
         case "approve":
             from korean_llm_assets.approvals import approve, find_report
 
@@ -60,6 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     served = commands.add_parser("ui", help="serve Dagster's and MLflow's UI on this machine's state")
     served.add_argument("--dagster-port", type=int, default=3000, help="%(default)s, or a free one")
     served.add_argument("--mlflow-port", type=int, default=5000, help="%(default)s, or a free one")
+    server = commands.add_parser("serve", help="serve the champion over OpenAI's API on this machine's CPU")
+    server.add_argument("--model", default="tiny", help="%(default)s")
+    server.add_argument("--port", type=int, default=8000, help="%(default)s")
+    server.add_argument("--once", action="store_true", help="stop after the smoke test")
     approved = commands.add_parser("approve", help="deploy a model in spite of its failed gate: who, and why")
     approved.add_argument("--model", required=True)
     approved.add_argument("--release", required=True)

@@ -1,18 +1,25 @@
-"""Stage `benchmarks`: landed evaluation suites, one file each, checked and brought to one form per format."""
+"""Stage `benchmarks`: landed evaluation suites, checked and brought to one form per format.
+
+A file of JSON lines is one suite; published Korean benchmarks are read from their own files (published_suites.py).
+"""
 
 import hashlib
 import json
 import re
 from collections import Counter
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from trainers.contract import BadData, BenchmarkDetails
 from trainers.conversations import Row, content, landed_rows, messages, write_jsonl
+from trainers.corpus.read import files_below
 from trainers.corpus.records import Unusable
 from trainers.preferences import pair
+from trainers.published_suites import is_published, published_suites
 from trainers.recipe.data import BenchmarksSection
 from trainers.stage import StageContext, StageResult
+
+_COMPANIONS = {".tsv", ".csv", ".md"}
 
 
 def run(context: StageContext) -> StageResult:
@@ -57,7 +64,10 @@ def _read(context: StageContext) -> tuple[dict[str, list[tuple[str, Row]]], dict
     excluded: dict[str, Counter[str]] = {}
     files: dict[str, str] = {}
     seen: dict[str, set[str]] = {}
-    for file, line, value in landed_rows(context.inputs["landing"]):
+    for suite, rows in published_suites(context.inputs["landing"]).items():
+        suites[suite], excluded[suite] = [("multiple_choice", row) for row in rows], Counter()
+        files[suite] = "its published file"
+    for file, line, value in landed_rows(_own_files(context)):
         suite = _suite(file)
         if files.setdefault(suite, file) != file:
             raise BadData(f"{files[suite]} and {file} are both suite {suite!r}; rename one")
@@ -80,6 +90,21 @@ def _read(context: StageContext) -> tuple[dict[str, list[tuple[str, Row]]], dict
             reasons[reason] += 1
             context.reporter.warn(f"{file}:{line}: {reason}: {detail}")
     return suites, excluded, files
+
+
+def _own_files(context: StageContext) -> dict[str, Path]:
+    """Files of JSON lines: not the published benchmarks, nor what comes beside them (training splits, licences)."""
+    own = {}
+    for name, path in files_below(context.inputs["landing"]).items():
+        if is_published(name):
+            continue
+        if path.suffix in _COMPANIONS:
+            context.reporter.say(
+                f"{name}: left alone, no published benchmark has its test items in a file of this name"
+            )
+        else:
+            own[name] = path
+    return own
 
 
 def item(row: Row) -> tuple[str, Row]:

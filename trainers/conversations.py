@@ -33,9 +33,9 @@ class ConversationSet:
         return Counter(row.reason for row in self.exclusions)
 
 
-def landed_rows(folder: Path) -> Iterator[tuple[str, int, Any]]:
-    """(file, line, JSON value or Unusable) of each row below a folder; blank lines are no rows."""
-    for block in read_blocks(files_below(folder)):
+def landed_rows(files: dict[str, Path]) -> Iterator[tuple[str, int, Any]]:
+    """(file, line, JSON value or Unusable) of each row of files by name; blank lines are no rows."""
+    for block in read_blocks(files):
         for line, value in rows(block):
             if not (isinstance(value, Unusable) and value.args[0] == "blank_line"):
                 yield block.file, line, value
@@ -45,7 +45,7 @@ def collect(folder: Path, convert: Callable[[Row], Row], identity: tuple[str, ..
     """Convert each landed row; those it refuses, and repeats of the same `identity` fields, are excluded."""
     result = ConversationSet()
     first: dict[str, str] = {}
-    for file, line, value in landed_rows(folder):
+    for file, line, value in landed_rows(files_below(folder)):
         result.read += 1
         name = f"{file}:{line}"
         try:

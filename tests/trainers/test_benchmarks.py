@@ -31,6 +31,25 @@ def test_all_formats(tmp_path):
     assert manifest.details.suites == dict.fromkeys(sorted(ROWS), 2)
 
 
+def test_published_benchmarks_are_read_from_their_own_files_beside_ours(tmp_path):
+    landing = tmp_path / "landing/r1/benchmarks"
+    write_jsonl(landing / "mine.jsonl", [ROWS["text"]])
+    (landing / "kobest/SentiNeg").mkdir(parents=True)
+    (landing / "kobest/SentiNeg/test.tsv").write_text("ID\tText\tLabel\r\n7\t좋다\t1\r\n", newline="")
+    (landing / "kobest/SentiNeg/train.tsv").write_text("ID\tText\tLabel\n8\t싫다\t0\n")
+    (landing / "kobest/License.md").write_text("CC BY-SA 4.0")
+    manifest, folder = run_data_stage("benchmarks", tmp_path)
+    assert manifest.details.suites == {"kobest_sentineg": 1, "mine": 1}
+    (row,) = read_jsonl(folder / "kobest_sentineg.jsonl")
+    assert row == {
+        "id": "7",
+        "question": "문장: 좋다 긍부정:",
+        "choices": ["부정", "긍정"],
+        "answer": 1,
+        "score": "sum",
+    }
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [

@@ -95,11 +95,13 @@ class CptSection(TrainingSection):
 class SftSection(TrainingSection):
     """Supervised fine-tuning on conversations; loss on the assistant's tokens only."""
 
-    system_prompt: str | None = None
+    system_prompt: str | None = Field(default=None, description="put first where a conversation has none of its own")
+    max_too_long_share: float = Field(default=0.05, ge=0, le=1, description="conversations left out as too long")
 
 
 class RlhfSection(TrainingSection):
     """Learning from preferences."""
 
     algorithm: Literal["dpo"] = "dpo"
+    max_too_long_share: float = Field(default=0.05, ge=0, le=1, description="pairs left out as too long")
     beta: float = Field(default=0.1, gt=0, description="DPO's inverse temperature (Rafailov et al. 2023)")

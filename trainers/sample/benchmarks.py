@@ -22,11 +22,11 @@ _WRITTEN_SUITE = {
 }
 # fact -> how a completion begins and ends; the corpus tells the same with other words
 _COMPLETIONS = {
-    "categories": ("사람들이 [말]{을} 부르는 갈래는", "[답]{이다}."),
-    "colours": ("그림을 그릴 때 [말]에 칠하는 색은", "[답]{이다}."),
-    "counters": ("가게에서 [말]의 수를 물을 때 쓰는 말은 몇", "[답]{이다}."),
-    "landmarks": ("기차를 타고 [말]{을} 보러 간 곳은", "[답]{이다}."),
-    "seasons": ("달력에서 [말]{과} 어울리는 철은", "[답]{이다}."),
+    "categories": ("[말]{은} 무엇인가 하면", "[답]에 속한다."),
+    "counters": ("[말]{을} 셀 때 쓰는 말은", "[답]입니다."),
+    "places": ("[말] 우리가 가는 곳은", "[답]{이다}."),
+    "jobs": ("[말] 사람을 부르는 이름은", "[답]{이다}."),
+    "needs": ("[말] 꼭 있어야 하는 것은", "[답]입니다."),
 }
 
 

@@ -1,5 +1,6 @@
 """Clean documents: generated from the domains' templates, and the hand-written ones."""
 
+import itertools
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -7,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from trainers.sample.grammar import Grammar, attach
+from trainers.sample.split import is_held_out
 from trainers.sample.vocabulary import domains, facts, listed, words, written
 
 WRITTEN_KO = ("encyclopedia", "notices", "recipes", "dialogue", "essays", "reviews", "stories")
@@ -49,26 +51,16 @@ def fact_slots() -> Mapping[str, list[str]]:
 
     opposites = [pair for entry in facts()["antonyms"] for pair in _both_ways(*entry.split("-"))]
     slots = {
-        "분류사실": said(
-            inverted("categories"),
-            "[가]{은} [나]에 속한다.",
-            "[가]{은} [나]의 한 가지이다.",
-            "[나] 가운데 [가]{이} 있다.",
-        ),
-        "색사실": said(inverted("colours"), "[가]의 색은 [나]이다.", "[가]{은} [나]{을} 띤다."),
+        "분류사실": said(inverted("categories"), "[가]{은} [나]에 속한다.", "[나] 가운데 [가]{이} 있다."),
         "센사실": said(
             inverted("counters"), "[가]{은} 한 [나], 두 [나]{으로} 셉니다.", "[가]{을} 세는 말은 [나]입니다."
         ),
         "반대사실": said(iter(opposites), "[가]의 반대말은 [나]입니다.", "[가]{과} [나]{은} 서로 반대말입니다."),
-        "명소사실": said(
-            inverted("landmarks"),
-            "[가]{은} [나]에 있다.",
-            "[나]에 가면 [가]{을} 볼 수 있다.",
-            "[나]의 [가]{이} 널리 알려져 있다.",
-        ),
-        "계절사실": said(inverted("seasons"), "[나]에는 [가] 소식이 들려옵니다.", "[가] 하면 [나]이 떠오릅니다."),
+        "곳사실": said(inverted("places"), "[가] [나]에 간다.", "[가] 먼저 [나]{을} 찾아야 한다."),
+        "일사실": said(inverted("jobs"), "[가] 사람은 [나]{이다}.", "[나]{은} [가] 일을 한다."),
+        "쓸사실": said(inverted("needs"), "[가]에는 [나]{이} 필요합니다.", "[가] 쓰는 것은 [나]입니다."),
     }
-    return slots | {"사실": ["{분류사실}", "{분류사실}", "{색사실}"]}
+    return slots | {"사실": ["{분류사실}", "{분류사실}", "{일사실}"]}
 
 
 def _both_ways(one: str, other: str) -> tuple[tuple[str, str], tuple[str, str]]:
@@ -76,27 +68,32 @@ def _both_ways(one: str, other: str) -> tuple[tuple[str, str], tuple[str, str]]:
 
 
 def generated(domain: str, rng: random.Random, size: int, held_out: bool = False) -> list[str]:
-    """Documents of one domain, at least `size` bytes of UTF-8 together; `held_out`: of the benchmarks' sentences."""
+    """Documents of one domain, at least `size` bytes of UTF-8 together; `held_out`: of sentences for benchmarks."""
     rules = domains()[domain]
     own = {slot: listed(text) for slot, text in rules.get("slots", {}).items()}
     own |= {"칭찬": facts()["positive"], "불만": facts()["negative"]}
     grammar = Grammar({**words(), **fact_slots(), **own}, rng)
-    sentences = rules["held_out" if held_out else "sentences"]
+    templates = [] if held_out and rules.get("apart") else list(rules["sentences"])
+    if held_out:
+        templates += rules["held_out"]
     texts: list[str] = []
     while size > 0:
-        texts.append(_document(grammar, rules, sentences))
+        texts.append(_document(grammar, rules, templates, held_out))
         size -= len(texts[-1].encode())
     return texts
 
 
-def _document(grammar: Grammar, rules: Mapping[str, Any], sentences: list[str]) -> str:
+def _document(grammar: Grammar, rules: Mapping[str, Any], templates: list[str], held_out: bool) -> str:
     rng = grammar.rng
     bound: dict[str, str] = {}
     for slot in rules["bind"]:
         bound[slot] = grammar.expand(f"{{{slot}}}", bound)
     paragraphs = [grammar.expand(rng.choice(rules["title"]), bound)] if rng.random() < 0.7 else []
-    order = rng.sample(sentences, min(len(sentences), rng.randint(5, 14)))
-    said = [grammar.expand(sentence, bound) for sentence in order]
+    said: list[str] = []
+    for template in rng.sample(templates, min(len(templates), rng.randint(5, 14))):
+        # A template with nothing to vary may have no sentence on this side of the split.
+        drawn = (grammar.expand(template, bound) for _ in range(30))
+        said += itertools.islice((sentence for sentence in drawn if is_held_out(sentence) == held_out), 1)
     while said:
         length = rng.randint(2, 6)
         # What is said in turns stands on lines of its own.

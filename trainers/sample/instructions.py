@@ -47,71 +47,66 @@ def offered(rng: random.Random, answer: str, others: Iterable[str], count: int =
     return tuple(rng.sample([answer, *wrong], len(wrong) + 1))
 
 
-def _grouped(rng: random.Random, task: str, fact: str, forms: tuple[str, ...]) -> Iterator[Item]:
+def _grouped(rng: random.Random, task: str, fact: str, forms: tuple[str, ...], closed: bool = True) -> Iterator[Item]:
+    """[말] in a form is the cue, its group the answer; [이] is a name, with an item for each of some names."""
     groups = facts()[fact]
     for form in forms:
-        for group, items in groups.items():
-            others = [g for g, members in groups.items() if g != group]
-            for word in items:
-                yield Item(task, attach(form.replace("[말]", word)), group, offered(rng, group, others))
+        for name in words()["이름"][:12] if "[이]" in form else [""]:
+            for group, cues in groups.items():
+                for cue in cues:
+                    text = attach(form.replace("[말]", cue).replace("[이]", name))
+                    yield Item(task, text, group, offered(rng, group, groups) if closed else ())
 
 
 def _category(rng: random.Random) -> Iterator[Item]:
     forms = (
-        "[말]{은} 무엇에 속하나요?",
-        "'[말]'의 종류를 한 낱말로 쓰세요.",
-        "다음 낱말의 종류는 무엇인가요? [말]",
-        "[말]{을} 알맞은 종류로 나누세요.",
-        "[말]{은} 어떤 종류의 낱말인가요?",
+        "낱말의 종류를 쓰세요: [말]",
+        "다음 낱말은 무엇에 속하나요? [말]",
+        "종류를 알려 주세요. [말]",
+        "[이]{이} 물었습니다. 이것은 어떤 종류인가요? [말]",
     )
     return _grouped(rng, "category", "categories", forms)
 
 
 def _counter(rng: random.Random) -> Iterator[Item]:
     forms = (
-        "[말]{을} 세는 단위는 무엇인가요?",
-        "[말]{은} 어떤 단위로 세나요?",
-        "다음을 세는 말을 쓰세요. [말]",
-        "'[말] 한 ( )' 빈칸에 알맞은 말은?",
+        "세는 단위를 쓰세요: [말]",
+        "다음 낱말은 어떤 단위로 세나요? [말]",
+        "[이]{이} 물었습니다. 이것을 세는 말은 무엇인가요? [말]",
     )
     return _grouped(rng, "counter", "counters", forms)
 
 
-def _colour(rng: random.Random) -> Iterator[Item]:
-    forms = (
-        "[말]의 색을 쓰세요.",
-        "[말]{은} 무슨 색인가요?",
-        "'[말]' 하면 떠오르는 색은?",
-        "[말]의 색깔은 무엇인가요?",
-    )
-    return _grouped(rng, "colour", "colours", forms)
+def _place(rng: random.Random) -> Iterator[Item]:
+    forms = ("[말] 어디로 가야 하나요?", "[이]{은} [말] 어디로 가야 하나요?", "[말] [이]{은} 어디에 가면 되나요?")
+    return _grouped(rng, "place", "places", forms, closed=False)
 
 
-def _city(rng: random.Random) -> Iterator[Item]:
+def _job(rng: random.Random) -> Iterator[Item]:
     forms = (
-        "[말]{은} 어느 도시에 있나요?",
-        "[말]{이} 있는 도시를 쓰세요.",
-        "[말]에 가려면 어느 도시로 가야 하나요?",
-        "어느 도시의 명소인가요? [말]",
+        "[말] 사람은 누구인가요?",
+        "[이]{은} [말] 일을 합니다. 직업이 무엇인가요?",
+        "[말] [이]의 직업은 무엇인가요?",
     )
-    return _grouped(rng, "city", "landmarks", forms)
+    return _grouped(rng, "job", "jobs", forms, closed=False)
+
+
+def _need(rng: random.Random) -> Iterator[Item]:
+    forms = ("[말] 무엇이 필요한가요?", "[이]{은} [말] 무엇이 필요한가요?", "[말] [이]에게 줄 것은 무엇인가요?")
+    return _grouped(rng, "need", "needs", forms)
 
 
 def _antonym(rng: random.Random) -> Iterator[Item]:
     pairs = [tuple(entry.split("-")) for entry in facts()["antonyms"]]
     every = [word for pair in pairs for word in pair]
-    forms = (
-        "'[말]'의 반대말은 무엇인가요?",
-        "[말]{과} 뜻이 반대인 낱말을 쓰세요.",
-        "반대말을 쓰세요. [말]",
-        "[말]의 반대말을 알려 주세요.",
-    )
+    forms = ["반대말을 쓰세요: [말]", "다음 낱말의 반대말은 무엇인가요? [말]"]
+    forms += [f"{name}{{이}} 물었습니다. 반대말은 무엇인가요? [말]" for name in words()["이름"][:8]]
     for form in forms:
         for one, other in pairs + [(b, a) for a, b in pairs]:
             yield Item("antonym", attach(form.replace("[말]", one)), other, offered(rng, other, every))
 
 
-def _sentiment(rng: random.Random) -> Iterator[Item]:
+def _sentiment(_rng: random.Random) -> Iterator[Item]:
     forms = ("다음 후기는 긍정인가요, 부정인가요? [글]", "이 글의 느낌을 긍정이나 부정으로 답하세요. [글]")
     things = [*words()["전자제품"], *words()["옷"], *words()["가구"], *words()["악기"]]
     for form in forms:
@@ -123,80 +118,77 @@ def _sentiment(rng: random.Random) -> Iterator[Item]:
                     )
 
 
-def _polite(_rng: random.Random) -> Iterator[Item]:
-    forms = ("높임말로 바꾸세요. [글]", "다음 문장을 존댓말로 쓰세요. [글]")
-    for form in forms:
-        for line in facts()["polite"]:
-            what, plain, polite = (part.strip() for part in line.split("|"))
-            for when in ("", *(f"{when} " for when in facts()["when"])):
-                yield Item("polite", form.replace("[글]", f"{when}{what} {plain}."), f"{when}{what} {polite}.")
-
-
-def _next(rng: random.Random) -> Iterator[Item]:
-    days, months = words()["요일"], words()["월"]
+def _sentences() -> Iterator[tuple[str, str, str]]:
+    """Every (sentence, tense, kind): a name, what is done, and the verb in its forms."""
     forms = (
-        "[말] 다음은 무엇인가요?",
-        "[말] 바로 다음에 오는 것을 쓰세요.",
-        "[말] 뒤에 이어지는 것은?",
-        "차례대로 세면 [말] 다음은?",
+        ("현재", "설명", "."),
+        ("과거", "설명", "."),
+        ("미래", "설명", "."),
+        ("", "질문", "?"),
+        ("", "부탁", "."),
     )
-    back = ("[말] 앞은 무엇인가요?", "[말] 바로 앞에 오는 것을 쓰세요.")
-    for cycle in (days, months):
-        for step, wordings in ((1, forms), (-1, back)):
-            for form in wordings:
-                for n, word in enumerate(cycle):
-                    answer = cycle[(n + step) % len(cycle)]
-                    yield Item("next", form.replace("[말]", word), answer, offered(rng, answer, cycle))
+    for line in facts()["verbs"]:
+        what, *verbs = (part.strip() for part in line.split("|"))
+        for name in words()["이름"][:12]:
+            for verb, (tense, kind, mark) in zip(verbs, forms, strict=True):
+                opening = f"{name} 씨, " if kind == "부탁" else attach(name + "{은} ")
+                yield f"{opening}{what} {verb}{mark}", tense, kind
 
 
-def _copy(rng: random.Random) -> Iterator[Item]:
-    forms = ("'[말]'{을} 그대로 쓰세요.", "따옴표 안의 낱말을 쓰세요. '[말]'", "다음 낱말을 한 번 더 쓰세요. '[말]'")
-    nouns = [word for slot in ("과일", "동물", "꽃", "악기", "가구", "장소", "직업", "도시") for word in words()[slot]]
-    for form in forms:
-        for word in nouns:
-            yield Item("copy", attach(form.replace("[말]", word)), word, offered(rng, word, nouns))
+def _tense(_rng: random.Random) -> Iterator[Item]:
+    for text, tense, _ in _sentences():
+        if tense:
+            yield Item("tense", f"과거, 현재, 미래 가운데 어느 때인가요? {text}", tense, ("과거", "현재", "미래"))
 
 
-def _place(rng: random.Random) -> Iterator[Item]:
-    forms = ("[글] 어디에서 있었던 일인가요?", "다음 글에 나온 곳을 쓰세요. [글]")
-    deeds = (
-        "{이} [곳]에서 책을 읽었다.",
-        "{이} [곳]에서 친구를 만났다.",
-        "{은} [곳]에서 사진을 찍었다.",
-        "{은} 아침에 [곳]에 갔다.",
-    )
-    names, places = words()["이름"][:20], [place for place in words()["장소"] if " " not in place][:20]
-    for form in forms:
-        for deed in deeds:
-            for name in names:
-                for place in places:
-                    text = form.replace("[글]", attach(name + deed.replace("[곳]", place)))
-                    yield Item("place", text, place, offered(rng, place, places))
+def _kind(_rng: random.Random) -> Iterator[Item]:
+    for text, _, kind in _sentences():
+        yield Item("kind", f"설명, 질문, 부탁 가운데 무엇인가요? {text}", kind, ("설명", "질문", "부탁"))
 
 
-def _yes_no(rng: random.Random) -> Iterator[Item]:
-    forms = ("[말]{은} [무리]에 속하나요?", "[말]{은} [무리]의 하나인가요?", "[말]{은} [무리]{이라}고 할 수 있나요?")
-    groups = facts()["categories"]
-    for form in forms:
-        for group, items in groups.items():
-            for place, word in enumerate(items):
-                # One wrong group per word and form, the same in every release.
-                wrong = [g for g in groups if g != group][(place + len(form)) % (len(groups) - 1)]
-                for asked, answer in ((group, "네"), (wrong, "아니요")):
-                    text = attach(form.replace("[말]", word).replace("[무리]", asked))
-                    yield Item("yes_no", text, answer, ("네", "아니요"))
+def _polite(rng: random.Random) -> Iterator[Item]:
+    lines = [tuple(part.strip() for part in line.split("|")) for line in facts()["polite"]]
+    for form in ("높임말로 바꾸세요. [글]", "다음 문장을 존댓말로 쓰세요. [글]"):
+        for what, plain, polite in lines:
+            for when in ("", *(f"{when} " for when in facts()["when"])):
+                others = [f"{when}{other} {ending}." for other, _, ending in lines]
+                answer = f"{when}{what} {polite}."
+                yield Item(
+                    "polite", form.replace("[글]", f"{when}{what} {plain}."), answer, offered(rng, answer, others)
+                )
+
+
+def _level(_rng: random.Random) -> Iterator[Item]:
+    for line in facts()["polite"]:
+        what, plain, polite = (part.strip() for part in line.split("|"))
+        for when in ("", *(f"{when} " for when in facts()["when"])):
+            for ending, answer in ((plain, "반말"), (polite, "존댓말")):
+                text = f"이 말은 반말인가요, 존댓말인가요? {when}{what} {ending}."
+                yield Item("level", text, answer, ("반말", "존댓말"))
+
+
+def _weekday(_rng: random.Random) -> Iterator[Item]:
+    days = words()["요일"]
+    asked = (("내일은 무슨 요일인가요?", 1), ("어제는 무슨 요일이었나요?", -1))
+    for name in ("", *(f"{name}의 " for name in words()["이름"])):
+        for n, day in enumerate(days):
+            for question, step in asked:
+                said = f"{name}생일은 {day}입니다. 그다음 날은 무슨 요일인가요?" if step > 0 and name else ""
+                answer = days[(n + step) % len(days)]
+                yield Item("weekday", said or f"{name and name + '생일인 '}오늘은 {day}입니다. {question}", answer)
 
 
 _FAMILIES: tuple[Callable[[random.Random], Iterator[Item]], ...] = (
     _category,
     _counter,
-    _colour,
-    _city,
+    _place,
+    _job,
+    _need,
     _antonym,
     _sentiment,
+    _tense,
+    _kind,
     _polite,
-    _next,
-    _copy,
-    _place,
-    _yes_no,
+    _level,
+    _weekday,
 )

@@ -1,4 +1,4 @@
-"""Preference pairs: a polite answer to the point against a rude, familiar, wandering or stuck one."""
+"""Preference pairs: a polite answer to the point against a rude, a familiar or a wandering one."""
 
 import random
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ _TOPICS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
             "네, [것]{을} 고르실 때는 값과 쓰임새를 함께 살펴보세요.",
             "[것]{은} 튼튼하고 가벼운 것을 고르시면 좋습니다.",
         ),
-        ("[것] 그냥 아무거나 사.", "[것]? 싼 거 사."),
+        ("[것]{은} 그냥 싼 거 아무거나 사면 되잖아.", "야, [것] 고르는 게 뭐가 어렵냐? 대충 사."),
     ),
     "cook": (
         "{요리}",
@@ -37,7 +37,7 @@ _TOPICS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
             "네, [것]{은} 먼저 재료를 씻고 {십수}분 동안 끓이시면 됩니다.",
             "[것]{을} 만드실 때는 {양념}{으로} 간을 맞추시면 맛있습니다.",
         ),
-        ("[것]? 대충 끓여.", "[것]{은} 사 먹어."),
+        ("[것]{은} 대충 아무거나 넣고 끓이면 되잖아.", "야, [것]{은} 만들지 말고 그냥 사 먹어."),
     ),
     "way": (
         "{장소}",
@@ -46,7 +46,7 @@ _TOPICS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
             "네, [것]에 가시려면 {탈것}{을} 타고 {십수}분쯤 가시면 됩니다.",
             "[것]{은} 큰길을 따라 {십수}분 걸어가시면 나옵니다.",
         ),
-        ("[것]? 지도 봐.", "[것]{은} 저쪽이야."),
+        ("[것]{은} 저쪽이야. 지도 보고 그냥 가면 되잖아.", "야, [것]도 몰라? 택시 타고 가."),
     ),
     "sport": (
         "{운동}",
@@ -55,7 +55,7 @@ _TOPICS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
             "좋은 생각입니다. [것]{은} 하루 {십수}분부터 천천히 시작해 보세요.",
             "[것]{은} 기본자세를 먼저 익히시면 빨리 늡니다.",
         ),
-        ("[것]? 하지 마.", "[것]{은} 그냥 해."),
+        ("[것]{은} 그냥 하면 되잖아. 뭘 자꾸 물어.", "야, 너는 [것] 못 하니까 그냥 하지 마."),
     ),
     "keep": (
         "{과일}, {채소}",
@@ -64,7 +64,7 @@ _TOPICS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
             "네, [것]{은} 종이에 싸서 서늘한 곳에 두시면 오래갑니다.",
             "[것]{은} 물기를 닦고 냉장고에 넣어 두시면 좋습니다.",
         ),
-        ("[것]? 빨리 먹어.", "[것]{은} 아무 데나 둬."),
+        ("[것]{은} 아무 데나 두면 되잖아. 별거 아니야.", "야, [것]{은} 그냥 빨리 먹어 버려."),
     ),
     "learn": (
         "{악기}, {과목}",
@@ -73,7 +73,7 @@ _TOPICS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
             "물론입니다. [것]{은} 날마다 조금씩 익히시는 것이 가장 좋습니다.",
             "네, [것]{은} 쉬운 것부터 차근차근 함께 해 보겠습니다.",
         ),
-        ("[것]? 어려워서 못 해.", "[것]{은} 혼자 해."),
+        ("[것]{은} 혼자 해. 나는 안 도와줄 거야.", "야, [것]{은} 어려워서 너는 못 해. 그만둬."),
     ),
     "gift": (
         "{가족}, {친구}",
@@ -82,20 +82,16 @@ _TOPICS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
             "[것]에게는 {물건}{이나} {옷}{을} 선물해 보세요. 기뻐하실 것입니다.",
             "네, [것]{이} 좋아하시는 {과일}{을} 예쁘게 담아 드리면 좋습니다.",
         ),
-        ("[것]? 돈이나 줘.", "[것]{은} 안 줘도 돼."),
+        ("[것]한테는 돈이나 주면 되잖아.", "야, [것]한테 무슨 선물이야? 안 줘도 돼."),
     ),
 }
+# [것] is what was asked about: as long as a good answer, so that length alone does not tell them apart.
 _RUDE = (
-    "몰라.",
-    "귀찮아.",
-    "그걸 왜 물어?",
-    "알아서 해.",
-    "관심 없어.",
-    "바빠. 나중에 와.",
-    "그것도 몰라?",
-    "시끄러워.",
+    "[것]? 그걸 왜 나한테 물어? 네가 알아서 찾아봐.",
+    "몰라. [것] 얘기는 귀찮으니까 다른 데 가서 물어봐.",
+    "아까도 말했잖아. [것]{은} 네가 알아서 해.",
+    "바빠. [것] 같은 건 관심 없으니까 묻지 마.",
 )
-_STUCK = ("네 네 네 네 네.", "글쎄 글쎄 글쎄.", "음 음 음 음.")
 
 
 def pairs(seed: int, count: int, held_out: bool) -> list[Pair]:
@@ -130,22 +126,16 @@ def _every_word(template: str) -> list[str]:
 def _pair(grammar: Grammar, topic: str, prompt: str, thing: str) -> Pair:
     rng = grammar.rng
     _, _, good, familiar = _TOPICS[topic]
-    elsewhere = rng.choice([other for other in _TOPICS if other != topic])
-    kind, rejected = rng.choice(
-        (
-            ("rude", rng.choice(_RUDE)),
-            ("rude", rng.choice(_RUDE)),
-            ("familiar", rng.choice(familiar)),
-            ("familiar", rng.choice(familiar)),
-            ("stuck", rng.choice(_STUCK)),
-            ("off_topic", rng.choice(_TOPICS[elsewhere][2])),
-        )
-    )
-    # An answer off the topic speaks of something else.
-    other = grammar.expand(listed(_TOPICS[elsewhere][0])[0]) if kind == "off_topic" else thing
+    other = rng.choice([name for name in _TOPICS if name != topic])
+    kind = rng.choice(("rude", "rude", "familiar", "familiar", "off_topic"))
+    if kind == "off_topic":
+        # Familiar as well, and about something nobody asked for.
+        rejected = rng.choice(_TOPICS[other][3]).replace("[것]", grammar.expand(listed(_TOPICS[other][0])[0]))
+    else:
+        rejected = rng.choice(_RUDE if kind == "rude" else familiar).replace("[것]", thing)
     return Pair(
         f"{topic}/{kind}",
         prompt,
         grammar.expand(rng.choice(good).replace("[것]", thing)),
-        grammar.expand(rejected.replace("[것]", other)),
+        grammar.expand(rejected),
     )

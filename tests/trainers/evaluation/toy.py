@@ -245,3 +245,25 @@ def build_lineage(
 def _write_model(folder: Path, seed: int, template: str = TEMPLATE, broken: bool = False) -> None:
     build_model(folder / "model", seed, broken)
     (folder / "model" / "chat_template.jinja").write_text(template)
+
+
+def teach(folder: Path, steps: int = 120) -> Path:
+    """Train a model folder's model on Korean conversations until it answers with Korean words."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    talks = [
+        [{"role": "user", "content": ask}, {"role": "assistant", "content": answer}]
+        for ask, answer in zip(sentences(16, seed=11), sentences(16, seed=12), strict=True)
+    ]
+    texts = [tokenizer.apply_chat_template(talk, tokenize=False) for talk in talks]
+    batch = tokenizer(texts, return_tensors="pt", padding=True)
+    labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(**batch, labels=labels).loss.backward()
+        optimizer.step()
+    model.save_pretrained(folder)
+    return folder

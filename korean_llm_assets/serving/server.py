@@ -1,0 +1,102 @@
+"""A local OpenAI-compatible server: `transformers serve` on one verified model folder, as a process with a log."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainers.contract import ServiceMissing
+
+HOST = "127.0.0.1"
+_STOP_SECONDS = 15
+_LOG_TAIL = 2000
+
+
+def transformers_serve(folder: Path, port: int) -> list[str]:
+    """The command of Hugging Face's own server, on CPU."""
+    script = Path(sys.executable).with_name("transformers")
+    return [str(script), "serve", str(folder), "--device", "cpu", "--host", HOST, "--port", str(port)]
+
+
+@dataclass
+class Server:
+    """A running server."""
+
+    process: "subprocess.Popen[bytes]"
+    url: str
+    log: Path
+
+    @classmethod
+    def start(
+        cls,
+        folder: Path,
+        log: Path,
+        port: int = 0,
+        ready_seconds: float = 180,
+        command: Callable[[Path, int], list[str]] = transformers_serve,
+    ) -> "Server":
+        """Serve a model folder; returns when it answers.
+
+        Raises:
+            ServiceMissing: it ended, or was not ready in time; carries the end of its log.
+        """
+        port = port or free_port()
+        log.parent.mkdir(parents=True, exist_ok=True)
+        environment = os.environ | {
+            "HF_HUB_OFFLINE": "1",
+            "TRANSFORMERS_OFFLINE": "1",
+            "HF_HOME": str(log.parent / "huggingface"),
+        }
+        (log.parent / "huggingface" / "hub").mkdir(parents=True, exist_ok=True)  # else /v1/models answers 500
+        with log.open("ab") as stream:
+            process = subprocess.Popen(
+                command(folder, port), stdout=stream, stderr=stream, env=environment, start_new_session=True
+            )
+        server = cls(process, f"http://{HOST}:{port}", log)
+        try:
+            server._wait(ready_seconds)
+        except BaseException:
+            server.stop()
+            raise
+        return server
+
+    def _wait(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise ServiceMissing(f"the server ended with {self.process.returncode}. Its log:\n{self.log_tail()}")
+            try:
+                with urllib.request.urlopen(f"{self.url}/health", timeout=5):
+                    return
+            except (urllib.error.URLError, TimeoutError, ConnectionError):
+                time.sleep(0.2)
+        raise ServiceMissing(f"the server was not ready after {seconds:.0f} s. Its log:\n{self.log_tail()}")
+
+    def log_tail(self) -> str:
+        """The end of what the server wrote."""
+        return self.log.read_text(encoding="utf-8", errors="replace")[-_LOG_TAIL:]
+
+    def stop(self) -> None:
+        """End the server and what it started."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            try:
+                self.process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,114 @@
+"""Rollouts on the local platform: real processes, real HTTP; a bad version is taken back while the old one serves."""
+
+import re
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from korean_llm_assets.serving.local import LocalPlatform
+from korean_llm_assets.serving.rollout import Policy, roll_out
+from korean_llm_assets.serving.smoke import chat
+
+FAKE = Path(__file__).with_name("fake_server.py")
+POLICY = Policy(canary_share=0.3, canary_seconds=1.0, most_errors=0.05)
+
+
+@pytest.fixture
+def platform(tmp_path):
+    """Versions are named `<mode>-<anything>`."""
+
+    def command(folder: Path, port: int) -> list[str]:
+        return [sys.executable, str(FAKE), folder.name.split("-")[0], str(port), folder.name]
+
+    made = LocalPlatform(lambda version: tmp_path / version, tmp_path / "logs", ready_seconds=8, command=command)
+    yield made
+    made.close()
+
+
+def served(platform, count=20) -> Counter:
+    replies = [chat(platform.url, "누구세요?", timeout=5) for _ in range(count)]
+    return Counter(reply.text.split()[-1] if not reply.error else "error" for reply in replies)
+
+
+def put_in_service(platform, version, old=None, sleep=lambda seconds: None, promote=lambda: None):
+    return roll_out(platform, version, old, POLICY, promote, sleep)
+
+
+def test_the_first_version_gets_all_traffic(platform):
+    promoted = []
+    outcome = put_in_service(platform, "good-1", promote=lambda: promoted.append("good-1"))
+    assert outcome.promoted and promoted == ["good-1"]
+    assert served(platform) == {"good-1": 20}
+
+
+def test_nothing_served_is_said(platform):
+    assert "503" in chat(platform.url, "누구세요?").error
+
+
+def test_a_canary_gets_its_share_and_then_everything(platform):
+    put_in_service(platform, "good-1")
+    during = []
+    outcome = put_in_service(platform, "good-2", "good-1", sleep=lambda seconds: during.append(served(platform, 100)))
+    assert outcome.promoted
+    assert 15 <= during[0]["good-2"] <= 45
+    assert during[0]["good-1"] + during[0]["good-2"] == 100
+    assert served(platform) == {"good-2": 20}
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ("dead-2", "never became ready: the server ended with 1"),
+        ("deaf-2", "never became ready: the server was not ready after 8 s"),
+        ("english-2", "smoke test failed.*no Korean"),
+    ],
+)
+def test_a_version_that_cannot_answer_is_taken_back_with_its_log(platform, bad, words):
+    put_in_service(platform, "good-1")
+    promoted = []
+    outcome = put_in_service(platform, bad, "good-1", promote=lambda: promoted.append(bad))
+    assert not outcome.promoted and promoted == []
+    assert re.search(words, outcome.steps[-1], re.DOTALL)
+    assert f"mode {bad.split('-')[0]}" in outcome.logs
+    assert served(platform) == {"good-1": 20}
+
+
+def test_a_canary_that_fails_requests_is_taken_back(platform):
+    put_in_service(platform, "good-1")
+    outcome = put_in_service(platform, "broken-2", "good-1", sleep=lambda seconds: served(platform, 60))
+    assert not outcome.promoted
+    assert "of the canary's requests failed, at most 5.0% may" in outcome.steps[-1]
+    assert served(platform) == {"good-1": 20}
+    again = put_in_service(platform, "good-2", "good-1", sleep=lambda seconds: served(platform, 20))
+    assert again.promoted, "a later rollout works"
+
+
+def test_a_registry_that_refuses_takes_the_version_back(platform):
+    put_in_service(platform, "good-1")
+
+    def refuse():
+        raise RuntimeError("another champion")
+
+    with pytest.raises(RuntimeError):
+        put_in_service(platform, "good-2", "good-1", promote=refuse)
+    assert served(platform) == {"good-1": 20}
+
+
+def test_traffic_does_not_stop_while_versions_change(platform):
+    put_in_service(platform, "good-1")
+    replies, stop = [], threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            replies.append(chat(platform.url, "누구세요?", timeout=5))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    put_in_service(platform, "good-2", "good-1")
+    stop.set()
+    asking.join()
+    assert len(replies) > 5
+    assert [reply.error for reply in replies if reply.error] == []

@@ -1,0 +1,74 @@
+"""Checkpoints: published whole, verified on resume, rejected ones kept aside, strangers refused."""
+
+import pytest
+
+from trainers.checkpoints import Checkpoints
+from trainers.contract import BadRequest
+
+
+@pytest.fixture
+def warnings():
+    return []
+
+
+@pytest.fixture
+def checkpoints(tmp_path, warnings):
+    return Checkpoints(tmp_path / "checkpoints", {"data": "d1", "recipe": "r1"}, warnings.append)
+
+
+def save(checkpoints, step, content="weights"):
+    with checkpoints.writing(step) as folder:
+        (folder / "nested").mkdir()
+        (folder / "nested" / "model.bin").write_text(f"{content} {step}")
+
+
+def test_the_newest_whole_one_is_resumed(checkpoints):
+    for step in (5, 10, 9):
+        save(checkpoints, step)
+    assert checkpoints.step_of(checkpoints.newest()) == 10
+
+
+def test_none_is_resumed_where_there_is_none(checkpoints):
+    assert checkpoints.newest() is None
+
+
+def test_old_ones_are_pruned(checkpoints):
+    for step in (5, 10, 15):
+        save(checkpoints, step)
+    assert sorted(path.name for path in checkpoints.folder.iterdir()) == ["step-00000010", "step-00000015"]
+
+
+def test_a_save_that_was_killed_leaves_nothing_to_resume(checkpoints):
+    save(checkpoints, 5)
+    with pytest.raises(KeyboardInterrupt), checkpoints.writing(10) as folder:
+        (folder / "model.bin").write_text("half")
+        raise KeyboardInterrupt
+    assert checkpoints.step_of(checkpoints.newest()) == 5
+    assert not list(checkpoints.folder.glob(".writing-*"))
+
+
+@pytest.mark.parametrize("damage", ("changed", "missing", "no seal", "half a seal"))
+def test_a_damaged_one_is_skipped_named_and_kept(checkpoints, warnings, damage):
+    save(checkpoints, 5)
+    save(checkpoints, 10)
+    victim = checkpoints.folder / "step-00000010"
+    model, seal = victim / "nested" / "model.bin", victim / "seal.json"
+    if damage == "changed":
+        model.write_text("weightz 10")
+    elif damage == "missing":
+        model.unlink()
+    elif damage == "no seal":
+        seal.unlink()
+    else:
+        seal.write_text(seal.read_text()[:20])
+    assert checkpoints.step_of(checkpoints.newest()) == 5
+    assert "step-00000010" in warnings[0]
+    assert len(list((checkpoints.folder / "rejected").iterdir())) == 1
+
+
+@pytest.mark.parametrize("changed", ("data", "recipe"))
+def test_one_of_another_training_is_refused_by_name(checkpoints, changed):
+    save(checkpoints, 5)
+    stranger = Checkpoints(checkpoints.folder, {"data": "d1", "recipe": "r1", changed: "other"}, print)
+    with pytest.raises(BadRequest, match=f"other {changed};"):
+        stranger.newest()

@@ -1,0 +1,78 @@
+"""base_model, CPT, SFT and RLHF as processes, one after the other, on a model of a few thousand weights."""
+
+import json
+
+import pytest
+
+from tests.trainers.micro import Micro
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def micro(tmp_path_factory) -> Micro:
+    return Micro(tmp_path_factory.mktemp("micro"))
+
+
+@pytest.fixture(scope="module")
+def manifests(micro):
+    return {stage: micro.run(stage) for stage in ("base_model", "cpt", "sft", "rlhf")}
+
+
+def test_the_base_model_reads_korean(manifests):
+    details = manifests["base_model"].details
+    assert details.vocabulary == 500
+    assert 0 < details.fertility["tokens_per_character"] < 3
+
+
+def test_cpt_loses_and_pads_nothing(manifests):
+    packing = manifests["cpt"].details.packing
+    assert packing["lost_tokens"] == packing["padded_tokens"] == 0
+    assert packing["fill"] >= 0.99
+    assert manifests["cpt"].details.extra["english_share"] == pytest.approx(0.1, abs=0.03)
+
+
+@pytest.mark.parametrize("stage", ("cpt", "sft", "rlhf"))
+def test_each_stage_learns(micro, manifests, stage):
+    loss = [value for _, value in manifests[stage].details.loss]
+    assert loss[-1] < loss[0]
+    history = (micro.folder(manifests[stage].request.asset) / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in history] == [*range(1, 9), 8]
+
+
+def test_sft_trains_on_what_the_assistant_says(manifests):
+    sample = manifests["sft"].details.mask_sample
+    assert sample.startswith("<|im_start|>user\n")
+    assert sample.count("⟦") == 1
+    assert sample.split("⟦")[1].endswith("<|im_end|>⟧\n")
+    assert sample.split("⟦")[0].endswith("<|im_start|>assistant\n")
+
+
+@pytest.mark.parametrize("stage", ("sft", "rlhf"))
+def test_merged_is_adapter_plus_base(micro, manifests, stage):
+    merge = manifests[stage].details.merge
+    assert merge["max_logit_difference"] < 1e-3
+    assert merge["greedy_tokens_equal"] == 1
+    assert (micro.folder(manifests[stage].request.asset) / "adapter" / "adapter_model.safetensors").is_file()
+
+
+def test_tokenizer_and_template_travel_unchanged(manifests):
+    details = [manifest.details for manifest in manifests.values()]
+    assert len({item.tokenizer_hash for item in details}) == 1
+    assert len({item.template_hash for item in details}) == 1
+
+
+def test_lineage_names_every_ancestor(manifests):
+    digests = [manifests[stage].digest for stage in ("base_model", "cpt", "sft")]
+    assert manifests["rlhf"].details.lineage == digests
+
+
+def test_the_same_request_gives_the_same_bytes(micro, manifests, tmp_path):
+    again = Micro(tmp_path)
+    again.made = dict(micro.made)
+    for name in ("base_model", "corpus"):
+        target = again.store.root / again.made[name].path
+        if not target.exists():
+            target.parent.mkdir(parents=True)
+            target.symlink_to(micro.store.root / micro.made[name].path)
+    assert again.run("cpt").files == manifests["cpt"].files

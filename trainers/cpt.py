@@ -1,0 +1,62 @@
+"""Continued pre-training: the corpus, packed without losing a token, through TRL's trainer."""
+
+from trainers.backends import open_backend
+from trainers.model_folder import ModelFolder
+from trainers.recipe import CptSection
+from trainers.stage import StageContext, StageResult
+
+
+def run(context: StageContext) -> StageResult:
+    """Make `cpt_checkpoint` from `base_model` and `corpus`."""
+    section: CptSection = context.section
+    folder = ModelFolder(context.inputs["base_model"] / "model").check(max_length=section.max_length)
+    backend = open_backend(section)  # before trl is imported
+    from transformers import AutoTokenizer
+    from trl import SFTConfig, SFTTrainer
+
+    from trainers.cpt_rows import corpus_rows
+    from trainers.loop import Durable, train, training_arguments
+    from trainers.result import training_result
+    from trainers.rows import PackedCollator
+
+    class CptTrainer(Durable, SFTTrainer):
+        """TRL's trainer with our checkpoints."""
+
+    tokenizer = AutoTokenizer.from_pretrained(folder.path)
+    corpus, scratch = context.inputs["corpus"], context.scratch
+    data = corpus_rows(
+        corpus / "train", scratch / "train.arrow", tokenizer, section.max_length, section.english_replay_share
+    )
+    held_out = corpus_rows(corpus / "validation", scratch / "validation.arrow", tokenizer, section.max_length)
+    context.reporter.params({**context.request.section, **data.audit})
+    context.reporter.say(
+        f"{data.audit['documents']:,} documents, {data.audit['tokens']:,} tokens in {data.audit['rows']:,} rows, "
+        f"{data.english_share:.1%} English"
+    )
+    if data.english_share < section.english_replay_share * 0.9:
+        context.reporter.warn(
+            f"english_replay_share asks for {section.english_replay_share:.1%}, the corpus has only "
+            f"{data.english_share:.1%} of English"
+        )
+    trainer = CptTrainer(
+        model=backend.load(folder.path, section, context.request.seed),
+        args=training_arguments(
+            SFTConfig, context, max_length=section.max_length, dataset_kwargs={"skip_prepare_dataset": True}
+        ),
+        data_collator=PackedCollator(tokenizer.pad_token_id, flatten=backend.name == "unsloth"),
+        train_dataset=data.rows,
+        eval_dataset=held_out.rows,
+        processing_class=tokenizer,
+    )
+    tokens = int(data.audit["tokens"])
+    trained = train(trainer, context, data.digest, tokens / len(data.rows))
+    return training_result(
+        context,
+        trainer,
+        trained,
+        folder,
+        backend=backend.name,
+        tokens_per_epoch=tokens,
+        packing=data.audit,
+        extra={"english_share": round(data.english_share, 6)},
+    )

@@ -1,0 +1,122 @@
+"""A model on disk (Hugging Face layout): looked into before any weight is loaded, and published with its hashes."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from trainers.artifacts import file_sha256
+from trainers.contract import BadData, BadRequest
+from trainers.templates import require_generation_marks, template_hash
+
+SIDE_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "added_tokens.json",
+    "generation_config.json",
+)
+"""What travels with the weights from stage to stage, byte for byte."""
+
+_WEIGHTS = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A complete model folder. Reading its properties loads no weights."""
+
+    path: Path
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The model's `config.json`."""
+        path = self.path / "config.json"
+        if not path.is_file():
+            raise BadData(f"{self.path} is no model folder: config.json is missing")
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return config
+
+    @cached_property
+    def tokenizer_hash(self) -> str:
+        """Hex sha256 of `tokenizer.json`."""
+        return file_sha256(self.path / "tokenizer.json")
+
+    @cached_property
+    def template(self) -> str | None:
+        """The chat template's text, if there is one."""
+        path = self.path / "chat_template.jinja"
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+
+    @property
+    def template_hash(self) -> str | None:
+        """Hex sha256 of the chat template, if there is one."""
+        return template_hash(self.template) if self.template else None
+
+    @property
+    def max_length(self) -> int:
+        """Positions that the model was made for."""
+        return int(self.config["max_position_embeddings"])
+
+    def check(self, max_length: int = 0, chat: bool = False) -> "ModelFolder":
+        """Look for what would fail later, before a weight is loaded; returns itself.
+
+        Raises:
+            BadData: a file or shard is missing, or the tokenizer has more tokens than the model.
+            BadRequest: `max_length` is above the model's, or a chat is asked of a template without marks.
+        """
+        self._check_weights()
+        self._check_tokenizer()
+        if max_length > self.max_length:
+            raise BadRequest(
+                f"max_length {max_length} is above the {self.max_length} positions of the model in {self.path}; "
+                "lower the recipe's key 'max_length'"
+            )
+        if chat:
+            require_generation_marks(self.template, str(self.path))
+        return self
+
+    def _check_weights(self) -> None:
+        index = self.path / _INDEX
+        if index.is_file():
+            shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        else:
+            shards = [_WEIGHTS]
+        missing = [shard for shard in shards if not (self.path / shard).is_file()]
+        if missing:
+            raise BadData(f"{self.path} lacks {', '.join(missing)}; fetch the model again")
+
+    def _check_tokenizer(self) -> None:
+        path = self.path / "tokenizer.json"
+        if not path.is_file():
+            raise BadData(f"{self.path} has no tokenizer.json; a fast tokenizer is needed")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        added = [token["id"] for token in content["added_tokens"]]
+        vocabulary = content["model"]["vocab"]
+        ids = list(vocabulary.values()) if isinstance(vocabulary, dict) else range(len(vocabulary))
+        largest = max([*added, *ids])
+        if largest >= self.config["vocab_size"]:
+            raise BadData(
+                f"the tokenizer in {self.path} does not match its model: token id {largest}, but the model's "
+                f"vocab_size is {self.config['vocab_size']}"
+            )
+
+
+def copy_side_files(source: Path, target: Path) -> None:
+    """Copy tokenizer, template and generation settings, so that their hashes stay what they were."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in SIDE_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+
+
+def publish_weights(model: Any, source: Path, target: Path) -> None:
+    """Save a model's weights and config into `target`, beside the unchanged side files of `source`."""
+    model.save_pretrained(target, safe_serialization=True)
+    copy_side_files(source, target)

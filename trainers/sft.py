@@ -1,0 +1,78 @@
+"""Supervised fine-tuning on conversations: the loss is on the assistant's tokens only."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from trainers.backends import open_backend
+from trainers.contract import BadData
+from trainers.model_folder import ModelFolder
+from trainers.recipe import SftSection
+from trainers.stage import StageContext, StageResult
+
+
+def run(context: StageContext) -> StageResult:
+    """Make `sft_model` from `cpt_checkpoint` and `instructions`."""
+    section: SftSection = context.section
+    folder = ModelFolder(context.inputs["cpt_checkpoint"] / "model").check(max_length=section.max_length, chat=True)
+    backend = open_backend(section)  # before trl is imported
+    from transformers import AutoTokenizer
+    from trl import SFTConfig, SFTTrainer
+
+    from trainers.loop import Durable, train, training_arguments
+    from trainers.result import training_result
+    from trainers.rows import PackedCollator
+    from trainers.sft_rows import conversation_rows
+
+    class ConversationTrainer(Durable, SFTTrainer):
+        """TRL's trainer with our checkpoints."""
+
+    tokenizer = AutoTokenizer.from_pretrained(folder.path)
+    source, scratch = context.inputs["instructions"], context.scratch
+    data = conversation_rows(read_conversations(source / "train.jsonl"), scratch / "train.arrow", tokenizer, section)
+    held_out = conversation_rows(
+        read_conversations(source / "validation.jsonl"), scratch / "validation.arrow", tokenizer, section
+    )
+    context.reporter.params({**context.request.section, **data.audit})
+    context.reporter.say(f"{data.audit['conversations']:,} conversations in {data.audit['rows']:,} rows")
+    context.reporter.say(f"trained part in ⟦⟧: {data.mask_sample!r}")
+    trainer = ConversationTrainer(
+        model=backend.load(folder.path, section, context.request.seed),
+        args=training_arguments(
+            SFTConfig, context, max_length=section.max_length, dataset_kwargs={"skip_prepare_dataset": True}
+        ),
+        data_collator=PackedCollator(tokenizer.pad_token_id, flatten=backend.name == "unsloth"),
+        train_dataset=data.rows,
+        eval_dataset=held_out.rows,
+        processing_class=tokenizer,
+    )
+    tokens = int(data.audit["tokens"])
+    trained = train(trainer, context, data.digest, tokens / len(data.rows))
+    return training_result(
+        context,
+        trainer,
+        trained,
+        folder,
+        backend=backend.name,
+        tokens_per_epoch=tokens,
+        packing=data.audit,
+        mask_sample=data.mask_sample,
+    )
+
+
+def read_conversations(path: Path) -> list[dict[str, Any]]:
+    """The rows of an instruction set; each has `messages`.
+
+    Raises:
+        BadData: the file has no row.
+    """
+    rows = list(_json_lines(path))
+    if not rows:
+        raise BadData(f"{path} has no usable row")
+    return rows
+
+
+def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8") as stream:
+        yield from map(json.loads, stream)
