@@ -28,9 +28,12 @@ META = np.dtype(
         ("bytes", "u4"),
         ("words", "u4"),
         ("language", "u1"),
+        ("id_high", "u8"),  # the first 16 bytes of the id: they order ids without holding them in memory
+        ("id_low", "u8"),
+        ("tie", "u8"),  # a hash of the whole id and the source, for ids that are equal up to there
     ]
 )
-"""What is known of each kept document of a block, in its order."""
+"""What is known of each kept document of a block, in its order: 57 bytes."""
 _LEVEL = 3
 
 
@@ -40,6 +43,8 @@ class Cleaned:
 
     rows: list[bytes]
     meta: NDArray[np.void]
+    signatures: NDArray[np.uint8]
+    bands: NDArray[np.uint32]  # one row per band
     origins: list[tuple[str, int, str, str]]  # id, line, source, licence
     buckets: list[int]  # first row of each bucket, and the end
     summary: dict[str, Any]
@@ -58,6 +63,8 @@ class Cleaned:
                     stream.write(compressor.compress(b"".join(self.rows[begin:end])))
                 offsets.append(stream.tell())
         np.save(aside / "meta.npy", self.meta)
+        np.save(aside / "signatures.npy", self.signatures)
+        np.save(aside / "bands.npy", self.bands)
         np.save(aside / "buckets.npy", np.array([self.buckets, offsets], np.int64))
         (aside / "origins").write_bytes(compressor.compress(_json_lines(self.origins)))
         (aside / "exclusions").write_bytes(compressor.compress(_json_lines(asdict(row) for row in self.exclusions)))
@@ -79,7 +86,7 @@ class PublishedBlock:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """Counts: `file`, `read`, `masked`, `repaired`."""
+        """Counts: `file`, `read`, `masked`, `repaired`, and `contaminated`, the evidence."""
         summary: dict[str, Any] = json.loads((self.folder / "summary.json").read_text())
         return summary
 
@@ -87,6 +94,15 @@ class PublishedBlock:
     def meta(self) -> NDArray[np.void]:
         """META of each document."""
         return np.load(self.folder / "meta.npy")  # type: ignore[no-any-return]
+
+    @property
+    def signatures(self) -> NDArray[np.uint8]:
+        """Signature of each document, mapped from the disk."""
+        return np.load(self.folder / "signatures.npy", mmap_mode="r")  # type: ignore[no-any-return]
+
+    def band(self, number: int) -> NDArray[np.uint32]:
+        """Key of each document in one band."""
+        return np.array(np.load(self.folder / "bands.npy", mmap_mode="r")[number])
 
     @cached_property
     def _buckets(self) -> NDArray[np.int64]:

@@ -1,52 +1,28 @@
 """The corpus chain over a set of files: clean block by block, decide what is a duplicate, write the result."""
 
-import hashlib
-import re
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from trainers.contract import BadData, CorpusDetails, canonical_json
-from trainers.corpus.blocks import LANGUAGES, PublishedBlock
+from trainers.contract import BadData, CorpusDetails
+from trainers.corpus.blocks import PublishedBlock
 from trainers.corpus.clean import Cleaner
-from trainers.corpus.exact_dedup import exact_duplicates
-from trainers.corpus.read import read_blocks
-from trainers.corpus.records import Exclusion
+from trainers.corpus.earlier import FOLDER, EarlierCorpus, write_index
+from trainers.corpus.join import Joined
+from trainers.corpus.near_dedup import BANDS
+from trainers.corpus.plan import Plan
+from trainers.corpus.pool import Pool, Task
+from trainers.corpus.read import BLOCK_BYTES, read_blocks
 from trainers.corpus.report import markdown, page
 from trainers.corpus.write import write_documents, write_exclusions
-from trainers.recipe.data import CorpusSection
 from trainers.reporting import Reporter
 
-_BUCKET_BYTES = 1 << 20
-_EXPANSION = 4  # text bytes per packed byte, roughly: only the number of buckets depends on it
-_MOST_NAMES = 200
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is done to which files; blocks of another plan are never mixed in."""
-
-    section: CorpusSection
-    files: dict[str, Path]
-
-    @cached_property
-    def digest(self) -> str:
-        """Identity of the plan: the code of the chain, the section, and names and sizes of the files."""
-        code = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
-        listing = {name: path.stat().st_size for name, path in self.files.items()}
-        section = self.section.model_dump(mode="json", exclude={"needs"})
-        return hashlib.sha256(canonical_json([code.hexdigest(), section, listing]).encode()).hexdigest()
-
-    @property
-    def buckets(self) -> int:
-        """In how many parts the hashes are cut, so that one part of all blocks fits into memory."""
-        size = sum(path.stat().st_size for path in self.files.values()) * _EXPANSION
-        return max(16, min(4096, 1 << (size // _BUCKET_BYTES).bit_length()))
+_BLOCKS_WORTH_A_POOL = 3
+"""Starting processes costs seconds; less work than this is done sooner without them."""
 
 
 @dataclass
@@ -55,139 +31,89 @@ class Corpus:
 
     details: CorpusDetails
     metrics: dict[str, float]
+    timings: dict[str, float] = field(default_factory=dict)
 
 
-def build(plan: Plan, scratch: Path, output: Path, reporter: Reporter) -> Corpus:
+def build(
+    plan: Plan, scratch: Path, output: Path, reporter: Reporter, workers: int, earlier: Sequence[EarlierCorpus] = ()
+) -> Corpus:
     """Run the chain; finished blocks in `scratch` are not done again.
 
     Raises:
         BadData: nothing to read, or nothing usable; names the three biggest reasons.
     """
     if not plan.files:
-        raise BadData("the corpus folder of this release is empty; put files there (JSON lines, text, parquet)")
-    blocks = _clean_all(plan, scratch / "blocks", reporter)
-    joined = _Joined(plan, blocks)
+        raise BadData("nothing to make a corpus of: the folder is empty; put JSON lines, text or parquet files there")
+    began = time.monotonic()
+    blocks, cleaning = clean_blocks(plan, scratch / "blocks", reporter, workers)
+    cleaned = time.monotonic()
+    joined = Joined(plan.section, blocks, earlier)
     if not joined.kept.any() or joined.validation[joined.kept].all():
         reasons = ", ".join(f"{reason} ({n})" for reason, n in joined.excluded.most_common(3)) or "no documents"
         raise BadData(f"no usable training document in {len(plan.files)} files; the biggest reasons: {reasons}")
-    write_documents(
-        blocks, plan.buckets, joined.kept, joined.validation, output, int(plan.section.shard_megabytes * 2**20)
-    )
-    write_exclusions(joined.exclusions(), output / "exclusions.jsonl.zst")
-    details = joined.details()
+    _write(plan, joined, output)
+    details = joined.details(plan.digest)
     (output / "report.md").write_text(markdown(details), encoding="utf-8")
     (output / "report.html").write_text(page(details), encoding="utf-8")
     reporter.say(f"kept {details.kept:,} of {details.read:,} documents, {details.characters:,} characters")
-    return Corpus(details, joined.metrics())
+    timings = {"cleaning_seconds": cleaned - began, "joining_seconds": time.monotonic() - cleaned, **cleaning}
+    return Corpus(details, joined.metrics(), {name: round(value, 3) for name, value in timings.items()})
 
 
-def _clean_all(plan: Plan, folder: Path, reporter: Reporter) -> list[PublishedBlock]:
-    cleaner = Cleaner(plan.section, plan.buckets)
-    published, done = [], 0
-    for block in read_blocks(plan.files):
-        place = folder / f"{block.number:06d}-{plan.digest[:16]}"
-        if not place.exists():
-            cleaner.clean(block).publish(place, block.file)
-        published.append(PublishedBlock(place))
-        done += block.size
-        reporter.say(f"cleaned block {block.number}: {block.file} from line {block.line}, {done / 1e6:.1f} MB so far")
-    return published
+def clean_blocks(
+    plan: Plan, folder: Path, reporter: Reporter, workers: int, index: int = 0, of: int = 1
+) -> tuple[list[PublishedBlock], dict[str, float]]:
+    """Clean the blocks that are not published yet, of every `of` the one at `index`; all that are in order, timings."""
+    cleaner = Cleaner(plan.section, plan.buckets, plan.suites)
+    places: list[Path] = []
+    read = 0
+
+    def missing() -> Iterator[Task]:
+        nonlocal read
+        for block in read_blocks(plan.files):
+            if block.number % of != index:
+                continue
+            place = plan.place(folder, block)
+            places.append(place)
+            read += block.size
+            if not place.exists():
+                yield Task(block, place)
+
+    seconds, cleaned = 0.0, 0
+    for task, spent in _run(cleaner, missing(), _pool_size(plan, workers), reporter):
+        seconds, cleaned = seconds + spent, cleaned + task.block.size
+        rate = f"{cleaned / 1e6 / seconds:.1f} MB/s a core" if seconds else ""
+        reporter.say(f"cleaned {task.block.file} from line {task.block.line}; {read / 1e6:.1f} MB read  {rate}")
+    return [PublishedBlock(place) for place in places], {"cleaned_bytes": cleaned, "cleaning_cpu_seconds": seconds}
 
 
-class _Joined:
-    """All cleaned blocks together: who stays, and the counts."""
-
-    def __init__(self, plan: Plan, blocks: list[PublishedBlock]):
-        self._plan, self._blocks = plan, blocks
-        self._meta: NDArray[np.void] = np.concatenate([block.meta for block in blocks])
-        high, low = self._meta["high"], self._meta["low"]
-        everyone = np.arange(len(self._meta))
-        self._stands_for = everyone
-        if plan.section.exact_dedup:
-            self._stands_for = exact_duplicates(high, low, self._ranks())
-        self.kept = self._stands_for == everyone
-        self.validation = low < np.uint64(plan.section.validation_share * 2**64)
-        if self.kept.sum() > 1 and not (self.validation & self.kept).any():
-            self.validation |= low == low[self.kept].min()  # a small release still has something held out
-        self.excluded: Counter[str] = Counter(row.reason for block in blocks for row in block.exclusions())
-        if copies := int((~self.kept).sum()):
-            self.excluded["exact_duplicate"] = copies
-
-    def _ranks(self) -> NDArray[np.int64]:
-        names = [(name, source) for block in self._blocks for name, _, source, _ in block.origins()]
-        ranks = np.empty(len(names), np.int64)
-        ranks[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
-        return ranks
-
-    def exclusions(self) -> Iterator[Exclusion]:
-        """Every excluded document, by place of origin."""
-        names = [origin[0] for block in self._blocks for origin in block.origins()]
-        begin = 0
-        for block in self._blocks:
-            rows = list(block.exclusions())
-            for index, (name, line, _, _) in enumerate(block.origins(), begin):
-                if not self.kept[index]:
-                    twin = names[self._stands_for[index]]
-                    rows.append(Exclusion(name, block.summary["file"], line, "exact_duplicate", "", twin))
-            begin += len(block.meta)
-            yield from sorted(rows, key=lambda row: row.line)
-
-    def details(self) -> CorpusDetails:
-        """The typed details of the manifest."""
-        meta = self._meta[self.kept]
-        sources: Counter[str] = Counter()
-        licences: Counter[str] = Counter()
-        masked: Counter[str] = Counter()
-        repaired: Counter[str] = Counter()
-        begin = 0
-        for block in self._blocks:
-            for index, (_, _, source, licence) in enumerate(block.origins(), begin):
-                if self.kept[index]:
-                    sources[_source_group(source)] += 1
-                    licences[licence] += 1
-            begin += len(block.meta)
-            masked.update(block.summary["masked"])
-            repaired.update(block.summary["repaired"])
-        validation = int((self.kept & self.validation).sum())
-        counts = np.bincount(meta["language"], minlength=len(LANGUAGES)).tolist()
-        return CorpusDetails(
-            read=sum(block.summary["read"] for block in self._blocks),
-            kept=len(meta),
-            train_documents=len(meta) - validation,
-            validation_documents=validation,
-            characters=int(meta["characters"].sum(dtype=np.int64)),
-            bytes=int(meta["bytes"].sum(dtype=np.int64)),
-            words=int(meta["words"].sum(dtype=np.int64)),
-            excluded=_ordered(self.excluded),
-            masked=_ordered(masked),
-            repaired=_ordered(repaired),
-            by_source=_ordered(sources),
-            by_licence=_ordered(licences),
-            by_language={name: n for name, n in zip(LANGUAGES, counts, strict=True) if n},
-            extra={"plan": self._plan.digest},
-        )
-
-    def metrics(self) -> dict[str, float]:
-        """Reproducible figures for the manifest."""
-        meta = self._meta[self.kept]
-        return {
-            "documents": float(len(meta)),
-            "characters": float(meta["characters"].sum(dtype=np.int64)),
-            "words": float(meta["words"].sum(dtype=np.int64)),
-            "bytes": float(meta["bytes"].sum(dtype=np.int64)),
-            "excluded": float(sum(self.excluded.values())),
-        }
+def _pool_size(plan: Plan, workers: int) -> int:
+    return workers if workers > 1 and plan.size * 2 > _BLOCKS_WORTH_A_POOL * BLOCK_BYTES else 0
 
 
-def _source_group(source: str) -> str:
-    """`owner/repo@commit:path` and URLs count under their repository or site."""
-    if "://" in source:
-        return source.split("://", 1)[1].split("/", 1)[0]
-    return re.split("[@#]", source, maxsplit=1)[0]
+def _run(cleaner: Cleaner, tasks: Iterator[Task], processes: int, reporter: Reporter) -> Iterator[tuple[Task, float]]:
+    if processes:
+        with Pool(cleaner, processes, reporter.warn) as pool:
+            yield from pool.run(tasks)
+    else:
+        yield from ((task, task.run(cleaner)) for task in tasks)
 
 
-def _ordered(counts: Counter[str]) -> dict[str, int]:
-    """Biggest first, equal ones by name; a very long tail is summed up."""
-    rows = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    rest = sum(n for _, n in rows[_MOST_NAMES:])
-    return dict(rows[:_MOST_NAMES]) | ({"(others)": rest} if rest else {})
+def _write(plan: Plan, joined: Joined, output: Path) -> None:
+    for leftover in output.iterdir():  # of an attempt that was killed while it wrote
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    write_documents(
+        joined.blocks, plan.buckets, joined.kept, joined.validation, output, int(plan.section.shard_megabytes * 2**20)
+    )
+    write_exclusions(joined.exclusions(), output / "exclusions.jsonl.zst")
+    places = np.flatnonzero(joined.kept)
+    places = places[np.lexsort((joined.meta["low"][places], joined.meta["high"][places]))]
+    names = [origin[0] for block in joined.blocks for origin in block.origins()]
+    write_index(
+        output / FOLDER,
+        joined.meta["high"][places],
+        joined.meta["low"][places],
+        joined.signatures[places],
+        [joined.band(band)[places] for band in range(BANDS)],
+        [names[place] for place in places.tolist()],
+    )

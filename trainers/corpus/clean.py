@@ -1,15 +1,20 @@
-"""One block through everything that needs no other block: parse, normalise, filter, mask, fingerprint."""
+"""One block through everything that needs no other block: parse, normalise, filter, mask, decontaminate, sign."""
 
 import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from trainers.corpus.blocks import LANGUAGES, META, Cleaned
+from trainers.corpus.contamination import Hit, Suites
 from trainers.corpus.filters import languages, measure, verdicts
+from trainers.corpus.near_dedup import signatures
 from trainers.corpus.normalise import normalise
 from trainers.corpus.personal_data import mask
 from trainers.corpus.read import Block
@@ -17,6 +22,32 @@ from trainers.corpus.records import Document, Exclusion, Parsed, parse
 from trainers.recipe.data import CorpusSection
 
 _MOSTLY_REPEATS = 0.1
+_MOST_EVIDENCE = 20
+Verdict = tuple[str, str] | None
+"""Why a document is excluded, as reason and detail; None where it stays."""
+
+
+@dataclass
+class _Batch:
+    """The documents of a block that are still in, with what is known of each."""
+
+    parsed: Parsed
+    file: str
+    texts: list[str]
+    language: list[str] = field(default_factory=list)
+    words: list[int] = field(default_factory=list)
+
+    def drop(self, verdicts_: Sequence[Verdict]) -> None:
+        """Move the documents that have a verdict to the exclusions."""
+        stay = [index for index, verdict in enumerate(verdicts_) if verdict is None]
+        for document, verdict in zip(self.parsed.documents, verdicts_, strict=True):
+            if verdict is not None:
+                name = document.id or f"{self.file}:{document.line}"
+                self.parsed.exclusions.append(Exclusion(name, self.file, document.line, *verdict))
+        self.parsed.documents = [self.parsed.documents[index] for index in stay]
+        self.texts = [self.texts[index] for index in stay]
+        self.language = [self.language[index] for index in stay] if self.language else []
+        self.words = [self.words[index] for index in stay] if self.words else []
 
 
 @dataclass(frozen=True)
@@ -25,92 +56,134 @@ class Cleaner:
 
     section: CorpusSection
     buckets: int
+    suites: tuple[Path, ...] = ()
 
     def clean(self, block: Block) -> Cleaned:
         """Take one block through the chain."""
         parsed = parse(block, self.section.fields)
-        documents = _without(parsed, block.file, self._taken_down(parsed.documents))
-        texts, repaired = normalise([document.text for document in documents], self.section.normalise)
-        measures = measure(texts)
-        broken = verdicts(measures, self.section.filter)
-        for index, (document, text) in enumerate(zip(documents, texts, strict=True)):
-            before = len(document.text)
-            if before >= 200 and len(text) < before * _MOSTLY_REPEATS:
-                broken[index] = ("mostly_repeats", f"{before} characters, {len(text)} without repeats")
-        language = languages(measures)
-        words = measures.words.tolist()
-        parsed.documents, parsed.repaired = documents, parsed.repaired + repaired
-        kept = [index for index, verdict in enumerate(broken) if verdict is None]
-        masked: Counter[str] = Counter()
-        texts = [texts[index] for index in kept]
-        if self.section.mask_personal_data:
-            texts, masked = mask(texts, self.section.mask_addresses)
-        _without(parsed, block.file, broken)
-        return _fingerprinted(
-            parsed, texts, [language[i] for i in kept], [words[i] for i in kept], masked, self.buckets
+        batch = _Batch(parsed, block.file, [document.text for document in parsed.documents])
+        batch.drop([self._takedown(document) for document in parsed.documents])
+        batch.texts, repaired = normalise(batch.texts, self.section.normalise)
+        measures = measure(batch.texts)
+        batch.language, batch.words = languages(measures), measures.words.tolist()
+        batch.drop(
+            [
+                verdict or _mostly_repeats(document, text)
+                for verdict, document, text in zip(
+                    verdicts(measures, self.section.filter), parsed.documents, batch.texts, strict=True
+                )
+            ]
         )
+        masked: Counter[str] = Counter()
+        if self.section.mask_personal_data:
+            batch.texts, masked = mask(batch.texts, self.section.mask_addresses)
+        evidence = self._decontaminate(batch)
+        summary = {
+            "read": parsed.read,
+            "masked": dict(masked),
+            "repaired": {kind: n for kind, n in (parsed.repaired + repaired).items() if n},
+            "contaminated": evidence[:_MOST_EVIDENCE],
+        }
+        return _fingerprinted(batch, self.buckets, summary)
 
-    def _taken_down(self, documents: Sequence[Document]) -> list[tuple[str, str] | None]:
-        wanted = frozenset(self.section.takedown)
-        if not wanted:
-            return [None] * len(documents)
-        return [
-            ("takedown", "") if wanted & {d.id, hashlib.sha256(d.text.encode()).hexdigest()} else None
-            for d in documents
-        ]
+    def _takedown(self, document: Document) -> Verdict:
+        if not self.section.takedown:
+            return None
+        names = {document.id, hashlib.sha256(document.text.encode()).hexdigest()}
+        return ("takedown", "") if names & set(self.section.takedown) else None
+
+    @cached_property
+    def _suites(self) -> Suites:
+        return Suites.read(self.section.decontamination, self.suites)
+
+    def _decontaminate(self, batch: _Batch) -> list[dict[str, Any]]:
+        """Remove or cut what holds pieces of a suite; returns the evidence."""
+        settings = self.section.decontamination
+        if settings.action == "off" or not self.suites:
+            return []
+        hits: dict[int, list[Hit]] = {}
+        for hit in self._suites.find(batch.texts):
+            hits.setdefault(hit.document, []).append(hit)
+        evidence = []
+        verdicts_: list[Verdict] = [None] * len(batch.texts)
+        for index, found in hits.items():
+            document, text = batch.parsed.documents[index], batch.texts[index]
+            first = found[0]
+            name = document.id or f"{batch.file}:{document.line}"
+            evidence.append({"id": name, "item": first.item, "piece": text[first.begin : first.end][:200]})
+            if settings.action == "cut":
+                batch.texts[index] = _cut(text, found)
+                if len(batch.texts[index]) >= self.section.filter.min_characters:
+                    batch.words[index] = len(batch.texts[index].split())
+                    continue
+            verdicts_[index] = ("contaminated", first.item)
+        batch.drop(verdicts_)
+        return evidence
 
 
-def _without(parsed: Parsed, file: str, verdicts_: Sequence[tuple[str, str] | None]) -> list[Document]:
-    """Move the documents that have a verdict to the exclusions; returns those that have none."""
-    stay = []
-    for document, verdict in zip(parsed.documents, verdicts_, strict=True):
-        if verdict is None:
-            stay.append(document)
-        else:
-            name = document.id or f"{file}:{document.line}"
-            parsed.exclusions.append(Exclusion(name, file, document.line, *verdict))
-    parsed.documents = stay
-    return stay
+def _mostly_repeats(document: Document, text: str) -> Verdict:
+    before = len(document.text)
+    if before >= 200 and len(text) < before * _MOSTLY_REPEATS:
+        return "mostly_repeats", f"{before} characters, {len(text)} without repeats"
+    return None
 
 
-def _fingerprinted(
-    parsed: Parsed,
-    texts: Sequence[str],
-    language: Sequence[str],
-    words: Sequence[int],
-    masked: Counter[str],
-    buckets: int,
-) -> Cleaned:
-    meta = np.zeros(len(texts), META)
+def _cut(text: str, hits: Sequence[Hit]) -> str:
+    """The text without the lines that hold a hit."""
+    lines, begin = [], 0
+    for line in text.split("\n"):
+        end = begin + len(line)
+        if not any(hit.begin <= end and hit.end > begin for hit in hits):
+            lines.append(line)
+        begin = end + 1
+    return "\n".join(lines).strip()
+
+
+def _number(name: bytes) -> int:
+    return int.from_bytes(name.ljust(8, b"\0"), "big")
+
+
+def _fingerprinted(batch: _Batch, buckets: int, summary: dict[str, Any]) -> Cleaned:
+    meta = np.zeros(len(batch.texts), META)
     rows, origins = [], []
-    for index, (document, text) in enumerate(zip(parsed.documents, texts, strict=True)):
+    for index, (document, text) in enumerate(zip(batch.parsed.documents, batch.texts, strict=True)):
         encoded = text.encode()
         digest = hashlib.blake2b(encoded, digest_size=16).digest()
-        high, low = int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
-        meta[index] = (high, low, len(text), len(encoded), words[index], LANGUAGES.index(language[index]))
+        language = batch.language[index]
         name = document.id or f"sha-{digest.hex()}"
+        key = name.encode()
+        meta[index] = (
+            _number(digest[:8]),
+            _number(digest[8:]),
+            len(text),
+            len(encoded),
+            batch.words[index],
+            LANGUAGES.index(language),
+            _number(key[:8]),
+            _number(key[8:16]),
+            _number(hashlib.blake2b(f"{name}\0{document.source}".encode(), digest_size=8).digest()),
+        )
         row = {
             "id": name,
             "text": text,
             "source": document.source,
             "licence": document.licence,
             "url": document.url,
-            "language": language[index],
+            "language": language,
         }
         rows.append(json.dumps(row, ensure_ascii=False).encode() + b"\n")
         origins.append((name, document.line, document.source, document.licence))
-    order = sorted(range(len(texts)), key=lambda i: (meta["high"][i], meta["low"][i], origins[i][0], origins[i][2], i))
+    order = np.lexsort([meta[name] for name in ("tie", "id_low", "id_high", "low", "high")])
+    found, keys = signatures(batch.texts)
     meta = meta[order]
     edges = np.arange(buckets, dtype=np.uint64) * np.uint64(2**64 // buckets)
     return Cleaned(
         rows=[rows[i] for i in order],
         meta=meta,
+        signatures=found[order],
+        bands=np.ascontiguousarray(keys[order].T),
         origins=[origins[i] for i in order],
         buckets=[*np.searchsorted(meta["high"], edges).tolist(), len(order)],
-        summary={
-            "read": parsed.read,
-            "masked": {kind: n for kind, n in masked.items() if n},
-            "repaired": {kind: n for kind, n in parsed.repaired.items() if n},
-        },
-        exclusions=sorted(parsed.exclusions, key=lambda row: row.line),
+        summary=summary,
+        exclusions=sorted(batch.parsed.exclusions, key=lambda row: row.line),
     )

@@ -53,6 +53,21 @@ class FilterSettings(Strict):
     min_functional_word_share: float = Field(default=0.05, ge=0, le=1, description="Korean words ending in a particle")
 
 
+class NearDedupSettings(Strict):
+    """Near duplicates (MinHash over word 5-grams)."""
+
+    enabled: bool = True
+    threshold: float = Field(default=0.6, gt=0, le=1, description="least share of equal hashes, about the similarity")
+
+
+class DecontaminationSettings(Strict):
+    """What is done with documents that hold pieces of an evaluation suite."""
+
+    action: Literal["remove", "cut", "off"] = Field(default="remove", description="cut: only the lines with the pieces")
+    words: int = Field(default=13, ge=4, description="words of a piece that counts")
+    characters: int = Field(default=40, ge=10, description="letters and digits of a piece that counts, spaces apart")
+
+
 class CorpusSection(Section):
     """The corpus chain."""
 
@@ -62,6 +77,8 @@ class CorpusSection(Section):
     mask_personal_data: bool = True
     mask_addresses: bool = Field(default=False, description="street addresses too")
     exact_dedup: bool = True
+    near_dedup: NearDedupSettings = NearDedupSettings()
+    decontamination: DecontaminationSettings = DecontaminationSettings()
     takedown: tuple[str, ...] = Field(default=(), description="ids or text sha256 that must not be in any build")
     validation_share: float = Field(default=0.02, gt=0, lt=0.5)
     shard_megabytes: float = Field(default=64, gt=0, description="of text, before compression")

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from random import Random
 
 import pytest
 
@@ -9,20 +10,45 @@ from tests.trainers.corpus.landing import data_request, read_jsonl, run_data_sta
 from trainers.artifacts import ArtifactStore
 from trainers.contract import BadData, BadRequest
 from trainers.corpus import read
-from trainers.corpus.chain import _Joined
+from trainers.corpus.join import Joined
 from trainers.stage import run_stage
 
 SENTENCES = (
     "오늘은 날씨가 맑아서 강가를 오래 걸었습니다.",
     "시장에서 사과와 배를 사고 시장 아주머니와 이야기를 나누었습니다.",
-    "저녁에는 된장찌개를 끓이고 밥을 지어 가족과 함께 먹었습니다.",
-    "책을 읽다가 잠이 들어서 꿈에서 바다를 보았습니다.",
 )
+NOUNS = [
+    "사과",
+    "바다",
+    "하늘",
+    "기차",
+    "학교",
+    "시장",
+    "음악",
+    "편지",
+    "우산",
+    "고양이",
+    "도서관",
+    "자전거",
+    "여름",
+    "겨울",
+    "친구",
+    "선생님",
+]
+VERBS = ["보았습니다", "샀습니다", "그렸습니다", "잊었습니다", "찾았습니다", "기다렸습니다", "좋아합니다", "만났습니다"]
 
 
 def rows(count=60):
+    """Documents of random words: alike in kind, near to none of the others."""
+    random = Random(7)
     return [
-        {"id": f"d{n:03d}", "text": f"{n}번째 일기입니다. {SENTENCES[n % 4]} {SENTENCES[n % 3]}", "licence": "CC0"}
+        {
+            "id": f"d{n:03d}",
+            "text": " ".join(
+                f"{random.choice(NOUNS)}에서 {random.choice(NOUNS)}를 {random.choice(VERBS)}." for _ in range(9)
+            ),
+            "licence": "CC0",
+        }
         for n in range(count)
     ]
 
@@ -101,7 +127,7 @@ def test_finished_blocks_are_not_done_again(tmp_path, monkeypatch):
     monkeypatch.setattr(read, "BLOCK_BYTES", 2000)
     monkeypatch.setattr(read, "_CHUNK", 500)
     write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", dirty(200))
-    monkeypatch.setattr(_Joined, "metrics", lambda self: 1 / 0)
+    monkeypatch.setattr(Joined, "metrics", lambda self: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run_data_stage("corpus", tmp_path)
     published = sorted(tmp_path.glob("artifacts/corpus/r1/*.partial/scratch/blocks/*"))

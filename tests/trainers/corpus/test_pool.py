@@ -1,0 +1,130 @@
+"""Processes: any number gives the same bytes; a killed one is replaced, and none outlives its parent."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from tests.trainers.corpus.landing import data_request, write_jsonl
+from tests.trainers.corpus.test_stage import rows
+from trainers.artifacts import ArtifactStore
+from trainers.contract import DoesNotFit, Needs
+from trainers.corpus import read
+from trainers.corpus.clean import Cleaner
+from trainers.corpus.pool import Pool, Task
+from trainers.corpus.read import Block
+from trainers.recipe.data import CorpusSection
+from trainers.stage import run_stage
+
+
+def tasks(folder, count):
+    for number in range(count):
+        lines = "".join(json.dumps(row) + "\n" for row in rows(20)).encode()
+        yield Task(Block(number, "a.jsonl", 1 + 20 * number, lines, "lines"), folder / str(number))
+
+
+def children(of):
+    return [child for child in psutil.Process(of).children() if "resource_tracker" not in " ".join(child.cmdline())]
+
+
+def test_a_killed_worker_is_replaced_within_seconds(tmp_path):
+    warnings = []
+    with Pool(Cleaner(CorpusSection(), 16), 2, warnings.append) as pool:
+        done = []
+        for task, _ in pool.run(tasks(tmp_path, 12)):
+            if not done:
+                os.kill(pool._workers[0].process.pid, signal.SIGKILL)
+                killed = time.monotonic()
+            done.append(task.block.number)
+    assert sorted(done) == list(range(12))
+    assert time.monotonic() - killed < 10
+    assert children(os.getpid()) == []
+    assert len(warnings) <= 1
+
+
+class Suicidal(Cleaner):
+    """Dies as a process does that runs out of memory."""
+
+    def clean(self, block):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Failing(Cleaner):
+    """Has a bug."""
+
+    def clean(self, block):
+        raise ValueError("a bug")
+
+
+def test_a_block_that_always_kills_its_worker_fails_the_stage(tmp_path):
+    warnings = []
+    with (
+        pytest.raises(DoesNotFit, match="died 3 times"),
+        Pool(Suicidal(CorpusSection(), 16), 1, warnings.append) as pool,
+    ):
+        list(pool.run(tasks(tmp_path, 2)))
+    assert len(warnings) == 2 and "exit -9" in warnings[0]
+    assert children(os.getpid()) == []
+
+
+def test_an_error_in_a_worker_is_the_parents(tmp_path):
+    with (
+        pytest.raises(RuntimeError, match="cleaning a.jsonl: a bug"),
+        Pool(Failing(CorpusSection(), 16), 1, print) as pool,
+    ):
+        list(pool.run(tasks(tmp_path, 2)))
+
+
+@pytest.mark.slow
+def test_kill_9_and_run_again_gives_the_same_bytes_and_repeats_at_most_a_block_per_worker(tmp_path):
+    write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", rows(6000))
+    small_blocks = (
+        "from trainers.corpus import chain, read; chain.BLOCK_BYTES = read.BLOCK_BYTES = 200_000; read._CHUNK = 50_000"
+    )
+    run = f"{small_blocks}; import sys; from trainers.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    wanted = data_request("corpus", tmp_path / "landing").model_copy(update={"needs": Needs(cpu=2)})
+    (tmp_path / "request.json").write_text(wanted.model_dump_json())
+
+    def start(home):
+        command = [sys.executable, "-c", run, "corpus", "--request", str(tmp_path / "request.json")]
+        where = ["--artifacts", str(home), "--landing", str(tmp_path / "landing")]
+        return subprocess.Popen([*command, *where], stdout=subprocess.PIPE, text=True)
+
+    undisturbed = start(tmp_path / "one")
+    blocks = undisturbed.communicate()[0].count("[corpus] cleaned")
+    assert undisturbed.returncode == 0 and blocks >= 8
+    victim = start(tmp_path / "two")
+    finished = 0
+    while finished < 2:
+        finished += "cleaned" in victim.stdout.readline()
+    workers = children(victim.pid)
+    victim.kill()
+    victim.wait()
+    deadline = time.monotonic() + 10
+    while any(psutil.pid_exists(worker.pid) and worker.status() != "zombie" for worker in workers):
+        assert time.monotonic() < deadline, "a worker outlived its parent"
+        time.sleep(0.05)
+    again = start(tmp_path / "two")
+    output = again.communicate()[0]
+    assert again.returncode == 0
+    assert output.count("[corpus] cleaned") <= blocks - finished
+    manifests = [ArtifactStore(tmp_path / home).find(wanted) for home in ("one", "two")]
+    assert manifests[0].digest == manifests[1].digest
+
+
+@pytest.mark.slow
+def test_any_number_of_workers_gives_the_same_digest(tmp_path, monkeypatch):
+    monkeypatch.setattr(read, "BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(read, "_CHUNK", 10_000)
+    monkeypatch.setattr("trainers.corpus.chain.BLOCK_BYTES", 20_000)
+    write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", rows(400))
+    digests = set()
+    for cpu in (1, 2, 4):
+        wanted = data_request("corpus", tmp_path / "landing").model_copy(update={"needs": Needs(cpu=cpu)})
+        digests.add(run_stage(wanted, ArtifactStore(tmp_path / str(cpu)), tmp_path / "landing").digest)
+    assert len(digests) == 1
