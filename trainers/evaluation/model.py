@@ -52,13 +52,13 @@ class ModelUnderTest:
     def __init__(self, folder: Path, max_length: int, batch_tokens: int):
         self.tokenizer = load_tokenizer(folder)
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._model = (
+        self.weights = (
             AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype="auto").to(device).eval()
         )
-        window = min(max_length, self._model.config.max_position_embeddings)
-        self._batch_tokens = batch_tokens
+        window = min(max_length, self.weights.config.max_position_embeddings)
+        self.batch_tokens = batch_tokens
         self.window = window
-        self.scorer = Scorer(self._model, window, batch_tokens)
+        self.scorer = Scorer(self.weights, window, batch_tokens)
         self._end = self.tokenizer.eos_token_id
 
     def continuation(self, context: str, text: str) -> Continuation:
@@ -99,16 +99,16 @@ class ModelUnderTest:
             for messages in conversations
         ]
         replies = [""] * len(prompts)
-        for group in batches([len(ids) + new_tokens for ids in prompts], self._batch_tokens):
+        for group in batches([len(ids) + new_tokens for ids in prompts], self.batch_tokens):
             width = max(len(prompts[index]) for index in group)
             fed = torch.full((len(group), width), self._end)
             mask = torch.zeros((len(group), width), dtype=torch.long)
             for row, index in enumerate(group):
                 fed[row, width - len(prompts[index]) :] = torch.tensor(prompts[index])
                 mask[row, width - len(prompts[index]) :] = 1
-            made = self._model.generate(
-                input_ids=fed.to(self._model.device),
-                attention_mask=mask.to(self._model.device),
+            made = self.weights.generate(
+                input_ids=fed.to(self.weights.device),
+                attention_mask=mask.to(self.weights.device),
                 max_new_tokens=new_tokens,
                 do_sample=False,
                 pad_token_id=self._end,
