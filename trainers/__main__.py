@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
 def go_offline(request: StageRequest) -> None:
     """Keep every library away from hubs, unless the recipe names one. Must run before they are imported."""
     os.environ.update(_QUIET)
-    if request.section.get("source") != "hub":
+    if request.section.get("source") != "hub" and not request.section.get("lm_eval"):
         os.environ.update(_OFFLINE)
 
 

@@ -10,10 +10,13 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pydantic import ValidationError
+
 from trainers.contract import BadData, BenchmarkDetails
 from trainers.conversations import Row, content, landed_rows, messages, write_jsonl
 from trainers.corpus.read import files_below
 from trainers.corpus.records import Unusable
+from trainers.evaluation.verify import Check
 from trainers.preferences import pair
 from trainers.published_suites import is_published, published_suites
 from trainers.recipe.data import BenchmarksSection
@@ -121,7 +124,8 @@ def item(row: Row) -> tuple[str, Row]:
         if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(choices):
             raise Unusable("bad_answer", f"answer must be a number from 0 to {len(choices) - 1}")
         question = content(row["question"], "question")
-        return "multiple_choice", {"question": question, "choices": choices, "answer": answer, **_domain(row)}
+        kept = {key: str(row[key]) for key in ("domain", "score", "subject") if row.get(key)}
+        return "multiple_choice", {"question": question, "choices": choices, "answer": answer, **kept}
     if "chosen" in row or "rejected" in row:
         return "preference", {**pair(row), **_domain(row)}
     if "text" in row:
@@ -133,11 +137,20 @@ def _instruction(row: Row) -> Row:
     asked = messages(row["messages"])
     if asked[-1]["role"] != "user":
         raise Unusable("roles_out_of_order", "the messages must end with the user")
+    if "checks" in row:
+        return {"messages": asked, "checks": _checks(row["checks"]), "task": str(row.get("task") or "unnamed")}
     answer = content(row.get("answer"), "answer")
     choices = {"choices": _choices(row)} if "choices" in row else {}
     if choices and answer not in choices["choices"]:
         raise Unusable("bad_answer", "the answer is none of the choices")
     return {"messages": asked, "answer": answer, **choices, "task": str(row.get("task") or "unnamed")}
+
+
+def _checks(given: Any) -> list[dict[str, Any]]:
+    try:
+        return [Check.model_validate(check).model_dump() for check in given]
+    except (ValidationError, TypeError) as error:
+        raise Unusable("bad_checks", str(error)[:200]) from error
 
 
 def _choices(row: Row) -> list[str]:

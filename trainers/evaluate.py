@@ -1,7 +1,6 @@
 """Stage `evaluate`: base, CPT, SFT and RLHF (and the champion) side by side, the gate, and the report."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +8,13 @@ from transformers.utils import logging as transformers_logging
 
 from trainers.artifacts import write_atomically
 from trainers.contract import BadData, EvaluationDetails, Interval, TrainingDetails
-from trainers.evaluation.bits_per_byte import Unigram
-from trainers.evaluation.gate import CORPUS, INSTRUCTION, PREFERENCE, judge
-from trainers.evaluation.measures import measure, measure_unigram, reward_margins
-from trainers.evaluation.model import ModelUnderTest, check_same_tokenizer
+from trainers.evaluation.gate import CORPUS, INSTRUCTION, PREFERENCE, VERIFIED, judge
+from trainers.evaluation.measures import reward_margins
+from trainers.evaluation.measuring import Measured, Plan, measure_stage
+from trainers.evaluation.model import check_same_tokenizer
 from trainers.evaluation.report import Report, Sample
 from trainers.evaluation.results import Results, Row
-from trainers.evaluation.suites import (
-    Instruction,
-    Suite,
-    by_domain,
-    corpus_documents,
-    held_out_suites,
-    read_suites,
-    spread,
-)
+from trainers.evaluation.suites import Instruction, Suite, by_domain, held_out_suites, read_suites, spread
 from trainers.recipe import EvaluateSection
 from trainers.stage import StageContext, StageResult
 
@@ -39,27 +30,24 @@ def run(context: StageContext) -> StageResult:
     tokenizer_hash, template_hash = check_same_tokenizer(folders)
     if "champion" in context.inputs:
         folders["champion"] = context.inputs["champion"] / "model"
-    suites = _suites(context, section)
-    rows: dict[str, list[Row]] = {}
-    samples = _samples(suites, section)
-    speed: dict[str, float] = {}
-    for stage, folder in folders.items():
-        measured = _measured(context, stage, folder, suites, samples, speed)
-        if "unigram" in measured:
-            rows["unigram"] = measured.pop("unigram")
-        rows[stage] = measured[stage]
-    preference = [suite.name for suite in suites if suite.format == "preference"]
-    for name in preference:
-        pair = [[row for row in rows[stage] if row.suite == name] for stage in ("rlhf", "sft")]
-        rows["rlhf"] += reward_margins(name, *pair)
-    results = Results(rows, _groups(suites), context.request.seed)
+    plan = Plan(
+        section=section,
+        suites=_suites(context, section),
+        benchmarks=context.inputs["benchmarks"],
+        corpus=context.inputs["corpus"],
+        scratch=context.scratch,
+        system_prompt=context.manifests["sft_model"].request.section.get("system_prompt"),
+    )
+    measured = {stage: _measured(context, plan, stage, folder) for stage, folder in folders.items()}
+    results = Results(_rows(plan, measured), _groups(plan.suites), context.request.seed)
+    facts = _facts(context, tokenizer_hash, template_hash)
     report = Report(
         title=f"Evaluation of {context.request.partition}",
         results=results,
         gate=judge(section.gate, results),
-        samples=samples,
+        samples=_samples(plan, measured),
         losses=_losses(context),
-        facts=_facts(context, tokenizer_hash, template_hash),
+        facts=facts | {f"lm_eval {name}": pin for name, pin in measured["rlhf"].pins.items()},
     )
     markdown = report.write(context.output)
     for name in ("report.md", "report.html"):
@@ -76,7 +64,7 @@ def run(context: StageContext) -> StageResult:
             champion=context.manifests["champion"].digest if "champion" in folders else None,
             markdown=markdown,
         ),
-        timings=speed,
+        timings={name: value for one in measured.values() for name, value in one.speed.items()},
     )
 
 
@@ -90,74 +78,46 @@ def _suites(context: StageContext, section: EvaluateSection) -> list[Suite]:
     return suites
 
 
+def _measured(context: StageContext, plan: Plan, stage: str, folder: Path) -> Measured:
+    """From an earlier attempt where it finished this stage."""
+    kept = context.scratch / f"{stage}.json"
+    if not kept.exists():
+        measured = measure_stage(plan, stage, folder, context.reporter)
+        write_atomically(kept, json.dumps(measured.to_json(), ensure_ascii=False))
+    return Measured.from_json(json.loads(kept.read_text(encoding="utf-8")))
+
+
+def _rows(plan: Plan, measured: dict[str, Measured]) -> dict[str, list[Row]]:
+    """Rows by stage, the unigram model among them, and RLHF's reward margins over SFT."""
+    rows = {name: some for one in measured.values() for name, some in sorted(one.rows.items(), reverse=True)}
+    for suite in plan.suites:
+        if suite.format == "preference":
+            policy, reference = ([row for row in rows[s] if row.suite == suite.name] for s in ("rlhf", "sft"))
+            rows["rlhf"] += reward_margins(suite.name, policy, reference)
+    return rows
+
+
 def _groups(suites: list[Suite]) -> dict[str, list[str]]:
+    instruction = [suite for suite in suites if suite.format == "instruction"]
+    verified = [s.name for s in instruction if all(isinstance(i, Instruction) and i.checks for i in s.items)]
     return {
         CORPUS: [suite.name for suite in suites if suite.name.startswith("corpus/")],
-        INSTRUCTION: [suite.name for suite in suites if suite.format == "instruction"],
+        INSTRUCTION: [suite.name for suite in instruction if suite.name not in verified],
+        VERIFIED: verified,
         PREFERENCE: [suite.name for suite in suites if suite.format == "preference"],
         "all/multiple_choice": [suite.name for suite in suites if suite.format == "multiple_choice"],
     }
 
 
-def _samples(suites: list[Suite], section: EvaluateSection) -> list[Sample]:
-    """Prompts spread over the instruction items; the replies come later, stage by stage."""
-    items = [item for suite in suites for item in suite.items if isinstance(item, Instruction)]
-    if not section.samples:
+def _samples(plan: Plan, measured: dict[str, Measured]) -> list[Sample]:
+    """Some of the prompts, with what every stage made of them."""
+    if not plan.section.samples:
         return []
-    return [Sample(item.messages[-1]["content"], item.answer) for item in spread(items, section.samples)]
-
-
-def _measured(
-    context: StageContext,
-    stage: str,
-    folder: Path,
-    suites: list[Suite],
-    samples: list[Sample],
-    speed: dict[str, float],
-) -> dict[str, list[Row]]:
-    """The stage's rows, and the unigram model's beside CPT's; from an earlier attempt where it finished them."""
-    kept = context.scratch / f"{stage}.json"
-    if not kept.exists():
-        write_atomically(kept, json.dumps(_measure_stage(context, stage, folder, suites, samples), ensure_ascii=False))
-    saved = json.loads(kept.read_text(encoding="utf-8"))
-    for sample, reply in zip(samples, saved["replies"], strict=True):
-        sample.replies[stage] = reply
-    speed.update(saved["speed"])
-    return {name: [Row(**row) for row in rows] for name, rows in saved["rows"].items()}
-
-
-def _measure_stage(
-    context: StageContext, stage: str, folder: Path, suites: list[Suite], samples: list[Sample]
-) -> dict[str, Any]:
-    section: EvaluateSection = context.section
-    started = time.monotonic()
-    model = ModelUnderTest(folder, section.max_length, section.batch_tokens)
-    rows: dict[str, list[Row]] = {stage: []}
-    for number, suite in enumerate(suites, start=1):
-        rows[stage] += measure(model, suite)
-        context.reporter.progress(number, len(suites), f"{stage}: suite")
-    replies = model.generate([[{"role": "user", "content": s.prompt}] for s in samples], section.sample_tokens)
-    if model.scorer.truncated:
-        context.reporter.warn(
-            f"{stage}: {model.scorer.truncated} items are longer than {model.window} tokens and lost the left of their "
-            "context; raise evaluate.max_length if the model allows it"
-        )
-    if stage == "cpt":
-        texts = (row["text"] for row in corpus_documents(context.inputs["corpus"], "train"))
-        unigram = Unigram.fit(texts, model.tokenizer, int(section.unigram_megabytes * 1e6))
-        held_out = [suite for suite in suites if suite.name.startswith("corpus/")]
-        rows["unigram"] = [row for suite in held_out for row in measure_unigram(unigram, model, suite)]
-    seconds = time.monotonic() - started
-    fed = model.scorer.tokens + model.scorer.padding
-    return {
-        "rows": {name: [row.to_json() for row in some] for name, some in rows.items()},
-        "replies": replies,
-        "speed": {
-            f"{stage}_seconds": round(seconds, 2),
-            f"{stage}_tokens_per_second": round(model.scorer.tokens / seconds, 1),
-            f"{stage}_padding_share": round(model.scorer.padding / max(1, fed), 4),
-        },
-    }
+    samples = []
+    for number, item in spread(list(enumerate(plan.prompts)), plan.section.samples):
+        replies = {stage: one.replies[number] for stage, one in measured.items()}
+        samples.append(Sample(item.messages[-1]["content"], item.answer, replies))
+    return samples
 
 
 def _losses(context: StageContext) -> dict[str, list[tuple[int, float]]]:

@@ -60,6 +60,8 @@ def test_published_benchmarks_are_read_from_their_own_files_beside_ours(tmp_path
         ({**ROWS["instruction"], "choices": ["가", "나"]}, "bad_answer"),
         ({**ROWS["instruction"], "messages": [USER, {"role": "assistant", "content": "답"}]}, "roles_out_of_order"),
         ({**ROWS["preference"], "rejected": "a"}, "equal_sides"),
+        ({"messages": [USER], "checks": [{"kind": "rhyme", "value": 1}]}, "bad_checks"),
+        ({"messages": [USER], "checks": 7}, "bad_checks"),
         ({"text": ""}, "field_empty"),
         ({"body": "x"}, "unknown_format"),
     ],
@@ -68,6 +70,14 @@ def test_wrong_items(row, reason):
     with pytest.raises(Unusable) as caught:
         item(row)
     assert caught.value.args[0] == reason
+
+
+def test_verifiable_instructions_keep_their_checks():
+    checks = [{"kind": "level", "value": "해요체"}, {"kind": "sentences", "value": 2}]
+    assert item({"messages": [USER], "checks": checks}) == (
+        "instruction",
+        {"messages": [USER], "checks": checks, "task": "unnamed"},
+    )
 
 
 def test_wrong_items_are_counted_and_a_limit_keeps_the_first(tmp_path):

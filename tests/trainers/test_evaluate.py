@@ -33,6 +33,9 @@ def test_every_stage_is_measured_on_every_suite(manifest):
     assert set(details.suites["corpus/ko"]) == {*stages, "unigram"}
     assert set(details.suites["prefer/margin"]) == {"rlhf"}
     assert details.suites["choice"]["base"].n == 20
+    assert details.suites["all/verified"]["rlhf"].n == 2
+    assert details.suites["follow/ends_with"]["rlhf"].value == 0
+    assert details.suites["behaviour/drifts"]["rlhf"].n == details.suites["behaviour/loops"]["rlhf"].n == 5
 
 
 def test_a_random_model_costs_about_the_uniform_code_and_fails_the_unigram_condition(manifest):
@@ -72,15 +75,15 @@ def test_the_same_request_elsewhere_gives_the_same_bytes(lineage, manifest, tmp_
 def test_a_second_attempt_keeps_the_stages_that_were_measured(lineage, monkeypatch):
     request = lineage.evaluate(samples=0)
     measured = []
-    original = evaluate._measure_stage
+    original = evaluate.measure_stage
 
-    def stops_at_sft(context, stage, *rest):
+    def stops_at_sft(plan, stage, *rest):
         measured.append(stage)
         if stage == "sft" and measured.count("sft") == 1:
             raise KeyboardInterrupt
-        return original(context, stage, *rest)
+        return original(plan, stage, *rest)
 
-    monkeypatch.setattr(evaluate, "_measure_stage", stops_at_sft)
+    monkeypatch.setattr(evaluate, "measure_stage", stops_at_sft)
     with pytest.raises(KeyboardInterrupt):
         run_stage(request, lineage.store)
     run_stage(request, lineage.store)

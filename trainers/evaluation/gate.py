@@ -6,7 +6,7 @@ from trainers.contract import GateResult
 from trainers.evaluation.results import Results
 from trainers.recipe import GateSection
 
-CORPUS, INSTRUCTION, PREFERENCE = "all/corpus", "all/instruction", "all/preference"
+CORPUS, INSTRUCTION, PREFERENCE, VERIFIED = "all/corpus", "all/instruction", "all/preference", "all/verified"
 
 
 def judge(gate: GateSection, results: Results) -> list[GateResult]:
@@ -15,6 +15,9 @@ def judge(gate: GateSection, results: Results) -> list[GateResult]:
         (gate.cpt_below_unigram, _cpt_below_unigram),
         (gate.sft_over_cpt, _sft_over_cpt),
         (gate.rlhf_preference, _rlhf_preference),
+        (gate.instruction_following, _instruction_following),
+        (gate.loops, _loops),
+        (gate.drifts, _drifts),
         (gate.english_bits_per_byte_rise, _english_rise),
     ]
     judged = [condition(results, limit) for limit, condition in conditions if limit is not None]
@@ -89,6 +92,44 @@ def _english_rise(results: Results, most: float) -> GateResult:
         explanation=f"English ({worst}) costs {value:+.1%} bits per byte against the base model "
         f"(95%: {rise.low - 1:+.1%} to {rise.high - 1:+.1%}), at most {most:+.0%} is allowed"
         + ("" if value <= most else f": {(value - most) * 100:.1f} points too much"),
+    )
+
+
+def _instruction_following(results: Results, wanted: float) -> GateResult:
+    if not results.has(VERIFIED, "rlhf"):
+        return _not_measured("instruction_following", wanted, "no instruction suite has items with checks")
+    figure = results.figure(VERIFIED, "rlhf")
+    return GateResult(
+        name="instruction_following",
+        passed=figure.value >= wanted,
+        value=figure.value,
+        threshold=wanted,
+        explanation=f"RLHF follows {figure.value:.1%} of {figure.n} verifiable instructions (95%: {figure.low:.1%} to "
+        f"{figure.high:.1%}), wanted at least {wanted:.0%}{_short(figure.value, wanted)}",
+    )
+
+
+def _loops(results: Results, most: float) -> GateResult:
+    return _behaviour(results, "loops", "go in circles", most)
+
+
+def _drifts(results: Results, most: float) -> GateResult:
+    return _behaviour(results, "drifts", "leave Korean", most)
+
+
+def _behaviour(results: Results, name: str, what: str, most: float) -> GateResult:
+    suite = f"behaviour/{name}"
+    if not results.has(suite, "rlhf"):
+        return _not_measured(name, most, "there are no Korean instruction prompts to reply to")
+    rate = results.figure(suite, "rlhf")
+    return GateResult(
+        name=name,
+        passed=rate.value <= most,
+        value=rate.value,
+        threshold=most,
+        explanation=f"{rate.value:.1%} of RLHF's {rate.n} replies {what} (95%: {rate.low:.1%} to {rate.high:.1%}), "
+        f"at most {most:.0%} may"
+        + ("" if rate.value <= most else f": {(rate.value - most) * 100:.1f} points too much"),
     )
 
 

@@ -3,14 +3,17 @@
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from trainers.evaluation.bits_per_byte import LOG2, Unigram
 from trainers.evaluation.model import ModelUnderTest
 from trainers.evaluation.results import Row
 from trainers.evaluation.suites import Instruction, MultipleChoice, Preference, Suite, Text
+from trainers.evaluation.verify import drifts, loops
 
+_CHECKED_TOKENS = 128
+"""For replies that are judged by checks: enough for the short forms that a program can judge."""
 _SPARE_TOKENS = 4
 """Generated beyond the longest right answer: enough to see that a reply goes on, and so is wrong."""
 
@@ -62,14 +65,36 @@ def _instruction(model: ModelUnderTest, suite: str, items: Sequence[Instruction]
     requests = [[model.reply(i.messages, [_assistant(choice)]) for choice in choices] for i, choices in chosen]
     for (item, choices), values in zip(chosen, model.scorer.score(requests), strict=True):
         rows[item.id] = _judged(suite, item.id, choices, values, item.answer)
-    free = [item for item in items if not item.choices]
-    if free:
+    if free := [item for item in items if not item.choices and not item.checks]:
         longest = max(len(model.tokenizer(item.answer)["input_ids"]) for item in free)
         replies = model.generate([item.messages for item in free], longest + _SPARE_TOKENS)
         for item, reply in zip(free, replies, strict=True):
             right = _plain(reply) == _plain(item.answer)
             rows[item.id] = Row(suite, "accuracy", item.id, float(right), 1.0, reply, item.answer)
-    return [rows[item.id] for item in items]
+    checked = [item for item in items if item.checks]
+    replies = model.generate([item.messages for item in checked], _CHECKED_TOKENS)
+    by_kind = [row for item, reply in zip(checked, replies, strict=True) for row in _verified(suite, item, reply, rows)]
+    return [*(rows[item.id] for item in items), *by_kind]
+
+
+def _verified(suite: str, item: Instruction, reply: str, rows: dict[str, Row]) -> Iterator[Row]:
+    """Right where all checks hold (into `rows`); and a row per kind of check, to see what a model fails at."""
+    held = {f"{number}-{check.kind}": check.holds(reply) for number, check in enumerate(item.checks)}
+    wanted = "; ".join(f"{check.kind} {check.value}" for check in item.checks)
+    rows[item.id] = Row(suite, "accuracy", item.id, float(all(held.values())), 1.0, reply, wanted)
+    for (name, holds), check in zip(held.items(), item.checks, strict=True):
+        yield Row(f"{suite}/{check.kind}", "accuracy", f"{item.id}-{name}", float(holds), 1.0, reply, str(check.value))
+
+
+def measure_behaviour(prompts: Sequence[tuple[str, str]], replies: Sequence[str]) -> list[Row]:
+    """Of free replies to Korean prompts (id, text): does it loop, does it leave Korean."""
+    rows = []
+    for (identity, text), reply in zip(prompts, replies, strict=True):
+        if drifts(text):
+            continue  # a prompt that is not Korean itself
+        rows.append(Row("behaviour/loops", "rate", identity, float(loops(reply)), 1.0, reply, "no loop"))
+        rows.append(Row("behaviour/drifts", "rate", identity, float(drifts(reply)), 1.0, reply, "Korean"))
+    return rows
 
 
 def _preference(model: ModelUnderTest, suite: str, items: Sequence[Preference]) -> list[Row]:

@@ -1,16 +1,15 @@
 """A model under test: its weights, tokenizer and chat template, and the two things asked of it (score, generate)."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
-from trainers.artifacts import file_sha256
 from trainers.contract import BadData, BadRequest
 from trainers.evaluation.likelihood import Continuation, Scorer, batches
 from trainers.evaluation.suites import Messages
+from trainers.model_folder import ModelFolder
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -33,8 +32,8 @@ def check_same_tokenizer(folders: dict[str, Path]) -> tuple[str, str]:
     """
     hashes: dict[str, tuple[str, str]] = {}
     for stage, folder in folders.items():
-        template = str(load_tokenizer(folder).chat_template)
-        hashes[stage] = (file_sha256(folder / "tokenizer.json"), hashlib.sha256(template.encode()).hexdigest())
+        files = ModelFolder(folder).check(chat=True)
+        hashes[stage] = (files.tokenizer_hash, str(files.template_hash))
     first = next(iter(hashes))
     for stage, pair in hashes.items():
         for what, ours, theirs in zip(("tokenizer", "chat template"), hashes[first], pair, strict=True):
@@ -49,7 +48,7 @@ def check_same_tokenizer(folders: dict[str, Path]) -> tuple[str, str]:
 class ModelUnderTest:
     """One stage's model, loaded."""
 
-    def __init__(self, folder: Path, max_length: int, batch_tokens: int):
+    def __init__(self, folder: Path, max_length: int, batch_tokens: int, system_prompt: str | None = None):
         self.tokenizer = load_tokenizer(folder)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.weights = (
@@ -59,6 +58,7 @@ class ModelUnderTest:
         self.batch_tokens = batch_tokens
         self.window = window
         self.scorer = Scorer(self.weights, window, batch_tokens)
+        self._system = [{"role": "system", "content": system_prompt}] if system_prompt else []
         self._end = self.tokenizer.eos_token_id
 
     def continuation(self, context: str, text: str) -> Continuation:
@@ -75,14 +75,20 @@ class ModelUnderTest:
             BadData: the template does not put the conversation before the reply unchanged.
         """
         prompt = self.prompt(messages)
-        whole = str(self.tokenizer.apply_chat_template([*messages, *reply], tokenize=False))
+        whole = str(self.tokenizer.apply_chat_template([*self._opened(messages), *reply], tokenize=False))
         if not whole.startswith(prompt):
             raise BadData(f"the chat template rewrites the conversation before its reply: {prompt!r} against {whole!r}")
         return self.continuation(prompt, whole[len(prompt) :].rstrip("\n"))
 
     def prompt(self, messages: Messages) -> str:
         """The conversation as text, up to where the assistant speaks."""
-        return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        return str(
+            self.tokenizer.apply_chat_template(self._opened(messages), tokenize=False, add_generation_prompt=True)
+        )
+
+    def _opened(self, messages: Messages) -> Messages:
+        """With the system prompt that SFT trained with, where the conversation has none of its own."""
+        return messages if messages[0]["role"] == "system" else [*self._system, *messages]
 
     def window_requests(self, text: str) -> list[Continuation]:
         """A text cut into windows so that every token is predicted once, each window after the token before it."""

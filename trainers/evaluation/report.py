@@ -15,10 +15,12 @@ from trainers.evaluation.results import Results, Row
 
 _SHOWN_FLIPS = 10
 PARENTS = {"cpt": "base", "sft": "cpt", "rlhf": "sft"}
+_SHARES = {"accuracy", "macro_accuracy", "rate"}
 _MEASURE_NAMES = {
     "accuracy": "accuracy",
     "macro_accuracy": "accuracy, mean of subjects",
     "bits_per_byte": "bits per byte (lower is better)",
+    "rate": "rate (lower is better)",
     "reward_margin": "reward margin over SFT (nats)",
 }
 
@@ -147,7 +149,7 @@ class Report:
     def html(self) -> str:
         """One page that needs nothing else."""
         charts = [
-            bars(f"{suite}: {_MEASURE_NAMES[measure]}", by_stage, measure.endswith("accuracy"))
+            bars(f"{suite}: {_MEASURE_NAMES[measure]}", by_stage, measure in _SHARES)
             for suite, by_stage in self.figures().items()
             if (measure := self.results.measures[suite]) != "reward_margin"
         ]
@@ -219,7 +221,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def _shown(figure: Interval, measure: str) -> str:
-    if measure.endswith("accuracy"):
+    if measure in _SHARES:
         return f"{figure.value:.1%} ({figure.low:.1%}–{figure.high:.1%})"
     return f"{figure.value:.3f} ({figure.low:.3f}–{figure.high:.3f})"
 

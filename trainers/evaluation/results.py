@@ -9,7 +9,13 @@ import numpy as np
 from trainers.contract import Interval
 
 RESAMPLES = 1000
-HIGHER_IS_BETTER = {"accuracy": True, "macro_accuracy": True, "bits_per_byte": False, "reward_margin": True}
+HIGHER_IS_BETTER = {
+    "accuracy": True,
+    "macro_accuracy": True,
+    "bits_per_byte": False,
+    "reward_margin": True,
+    "rate": False,
+}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from trainers.artifacts import file_sha256
 from trainers.contract import BadData, BadRequest
+from trainers.evaluation.verify import Check
 
 Messages = list[dict[str, str]]
 
@@ -45,15 +46,18 @@ class MultipleChoice(_Item):
 
 
 class Instruction(_Item):
-    """A conversation that ends with the user's turn, and the one right reply."""
+    """A conversation that ends with the user's turn, and the one right reply, or checks that a right reply meets."""
 
     messages: Messages = Field(min_length=1)
-    answer: str
+    answer: str = ""
+    checks: list[Check] = []
     choices: list[str] | None = Field(default=None, min_length=2)
     task: str = ""
 
     @model_validator(mode="after")
     def _answer_is_a_choice(self) -> "Instruction":
+        if not self.answer and not self.checks:
+            raise ValueError("an instruction needs an answer or checks")
         if self.choices is not None and self.answer not in self.choices:
             raise ValueError(f"answer {self.answer!r} is none of the choices {self.choices}")
         return self

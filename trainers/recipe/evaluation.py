@@ -14,6 +14,13 @@ class GateSection(Strict):
         default=None, description="CPT's bits per byte, share below a unigram model"
     )
     sft_over_cpt: float | None = Field(default=None, description="points on held-out instructions (0 to 1)")
+    instruction_following: float | None = Field(
+        default=None, ge=0, le=1, description="RLHF's share of verifiable instructions followed, at least"
+    )
+    loops: float | None = Field(default=None, ge=0, le=1, description="RLHF's share of replies that loop, at most")
+    drifts: float | None = Field(
+        default=None, ge=0, le=1, description="RLHF's share of replies to Korean that are not Korean, at most"
+    )
     rlhf_preference: float | None = Field(default=None, description="held-out preference accuracy, and above SFT's")
     english_bits_per_byte_rise: float | None = Field(default=None, description="share over the base model's, at most")
 
@@ -28,6 +35,12 @@ class EvaluateSection(Section):
     unigram_megabytes: float = Field(default=64, gt=0, description="training text that the unigram model is fitted on")
     samples: int = Field(default=4, ge=0, description="generations shown side by side")
     sample_tokens: int = Field(default=48, ge=1)
+    behaviour_prompts: int = Field(default=24, ge=0, description="prompts whose free replies are searched for loops")
+    lm_eval: dict[str, str] = Field(
+        default={},
+        description="tasks or groups of lm_eval -> pin '<version>@<data digest>', or '' to accept and tell it; their "
+        "data come from a hub, unless the landed benchmarks hold the task as YAML",
+    )
     gate: GateSection = GateSection()
 
 

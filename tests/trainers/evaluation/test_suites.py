@@ -19,11 +19,12 @@ def test_all_suites_are_read_and_text_is_parted_by_domain(folder):
     suites = read_suites(folder, "all", None)
     assert [(suite.name, len(suite.items)) for suite in suites] == [
         ("choice", 20),
+        ("follow", 2),
         ("held", 10),
         ("instruct", 3),
         ("prefer", 10),
     ]
-    assert [part.name for part in by_domain(suites[1])] == ["held/en", "held/ko-news"]
+    assert [part.name for part in by_domain(suites[2])] == ["held/en", "held/ko-news"]
 
 
 def test_a_limit_takes_items_from_everywhere(folder):

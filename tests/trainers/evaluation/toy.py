@@ -143,6 +143,13 @@ def sample_suites() -> dict[str, tuple[str, list[dict[str, Any]]]]:
                 {"id": "i2", "messages": user, "answer": "바다", "task": "free"},
             ],
         ),
+        "follow": (
+            "instruction",
+            [
+                {"id": "v0", "messages": user, "checks": [{"kind": "max_characters", "value": 9999}], "task": "form"},
+                {"id": "v1", "messages": user, "checks": [{"kind": "ends_with", "value": "입니다."}], "task": "form"},
+            ],
+        ),
         "prefer": (
             "preference",
             [
