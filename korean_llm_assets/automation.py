@@ -65,6 +65,13 @@ def _is_automatic(partition: Any) -> bool:
     return model_recipes()[model].automation == "auto"
 
 
+def data_condition() -> AutomationCondition[AssetKey]:
+    """Make a release's data again when the recipe of the data assets changed. New releases are the sensor's."""
+    is_ = AutomationCondition
+    changed: AutomationCondition = is_.code_version_changed() | is_.any_deps_updated()
+    return changed.since_last_handled() & ~is_.missing() & _idle()
+
+
 def model_condition() -> AutomationCondition[AssetKey]:
     """Make what is missing or outdated, of automatic models, once everything before it is there and passed its checks.
 
@@ -73,8 +80,18 @@ def model_condition() -> AutomationCondition[AssetKey]:
     is_ = AutomationCondition
     changed: AutomationCondition = is_.code_version_changed() | is_.any_deps_updated()
     due: AutomationCondition = (is_.missing() & ~is_.execution_failed()) | changed.since_last_handled()
-    idle = ~is_.any_deps_missing() & ~is_.any_deps_in_progress() & ~is_.in_progress()
-    return due & idle & is_.all_deps_blocking_checks_passed() & ModelIsAutomatic()
+    return due & _idle() & is_.all_deps_blocking_checks_passed() & ModelIsAutomatic()
+
+
+def _idle() -> AutomationCondition:
+    """Nothing that this reads is missing or being made, and no run of this waits or works.
+
+    What another run of this tick will make is waited for too, where it has other partitions (and so another run).
+    """
+    is_ = AutomationCondition
+    elsewhere = AssetSelection.groups("data") | AssetSelection.assets("base_model")
+    coming = is_.any_deps_match(is_.will_be_requested()).allow(elsewhere)
+    return ~is_.any_deps_missing() & ~is_.any_deps_in_progress() & ~is_.in_progress() & ~coming
 
 
 @sensor(jobs=[data_job], minimum_interval_seconds=15, default_status=DefaultSensorStatus.RUNNING)
@@ -111,7 +128,7 @@ def _requests(context: SensorEvaluationContext, landing: Landing) -> list[RunReq
 
 automation_sensor = AutomationConditionSensorDefinition(
     "automation",
-    target=AssetSelection.groups("training", "evaluation", "deployment"),
+    target=AssetSelection.all(),
     default_status=DefaultSensorStatus.RUNNING,
     use_user_code_server=True,
     description="Makes what new data or a changed recipe asks for, of models with `automation: auto`.",

@@ -1,10 +1,21 @@
 """Building stage requests: recipe section + cell + upstream artifacts, in one place for every asset."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from korean_llm_assets.partitions import data_recipe, model_recipes
 from trainers.contract import STAGES, Artifact, Input, Stage, StageRequest, sha256_of
 from trainers.recipe import Section, section_dict
+
+READS = {
+    "corpus": ("benchmarks",),
+    "cpt": ("base_model", "corpus"),
+    "sft": ("cpt", "instructions"),
+    "rlhf": ("sft", "preferences"),
+    "evaluate": ("base_model", "cpt", "sft", "rlhf", "benchmarks", "corpus"),
+    "export": ("rlhf", "evaluate"),
+}
+"""Which stages' artifacts a stage reads; a test holds it against the signatures of the assets."""
 
 
 def settings(stage: Stage, model: str | None) -> tuple[Section, int]:
@@ -35,7 +46,19 @@ def as_input(artifact: Artifact, name: str | None = None) -> Input:
 
 
 def code_version(stage: Stage) -> str:
-    """Dagster's code version of a stage's asset: the stage's version and what every recipe says of it."""
+    """Dagster's code version of a stage's asset: its version, and what every recipe says of it and of what it reads.
+
+    Dagster shows an asset as stale for its own code version, not for that of an upstream asset which has not been
+    made again yet. Counting the upstream sections in shows at once everything that a changed recipe will change.
+    """
+    return f"{stage.version}-{sha256_of(_lineage(stage))[:12]}"
+
+
+def _lineage(stage: Stage) -> dict[str, Any]:
     names = sorted(model_recipes()) if stage.by_model else [None]
-    sections = {name or "data": section_dict(settings(stage, name)[0]) for name in names}
-    return f"{stage.version}-{sha256_of(sections)[:12]}"
+    own = {name or "data": section_dict(settings(stage, name)[0]) for name in names}
+    return {
+        "version": stage.version,
+        "sections": own,
+        "reads": {name: _lineage(STAGES[name]) for name in READS.get(stage.name, ())},
+    }

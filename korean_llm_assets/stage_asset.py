@@ -15,7 +15,7 @@ from dagster import (
     asset,
 )
 
-from korean_llm_assets.automation import model_condition
+from korean_llm_assets.automation import data_condition, model_condition
 from korean_llm_assets.partitions import cell_of, model_recipes, partitions_of, stage_of
 from korean_llm_assets.presentation import describe
 from korean_llm_assets.requests import as_input, code_version, stage_request
@@ -43,7 +43,7 @@ def stage_asset(
             owners=sorted({recipe.owner for recipe in model_recipes().values()}),
             description=function.__doc__,
             check_specs=check_specs,
-            automation_condition=model_condition() if stage.by_model else None,
+            automation_condition=model_condition() if stage.by_model else data_condition(),
             pool=group,
             required_resource_keys=_RESOURCES,
             dagster_type=_POINTER,  # with check specs, Dagster would take a MaterializeResult for "no value"

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 from korean_llm_assets.definitions import defs
+from korean_llm_assets.partitions import stage_of
+from korean_llm_assets.requests import READS
 
 SNAPSHOT = Path(__file__).with_name("asset_graph.json")
 
@@ -35,6 +37,13 @@ def test_the_graph_is_the_one_that_was_agreed() -> None:
 
 def test_every_asset_has_a_code_version() -> None:
     assert all(spec.code_version for spec in defs.resolve_all_asset_specs())
+
+
+def test_the_table_of_what_stages_read_is_what_the_assets_take() -> None:
+    for spec in defs.resolve_all_asset_specs():
+        stage = stage_of(spec.key.to_user_string())
+        taken = {stage_of(dep.asset_key.to_user_string()).name for dep in spec.deps}
+        assert taken == set(READS.get(stage.name, ())), stage.name
 
 
 if __name__ == "__main__":

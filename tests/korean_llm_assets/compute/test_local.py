@@ -1,0 +1,105 @@
+"""Stages as processes: attempts, exit codes in words, interruption, and nothing left running."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from korean_llm_assets.compute.outcome import in_words, may_retry
+from korean_llm_assets.home import Home
+from tests.korean_llm_assets.conftest import WHOLE, Platform, drop
+from tests.korean_llm_assets.test_assets import metadata, why
+from trainers.contract import ExitCode
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(("marker", "attempts"), [("stop-once", 2), ("kill-once", 2)])
+def test_a_stopped_or_killed_stage_goes_on_with_the_next_attempt(
+    platform: Platform, marker: str, attempts: int
+) -> None:
+    release = drop(platform.home.landing, "r1", WHOLE)
+    (release / "benchmarks" / marker).touch()
+    platform.instance.add_dynamic_partitions("release", ["r1"])
+    result = platform.run("data", "r1")
+    assert result.success, why(result)
+    assert metadata(result)["benchmarks"]["attempts"] == attempts
+    assert metadata(result)["corpus"]["attempts"] == 1
+
+
+def test_bad_data_is_never_retried_and_told_in_the_stages_own_words(platform: Platform) -> None:
+    release = drop(platform.home.landing, "r1", WHOLE)
+    (release / "benchmarks" / "fail-65").touch()
+    platform.instance.add_dynamic_partitions("release", ["r1"])
+    result = platform.run("data", "r1")
+    assert why(result).startswith("benchmarks r1: exit 65: the data cannot be used. row 7 has no text")
+    failed = next(event for event in result.all_events if event.is_step_failure)
+    assert failed.step_failure_data.user_failure_data.metadata["attempts"].value == 1
+
+
+@pytest.mark.parametrize("code", [code for code in ExitCode if code.is_final or code in (70, 74)])
+def test_codes_that_another_attempt_cannot_help_are_final(code: ExitCode) -> None:
+    assert not may_retry(code)
+    assert in_words(code) == f"exit {int(code)}: {code.meaning}"
+
+
+def test_signals_and_resumable_stops_are_tried_again() -> None:
+    assert may_retry(-signal.SIGKILL) and may_retry(ExitCode.RESUMABLE) and may_retry(ExitCode.STALLED)
+    assert in_words(-signal.SIGKILL) == "killed by SIGKILL (often: out of memory)"
+
+
+RUN_IN_A_PROCESS = """
+from dagster import DagsterInstance
+from korean_llm_assets.home import Home
+from tests.korean_llm_assets.conftest import Platform, define
+with DagsterInstance.get() as instance:
+    instance.add_dynamic_partitions("release", ["r1"])
+    Platform(Home.from_environment(), instance, define()).run("data", "r1")
+"""
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_stage_does_not_survive_the_end_of_its_launcher(home: Home, by: signal.Signals) -> None:
+    release = drop(home.landing, "r1", WHOLE)
+    (release / "benchmarks" / "sleep").touch()
+    launcher = subprocess.Popen([sys.executable, "-W", "ignore", "-c", RUN_IN_A_PROCESS])
+    try:
+        stage = _stage_process(home.artifacts)
+        launcher.send_signal(by)
+        launcher.wait(30)
+        _wait_until(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE, seconds=15)
+    finally:
+        launcher.kill()
+        launcher.wait()
+    assert list(home.artifacts.glob("benchmarks/r1/*.partial/failure.json")), "it was told to stop, and said so"
+
+
+def _stage_process(artifacts: Path) -> psutil.Process:
+    found: list[Path] = []
+    _wait_until(lambda: bool(found.extend(artifacts.glob("benchmarks/r1/*.partial/scratch/pid")) or found), seconds=30)
+    _wait_until(lambda: bool(found[0].read_text()), seconds=5)
+    return psutil.Process(int(found[0].read_text()))
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_two_runs_of_one_request_make_one_artifact(home: Home) -> None:
+    drop(home.landing, "r1", WHOLE)
+    runs = [
+        subprocess.Popen([sys.executable, "-W", "ignore", "-c", RUN_IN_A_PROCESS], env=os.environ) for _ in range(2)
+    ]
+    assert [run.wait(120) for run in runs] == [0, 0]
+    for asset in ("benchmarks", "corpus", "instructions", "preferences"):
+        made = [path for path in (home.artifacts / asset / "r1").iterdir() if path.is_dir()]
+        assert len(made) == 1 and (made[0] / "manifest.json").exists()
