@@ -82,7 +82,7 @@ def _rows(result: ExecuteInProcessResult, instance: DagsterInstance, store: Arti
             headline=headline(manifest.details),
             metrics=manifest.metrics,
             timings=manifest.timings,
-            tracking_run=manifest.tracking_run,
+            tracking_run=store.tracking_run(manifest),
             location=str(store.folder(manifest.request)),
         )
 

@@ -3,11 +3,11 @@
 import base64
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from dagster import MetadataValue, TableRecord
 
+from trainers.artifacts import ArtifactStore
 from trainers.contract import (
     BaseModelDetails,
     BenchmarkDetails,
@@ -29,12 +29,12 @@ def was_reused(manifest: Manifest, started: float) -> bool:
     return (manifest.attempts[-1].ended or 0.0) < started
 
 
-def describe(manifest: Manifest, folder: Path, started: float, ended: float) -> dict[str, Any]:
+def describe(manifest: Manifest, store: ArtifactStore, started: float, ended: float) -> dict[str, Any]:
     """The metadata of a materialization.
 
     Args:
         manifest: of the artifact.
-        folder: where it lies.
+        store: where it lies.
         started, ended: Unix seconds of the materialization, which is short when the artifact was reused.
     """
     request = manifest.request
@@ -44,14 +44,14 @@ def describe(manifest: Manifest, folder: Path, started: float, ended: float) -> 
         "seconds": MetadataValue.float(round(ended - started, 2)),
         "stage seconds": MetadataValue.float(manifest.timings.get("seconds", 0.0)),
         "attempts": len(manifest.attempts),
-        "artifact location": MetadataValue.path(folder),
+        "artifact location": MetadataValue.path(store.folder(request)),
         "files": len(manifest.files),
         "size in MB": MetadataValue.float(round(manifest.size / 1e6, 3)),
         "request digest": request.digest,
         "stage version": request.stage_version,
         **{name: MetadataValue.float(value) for name, value in manifest.metrics.items()},
         **{name: MetadataValue.float(value) for name, value in manifest.timings.items() if name != "seconds"},
-        **_tracking(manifest.tracking_run),
+        **_tracking(store.tracking_run(manifest)),
         **_of_details(details),
     }
     if request.needs.gpus:

@@ -132,7 +132,7 @@ class Registry:
         if (candidate := self._aliased(client, name, CANDIDATE)) and candidate.number == number:
             client.delete_registered_model_alias(name, CANDIDATE)
         replaced = current.number if current is not None and current.number != number else None
-        return Promotion(name, number, replaced, exported.tracking_run)
+        return Promotion(name, number, replaced, store.tracking_run(exported))
 
     def _register(
         self,
@@ -148,7 +148,7 @@ class Registry:
         source = f"korean-llm:/{artifact.path}" if self.uri.startswith("http") else store.path(artifact).as_uri()
         lineage = {item.name: item.digest for item in (*report.request.inputs, *exported.request.inputs)}
         every = {_DIGEST: artifact.digest, _PATH: artifact.path, "release": artifact.release or "", **lineage, **tags}
-        made = client.create_model_version(name, source, run_id=exported.tracking_run, tags=every)
+        made = client.create_model_version(name, source, run_id=store.tracking_run(exported), tags=every)
         return str(made.version)
 
     def _client(self) -> Any:

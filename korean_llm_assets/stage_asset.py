@@ -80,7 +80,7 @@ def result(
     return MaterializeResult(
         value=Artifact.of(manifest),
         data_version=DataVersion(manifest.digest),
-        metadata=describe(manifest, context.resources.store.folder(manifest.request), started, time.time()),
+        metadata=describe(manifest, context.resources.store, started, time.time()),
         check_results=list(checks),
     )
 

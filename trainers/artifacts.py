@@ -181,6 +181,14 @@ class ArtifactStore:
         """Where the launcher leaves the request for the stage to read."""
         return self._beside(request, ".request.json")
 
+    def tracking_run(self, manifest: Manifest) -> str | None:
+        """The tracker's run of an artifact, where there is one; a short stage learns it late."""
+        state = self.root / ".tracking" / f"{manifest.request_digest}.state"
+        if manifest.tracking_run is None and state.exists():
+            found: str | None = json.loads(state.read_text()).get("run_id")
+            return found
+        return manifest.tracking_run
+
     def failure(self, request: StageRequest) -> Failure | None:
         """Why the last attempt failed, if it said so."""
         path = self._beside(request, ".partial") / FAILURE
