@@ -11,6 +11,7 @@ from dagster import (
     AutomationResult,
     DefaultSensorStatus,
     MultiPartitionKey,
+    ResourceParam,
     RunRequest,
     RunsFilter,
     SensorEvaluationContext,
@@ -95,13 +96,13 @@ def _idle() -> AutomationCondition:
 
 
 @sensor(jobs=[data_job], minimum_interval_seconds=15, default_status=DefaultSensorStatus.RUNNING)
-def new_releases(context: SensorEvaluationContext, landing: Any) -> SensorResult:
+def new_releases(context: SensorEvaluationContext, landing: ResourceParam[Landing]) -> SensorResult:
     """A complete folder with content never seen becomes a release, and its data is made.
 
     Content is known by its digest, which is the run key and a tag of the run: re-uploads, renamed folders,
     a rewound cursor or two daemons give one run per content.
     """
-    requests = list(_requests(context, landing))
+    requests = _requests(context, landing)
     registered = set(context.instance.get_dynamic_partitions(releases.name or ""))
     keys = {request.partition_key: None for request in requests if request.partition_key}
     new = [key for key in keys if key not in registered]

@@ -182,7 +182,7 @@ class ArtifactStore:
         return self._beside(request, ".request.json")
 
     def tracking_run(self, manifest: Manifest) -> str | None:
-        """The tracker's run of an artifact, where there is one; a short stage learns it late."""
+        """The tracker's run of an artifact, where there is one; a short stage learns it after its manifest."""
         state = self.root / ".tracking" / f"{manifest.request_digest}.state"
         if manifest.tracking_run is None and state.exists():
             found: str | None = json.loads(state.read_text()).get("run_id")

@@ -1,0 +1,133 @@
+"""New data becomes one release and one run per content; conditions make the rest, for automatic models only."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dagster import AssetKey, SensorResult, build_sensor_context, evaluate_automation_conditions
+
+from korean_llm_assets.partitions import cell_key
+from tests.korean_llm_assets.conftest import WHOLE, Platform, define, drop
+from trainers.recipe import recipe_folders
+
+
+def tick(platform: Platform) -> SensorResult:
+    """One evaluation, with what the daemon does of it: partitions added, runs recorded by their tags."""
+    from korean_llm_assets.automation import CONTENT_TAG, new_releases
+
+    context = build_sensor_context(
+        instance=platform.instance, definitions=platform.definitions, resources=platform.definitions.resources
+    )
+    result = new_releases(context)
+    assert isinstance(result, SensorResult)
+    for request in result.dynamic_partitions_requests or ():
+        platform.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
+    for request in result.run_requests or ():
+        platform.instance.create_run_for_job(
+            platform.definitions.resolve_job_def("data"), tags={CONTENT_TAG: request.tags[CONTENT_TAG]}
+        )
+    return result
+
+
+def keys(result: SensorResult) -> list[str | None]:
+    return [request.partition_key for request in result.run_requests or ()]
+
+
+def test_a_complete_folder_becomes_a_release_and_a_run(platform: Platform) -> None:
+    release = drop(platform.home.landing, "뉴스 11월", WHOLE, ready=False)
+    assert keys(tick(platform)) == []
+    (release / "_READY").touch()
+    result = tick(platform)
+    assert keys(result) == ["11-" + keys(result)[0].rsplit("-")[-1]]
+    assert (result.run_requests or [])[0].tags["korean_llm/landed_as"] == "뉴스 11월"
+    assert platform.instance.get_dynamic_partitions("release") == keys(result)
+    assert keys(tick(platform)) == []
+
+
+def test_the_same_content_under_another_name_is_not_new(platform: Platform) -> None:
+    release = drop(platform.home.landing, "first", WHOLE)
+    shutil.copytree(release, platform.home.landing / "copied")
+    assert keys(tick(platform)) == ["copied"]
+    release.rename(platform.home.landing / "renamed")
+    assert keys(tick(platform)) == []
+    assert platform.instance.get_dynamic_partitions("release") == ["copied"]
+
+
+def test_late_files_are_new_content_of_the_same_release(platform: Platform) -> None:
+    release = drop(platform.home.landing, "first", WHOLE)
+    tick(platform)
+    (release / "corpus" / "late.jsonl").write_text("늦은 글")
+    result = tick(platform)
+    assert keys(result) == ["first"]
+    assert not result.dynamic_partitions_requests
+    assert keys(tick(platform)) == []
+
+
+def requested(platform: Platform, cursor: Any) -> tuple[dict[str, set[str]], Any]:
+    """What one tick of the conditions asks for: asset -> partitions."""
+    result = evaluate_automation_conditions(platform.definitions, platform.instance, cursor=cursor)
+    keys = platform.definitions.resolve_asset_graph().materializable_asset_keys
+    asked = {key.to_user_string(): set(result.get_requested_partitions(key)) for key in keys}
+    return {name: partitions for name, partitions in asked.items() if partitions}, result.cursor
+
+
+def recipe(home: Path, name: str, **changes: object) -> None:
+    """A recipe of the user's own: tiny's, with changes."""
+    own = home / "recipes"
+    own.mkdir(exist_ok=True)
+    text = yaml.safe_load((recipe_folders()[0] / "tiny.yaml").read_text())
+    (own / f"{name}.yaml").write_text(yaml.safe_dump({**text, "model": name, **changes}))
+
+
+@pytest.mark.slow
+def test_conditions_make_what_new_data_and_changed_recipes_ask_for_of_automatic_models(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe(platform.home.root, "asked", automation="ask")
+    monkeypatch.setenv("KOREAN_LLM_RECIPES", str(platform.home.root / "recipes"))
+    platform.definitions = define(reload=True)
+    cell = cell_key("tiny", "r1")
+    chain = {"cpt_checkpoint", "sft_model", "rlhf_model", "eval_report", "deployed_model"}
+
+    asked, cursor = requested(platform, None)
+    assert asked == {"base_model": {"tiny"}}  # nothing is needed for it, and `asked` waits for a person
+
+    drop(platform.home.landing, "r1", WHOLE)
+    platform.instance.add_dynamic_partitions("release", ["r1"])
+    assert platform.run("base", "tiny").success
+    asked, cursor = requested(platform, cursor)
+    assert asked == {}  # the data is not there yet
+    assert platform.run("data", "r1").success
+    asked, cursor = requested(platform, cursor)
+    assert asked == {name: {cell} for name in chain - {"deployed_model"}}  # its report's checks have not passed yet
+    assert platform.run("training", cell, asset_selection=[AssetKey(name) for name in asked]).success
+    asked, cursor = requested(platform, cursor)
+    assert asked == {"deployed_model": {cell}}
+    assert platform.run("training", cell, asset_selection=[AssetKey("deployed_model")]).success
+    asked, cursor = requested(platform, cursor)
+    assert asked == {}
+
+    changed = yaml.safe_load((recipe_folders()[0] / "tiny.yaml").read_text())["sft"] | {"learning_rate": 1e-3}
+    recipe(platform.home.root, "tiny", sft=changed)
+    platform.definitions = define(reload=True)
+    asked, cursor = requested(platform, cursor)
+    assert asked == {name: {cell} for name in chain - {"cpt_checkpoint"}}
+    asked, cursor = requested(platform, cursor)
+    assert asked == {}  # once
+
+
+@pytest.mark.slow
+def test_an_expensive_stage_waits_for_the_checks_before_it_and_a_failure_is_not_repeated(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMALL_STAGES_GATE", "fail")
+    drop(platform.home.landing, "r1", WHOLE)
+    platform.instance.add_dynamic_partitions("release", ["r1"])
+    _, cursor = requested(platform, None)
+    for job, partition in (("data", "r1"), ("base", "tiny"), ("training", cell_key("tiny", "r1"))):
+        platform.run(job, partition)
+    for _ in range(2):
+        asked, cursor = requested(platform, cursor)
+        assert asked == {}  # deployed_model is missing, but its report's checks did not pass
