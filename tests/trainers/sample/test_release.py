@@ -130,7 +130,7 @@ def test_clean_text_has_no_slot_left_and_no_wrong_particle() -> None:
 
 
 def test_benchmarks_are_unseen_in_any_seed(release: Path, tmp_path: Path) -> None:
-    other = write_release(tmp_path, "other", seed=2)
+    other = write_release(tmp_path, "other", seed=2, scale=0.3)
     trained = prompts(release / "instructions") | prompts(release / "preferences")
     trained |= prompts(other / "instructions") | prompts(other / "preferences")
     asked = prompts(release / "benchmarks")
