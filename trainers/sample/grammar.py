@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 
 _TOKEN = re.compile(r"\{([^{}]+)\}")
 _CLOSING = "\"'’”)]』」》〉 "
-_DIGITS_WITH_FINAL = "013678"
-_LETTERS_WITH_FINAL = "lmnrLMNR"
 
 # after a final consonant, after a vowel; 로 also follows the consonant ㄹ
 _PAIRS = (
@@ -33,9 +31,9 @@ def final_consonant(word: str) -> str:
     if "가" <= last <= "힣":
         final = (ord(last) - ord("가")) % 28
         return "" if final == 0 else "ㄹ" if final == 8 else "·"
-    if last in "178" or last in "lLrR":
+    if last and last in "178lLrR":
         return "ㄹ"
-    return "·" if last and last in _DIGITS_WITH_FINAL + _LETTERS_WITH_FINAL else ""
+    return "·" if last and last in "036mnMN" else ""
 
 
 def particle(word: str, form: str) -> str:

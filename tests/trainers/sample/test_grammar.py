@@ -34,6 +34,7 @@ from trainers.sample.grammar import Grammar, attach, particle
         ("노래)", "을", "를"),
         ("LED", "을", "를"),
         ("URL", "으로", "로"),
+        ("", "은", "는"),
     ],
 )
 def test_a_particle_fits_the_sound_before_it(word: str, form: str, expected: str) -> None:
