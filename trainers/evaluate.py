@@ -8,6 +8,7 @@ from transformers.utils import logging as transformers_logging
 
 from trainers.artifacts import write_atomically
 from trainers.contract import BadData, EvaluationDetails, Interval, TrainingDetails
+from trainers.evaluation.contamination import contamination
 from trainers.evaluation.gate import CORPUS, INSTRUCTION, PREFERENCE, VERIFIED, judge
 from trainers.evaluation.measures import reward_margins
 from trainers.evaluation.measuring import Measured, Plan, measure_stage
@@ -20,6 +21,7 @@ from trainers.stage import StageContext, StageResult
 
 STAGES = {"base": "base_model", "cpt": "cpt_checkpoint", "sft": "sft_model", "rlhf": "rlhf_model"}
 """Name in the report -> name of the input."""
+_MOST_EVIDENCE = 100
 
 
 def run(context: StageContext) -> StageResult:
@@ -40,11 +42,14 @@ def run(context: StageContext) -> StageResult:
     )
     measured = {stage: _measured(context, plan, stage, folder) for stage, folder in folders.items()}
     results = Results(_rows(plan, measured), _groups(plan.suites), context.request.seed)
+    suite_files = {context.inputs["benchmarks"] / f"{suite.name.split('/')[0]}.jsonl" for suite in plan.suites}
+    evidence = contamination((path for path in suite_files if path.exists()), context.inputs["corpus"])
     facts = _facts(context, tokenizer_hash, template_hash)
     report = Report(
         title=f"Evaluation of {context.request.partition}",
         results=results,
-        gate=judge(section.gate, results),
+        gate=judge(section.gate, results, evidence),
+        evidence=evidence,
         samples=_samples(plan, measured),
         losses=_losses(context),
         facts=facts | {f"lm_eval {name}": pin for name, pin in measured["rlhf"].pins.items()},
@@ -63,6 +68,7 @@ def run(context: StageContext) -> StageResult:
             gate=report.gate,
             champion=context.manifests["champion"].digest if "champion" in folders else None,
             markdown=markdown,
+            extra={"contamination": evidence[:_MOST_EVIDENCE]},
         ),
         timings={name: value for one in measured.values() for name, value in one.speed.items()},
     )

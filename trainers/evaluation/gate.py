@@ -1,6 +1,7 @@
 """The gate: the conditions that a model must meet before it may be deployed, each with its numbers in words."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from trainers.contract import GateResult
 from trainers.evaluation.results import Results
@@ -9,8 +10,11 @@ from trainers.recipe import GateSection
 CORPUS, INSTRUCTION, PREFERENCE, VERIFIED = "all/corpus", "all/instruction", "all/preference", "all/verified"
 
 
-def judge(gate: GateSection, results: Results) -> list[GateResult]:
-    """Every condition of the recipe, and those that always hold: finite numbers, and nothing lost to the champion."""
+def judge(gate: GateSection, results: Results, evidence: Sequence[Mapping[str, Any]] | None = None) -> list[GateResult]:
+    """Every condition of the recipe, and those that always hold: finite numbers, and nothing lost to the champion.
+
+    `evidence`: rows of `contamination`; None where nobody searched, and then that condition cannot be met.
+    """
     conditions: list[tuple[float | None, Callable[[Results, float], GateResult]]] = [
         (gate.cpt_below_unigram, _cpt_below_unigram),
         (gate.sft_over_cpt, _sft_over_cpt),
@@ -21,6 +25,8 @@ def judge(gate: GateSection, results: Results) -> list[GateResult]:
         (gate.english_bits_per_byte_rise, _english_rise),
     ]
     judged = [condition(results, limit) for limit, condition in conditions if limit is not None]
+    if gate.contaminated_items is not None:
+        judged.append(_not_contaminated(evidence, gate.contaminated_items))
     judged.append(_all_finite(results))
     if "champion" in results.stages:
         judged += _against_champion(results)
@@ -142,6 +148,21 @@ def english_suites(results: Results) -> list[str]:
         and suite.rsplit("/", 1)[-1].split("-")[0] == "en"
         and results.has(suite, "rlhf", "base")
     ]
+
+
+def _not_contaminated(evidence: Sequence[Mapping[str, Any]] | None, most: int) -> GateResult:
+    if evidence is None:
+        return _not_measured("not_contaminated", most, "the training corpus was not searched")
+    items = sorted({row["item"] for row in evidence})
+    listed = "; ".join(f"{row['item']} in {row['document']} ({row['piece'][:40]!r})" for row in evidence[:3])
+    return GateResult(
+        name="not_contaminated",
+        passed=len(items) <= most,
+        value=len(items),
+        threshold=most,
+        explanation=f"{len(items)} benchmark items have pieces in the training corpus, at most {most} may"
+        + (f": {listed}" if listed else ""),
+    )
 
 
 def _all_finite(results: Results) -> GateResult:

@@ -44,6 +44,8 @@ class Report:
     samples: list[Sample]
     losses: dict[str, list[tuple[int, float]]]
     facts: dict[str, Any]
+    evidence: list[dict[str, Any]] = field(default_factory=list)
+    """Of contamination."""
 
     @property
     def passed(self) -> bool:
@@ -124,6 +126,7 @@ class Report:
             ],
             "samples": [vars(sample) for sample in self.samples],
             "losses": self.losses,
+            "contamination": self.evidence,
         }
 
     def markdown(self) -> str:
@@ -182,6 +185,12 @@ class Report:
                 _table(["suite", "stage", "way", "item", "now", "right"], flips),
             ),
             ("Samples, greedy", _table(["prompt", "right", *replies], samples)),
+            (
+                "Benchmark items in the training corpus",
+                _table(
+                    ["item", "document", "source", "piece"], [[str(v) for v in row.values()] for row in self.evidence]
+                ),
+            ),
             ("Facts", _table(["", ""], [[key, str(value)] for key, value in self.facts.items()])),
         ]
         body = "".join(f"<h2>{escape(title)}</h2>{content}" for title, content in sections if content)

@@ -21,6 +21,9 @@ class GateSection(Strict):
     drifts: float | None = Field(
         default=None, ge=0, le=1, description="RLHF's share of replies to Korean that are not Korean, at most"
     )
+    contaminated_items: int | None = Field(
+        default=0, ge=0, description="benchmark items with pieces in the training corpus, at most"
+    )
     rlhf_preference: float | None = Field(default=None, description="held-out preference accuracy, and above SFT's")
     english_bits_per_byte_rise: float | None = Field(default=None, description="share over the base model's, at most")
 

@@ -31,13 +31,13 @@ def results(cpt_bits=2.0, sft_right=60, rlhf_right=80, english=2.1, champion_rig
     return Results(rows | extra, GROUPS, seed=1)
 
 
-def verdicts(gate, table):
-    return {result.name: result for result in judge(gate, table)}
+def verdicts(gate, table, evidence=()):
+    return {result.name: result for result in judge(gate, table, evidence)}
 
 
 def test_a_good_model_passes_everything():
     judged = verdicts(FULL, results())
-    assert len(judged) == 5
+    assert len(judged) == 6
     assert all(result.passed for result in judged.values())
     assert "33.3% below" in judged["cpt_below_unigram"].explanation
 
@@ -63,7 +63,7 @@ def test_preference_must_be_above_sft_too():
 
 def test_what_was_not_measured_is_not_met():
     judged = verdicts(FULL, Results({"base": accuracy("other", 1), "rlhf": accuracy("other", 1)}, {}, 1))
-    assert [result.passed for result in judged.values()] == [False, False, False, False, True]
+    assert [result.passed for result in judged.values()] == [False, False, False, False, True, True]
     assert all("could not be measured" in judged[name].explanation for name in list(judged)[:4])
 
 
@@ -82,4 +82,26 @@ def test_only_a_significant_loss_to_the_champion_fails():
 
 
 def test_absent_limits_are_not_checked():
-    assert list(verdicts(GateSection(), results())) == ["all_finite"]
+    assert list(verdicts(GateSection(contaminated_items=None), results())) == ["all_finite"]
+
+
+def test_contamination_fails_with_its_evidence():
+    row = {"item": "choice:c1", "document": "d7", "source": "web", "piece": "나무 바다 하늘 구름 사람 학교"}
+    judged = verdicts(GateSection(), results(), [row, {**row, "document": "d8"}])["not_contaminated"]
+    assert (judged.passed, judged.value) == (False, 1)
+    assert "choice:c1 in d7 ('나무 바다" in judged.explanation
+    assert verdicts(GateSection(contaminated_items=1), results(), [row])["not_contaminated"].passed
+    unsearched = {result.name: result for result in judge(GateSection(), results())}["not_contaminated"]
+    assert not unsearched.passed and "not searched" in unsearched.explanation
+
+
+def test_behaviour_is_held_to_the_recipe():
+    def rate(name, bad):
+        return [Row(f"behaviour/{name}", "rate", f"{i:02}", float(i < bad)) for i in range(20)]
+
+    table = results(rlhf=[*rate("loops", 3), *rate("drifts", 1)])
+    judged = verdicts(GateSection(loops=0.1, drifts=0.1, instruction_following=0.5), table)
+    assert (judged["loops"].passed, judged["drifts"].passed) == (False, True)
+    assert "15.0% of RLHF's 20 replies go in circles" in judged["loops"].explanation
+    assert "5.0 points too much" in judged["loops"].explanation
+    assert "could not be measured" in judged["instruction_following"].explanation
