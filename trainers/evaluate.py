@@ -42,8 +42,7 @@ def run(context: StageContext) -> StageResult:
     )
     measured = {stage: _measured(context, plan, stage, folder) for stage, folder in folders.items()}
     results = Results(_rows(plan, measured), _groups(plan.suites), context.request.seed)
-    suite_files = {context.inputs["benchmarks"] / f"{suite.name.split('/')[0]}.jsonl" for suite in plan.suites}
-    evidence = contamination((path for path in suite_files if path.exists()), context.inputs["corpus"])
+    evidence = contamination(context.inputs["benchmarks"].rglob("*.jsonl"), context.inputs["corpus"])
     facts = _facts(context, tokenizer_hash, template_hash)
     report = Report(
         title=f"Evaluation of {context.request.partition}",

@@ -188,7 +188,7 @@ class Report:
             (
                 "Benchmark items in the training corpus",
                 _table(
-                    ["item", "document", "source", "piece"], [[str(v) for v in row.values()] for row in self.evidence]
+                    ["item", "document", "source", "piece"], [list(map(str, row.values())) for row in self.evidence]
                 ),
             ),
             ("Facts", _table(["", ""], [[key, str(value)] for key, value in self.facts.items()])),
