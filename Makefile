@@ -8,7 +8,7 @@ export KOREAN_LLM_HOME ?= $(CURDIR)/var
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui serve test test-cluster check format lint types prove bench clean-state
+.PHONY: help setup demo ui serve test test-cluster check format lint types prove bench bench-eval clean-state
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -54,6 +54,9 @@ test-cluster: $(READY) ## the launcher's tests against KUBECONFIG's cluster (tes
 prove: $(READY) ## everything, the slow proofs included
 	@tests/install_system_packages.sh
 	$(BIN)/python -m pytest
+
+bench-eval: $(READY) ## items/s of the offline suites against lm_eval called plainly, as JSON
+	$(BIN)/python -m tests.bench.evaluation
 
 bench: $(READY) ## set-up time, demo time by stage, tokens/s by stage, as JSON
 	$(BIN)/python -m tests.bench.demo

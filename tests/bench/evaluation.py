@@ -1,0 +1,123 @@
+"""`make bench-eval`: items per second of our suites against lm_eval called plainly, same model and items, as JSON.
+
+The model has tiny's shape (weights do not matter for speed): KOREAN_LLM_BENCH_MODEL names another model folder.
+Items are the real KoBEST test sets, evenly over the five, from KOREAN_LLM_TESTDATA (default ../shared/data).
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+
+
+def tiny_shaped(folder: Path, texts: list[str]) -> Path:
+    """A model folder of tiny's architecture, with a tokenizer of 4,000 tokens trained on texts."""
+    import torch
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    from tests.trainers.evaluation.toy import train_tokenizer
+
+    tokenizer = train_tokenizer(texts, vocabulary=4000)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    shape = {"hidden_size": 256, "num_hidden_layers": 6, "num_attention_heads": 4, "num_key_value_heads": 2}
+    config = Qwen3Config(
+        **shape,
+        head_dim=64,
+        intermediate_size=768,
+        vocab_size=4000,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+    )
+    Qwen3ForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def kobest(testdata: Path, count: int) -> dict[str, list[dict[str, Any]]]:
+    """Items by suite, evenly."""
+    from trainers.evaluation.suites import spread
+    from trainers.published_suites import published_suites
+
+    suites = published_suites(testdata / "eval" / "kobest")
+    share = count / sum(len(rows) for rows in suites.values())
+    return {name: spread(rows, max(1, round(len(rows) * share))) for name, rows in suites.items()}
+
+
+def main() -> int:
+    """Measure both, print JSON; the exit status is 1 where ours is slower."""
+    parser = argparse.ArgumentParser(prog="make bench-eval")
+    parser.add_argument("--items", type=int, default=2000)
+    parser.add_argument("--batch-tokens", type=int, default=2048)
+    options = parser.parse_args()
+    testdata = Path(os.environ.get("KOREAN_LLM_TESTDATA", ROOT.parent / "shared" / "data"))
+    suites = kobest(testdata, options.items)
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ["HF_DATASETS_CACHE"] = f"{scratch}/cache"
+        given = os.environ.get("KOREAN_LLM_BENCH_MODEL")
+        texts = [row["question"] for rows in suites.values() for row in rows]
+        folder = Path(given) if given else tiny_shaped(Path(scratch) / "model", texts)
+        ours = measure_ours(folder, suites, options.batch_tokens)
+        theirs = measure_lm_eval(folder, suites, Path(scratch))
+    items = sum(len(rows) for rows in suites.values())
+    agreement = {name: abs(ours["accuracy"][name] - theirs["accuracy"][name]) for name in suites}
+    report = {
+        "items": items,
+        "cores": os.cpu_count(),
+        "ours": {"seconds": ours["seconds"], "items_per_second": items / ours["seconds"]},
+        "lm_eval": {"seconds": theirs["seconds"], "items_per_second": items / theirs["seconds"]},
+        "speedup": theirs["seconds"] / ours["seconds"],
+        "accuracy": ours["accuracy"],
+        "largest_difference_of_accuracy": max(agreement.values()),
+    }
+    print(json.dumps(report, ensure_ascii=False, indent=1))
+    return int(report["speedup"] < 1)
+
+
+def measure_ours(folder: Path, suites: dict[str, list[dict[str, Any]]], batch_tokens: int) -> dict[str, Any]:
+    """Seconds of all suites, model loading apart (for both)."""
+    from trainers.evaluation.measures import measure
+    from trainers.evaluation.model import ModelUnderTest
+    from trainers.evaluation.suites import MultipleChoice, Suite
+
+    model = ModelUnderTest(folder, 512, batch_tokens)
+    started = time.perf_counter()
+    accuracy = {}
+    for name, rows in suites.items():
+        measured = measure(model, Suite(name, "multiple_choice", tuple(MultipleChoice(**row) for row in rows)))
+        accuracy[name] = sum(row.value for row in measured) / len(measured)
+    return {"seconds": time.perf_counter() - started, "accuracy": accuracy}
+
+
+def measure_lm_eval(folder: Path, suites: dict[str, list[dict[str, Any]]], scratch: Path) -> dict[str, Any]:
+    """The same through `lm_eval.simple_evaluate`, batches of 32, from local files."""
+    from lm_eval import simple_evaluate
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from trainers.evaluation.harness import local_task
+
+    tasks = []
+    for name, rows in suites.items():
+        path = scratch / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        tasks.append(local_task(name, path))
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    runner = HFLM(pretrained=model, tokenizer=AutoTokenizer.from_pretrained(folder), batch_size=32, max_length=512)
+    manager = TaskManager(include_defaults=False)
+    started = time.perf_counter()
+    found = simple_evaluate(runner, tasks=tasks, task_manager=manager, bootstrap_iters=0, log_samples=False)
+    seconds = time.perf_counter() - started
+    metric = {name: "acc" if rows[0].get("score") == "sum" else "acc_norm" for name, rows in suites.items()}
+    return {"seconds": seconds, "accuracy": {name: found["results"][name][f"{metric[name]},none"] for name in suites}}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
