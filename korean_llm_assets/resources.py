@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from dagster import SensorDefinition
+
 from korean_llm_assets.compute.local import LocalCompute
 from korean_llm_assets.home import Home
 from korean_llm_assets.landing import Landing
@@ -52,9 +54,18 @@ def _cluster() -> dict[str, Any]:
         "io_manager": PointerIOManager(),
         "store": store,
         "landing": Landing(landing),
-        "compute": cluster_compute(store, landing),
+        "compute": cluster_compute(store, landing, _required("KOREAN_LLM_PROFILE")),
         "registry": Registry(_required("MLFLOW_TRACKING_URI"), locks=store.root / ".registry"),
     }
+
+
+def cluster_sensors() -> list[SensorDefinition]:
+    """What only a cluster needs: the sweep of Jobs that nobody waits for."""
+    if environment_name() != "cluster":
+        return []
+    from korean_llm_assets.compute.orphans import orphan_sensor
+
+    return [orphan_sensor(_required("KOREAN_LLM_PROFILE"))]
 
 
 def _required(variable: str) -> str:

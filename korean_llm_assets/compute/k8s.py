@@ -168,12 +168,11 @@ def _is_cancelled(context: AssetExecutionContext) -> bool:
     return run is not None and run.status in wanted
 
 
-def cluster_compute(store: ArtifactStore, landing: Path) -> KubernetesCompute:
-    """The compute of KOREAN_LLM_ENV=cluster; its profile is KOREAN_LLM_PROFILE.
+def cluster_compute(store: ArtifactStore, landing: Path, profile: str) -> KubernetesCompute:
+    """The compute of KOREAN_LLM_ENV=cluster.
 
     Raises:
-        BadRequest: the variable is not set, or there is no such profile.
+        BadRequest: there is no such profile, or it is wrong.
     """
-    name = os.environ.get("KOREAN_LLM_PROFILE", "")
-    load_profile(name)
-    return KubernetesCompute(store, Path(landing), Overrides(profile=name))
+    load_profile(profile)
+    return KubernetesCompute(store, landing, Overrides(profile=profile))

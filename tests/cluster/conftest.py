@@ -7,6 +7,7 @@ tests and nodes share), KOREAN_LLM_TEST_PYTHON (its interpreter), KOREAN_LLM_TES
 
 import json
 import os
+import subprocess
 import sys
 import time
 import uuid
@@ -17,6 +18,7 @@ from typing import Any
 
 import kubernetes
 import pytest
+import yaml
 from kubernetes.client import ApiClient, BatchV1Api, Configuration, CoreV1Api
 
 from korean_llm_assets.compute.kube_api import Clock, KubeApi
@@ -187,6 +189,75 @@ def _open_namespace(cluster: ClusterUnderTest) -> None:
 def _has_default_account(cluster: ClusterUnderTest) -> bool:
     accounts = cluster.core.list_namespaced_service_account(cluster.namespace).items
     return any(account.metadata.name == "default" for account in accounts)
+
+
+@dataclass
+class Deployment:
+    """The code location as it runs in the cluster: its environment, its Dagster instance, its workers."""
+
+    cluster: ClusterUnderTest
+    environment: dict[str, str]
+
+    def worker(self, job: str, partition: str, run_id: str) -> "subprocess.Popen[bytes]":
+        """A run worker: a process of its own that a test may kill."""
+        command = [sys.executable, "-m", "tests.cluster.run_worker", job, partition, run_id]
+        log = (self.cluster.folder / f"worker-{run_id}.log").open("wb")
+        return subprocess.Popen(command, env=self.environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+
+    def log(self, run_id: str) -> str:
+        """What a worker printed."""
+        return (self.cluster.folder / f"worker-{run_id}.log").read_text(errors="replace")
+
+    def jobs(self, asset: str) -> list[Any]:
+        """The Jobs of an asset."""
+        selector = f"korean-llm/asset={asset}"
+        return list(self.cluster.batch.list_namespaced_job(self.cluster.namespace, label_selector=selector).items)
+
+    def steps_file(self) -> Path | None:
+        """The checkpoint of the corpus stage at work, once there is one."""
+        found = [*(self.cluster.folder / "artifacts" / "corpus").rglob("scratch/steps")]
+        return found[0] if found else None
+
+
+@pytest.fixture
+def deploy(cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch) -> Callable[[ClusterProfile], Deployment]:
+    """Deploy the code location with a profile, on an empty Dagster instance."""
+
+    def with_profile(profile: ClusterProfile) -> Deployment:
+        folder = cluster.folder
+        (folder / "profiles").mkdir()
+        text = yaml.safe_dump(profile.model_dump(mode="json", exclude={"name"}))
+        (folder / "profiles" / "under-test.yaml").write_text(text)
+        (folder / "dagster").mkdir()
+        (folder / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+        (folder / "kubeconfig").write_text(yaml.safe_dump(_kubeconfig(cluster.proxy.url)))
+        settings = {
+            "KOREAN_LLM_ENV": "cluster",
+            "KOREAN_LLM_PROFILE": "under-test",
+            "KOREAN_LLM_PROFILES": str(folder / "profiles"),
+            "KOREAN_LLM_ARTIFACTS": profile.artifacts_path,
+            "KOREAN_LLM_LANDING": profile.landing_path,
+            "DAGSTER_HOME": str(folder / "dagster"),
+            "KUBECONFIG": str(folder / "kubeconfig"),
+            "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+            "PYTHONPATH": str(ROOT),
+        }
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        return Deployment(cluster, dict(os.environ))
+
+    return with_profile
+
+
+def _kubeconfig(url: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "test",
+        "clusters": [{"name": "test", "cluster": {"server": url}}],
+        "users": [{"name": "test", "user": {}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+    }
 
 
 def until(condition: Callable[[], Any], seconds: float = 60) -> Any:

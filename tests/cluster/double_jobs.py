@@ -78,8 +78,10 @@ class JobController:
             self._finish(job, "FailureTarget", "Failed", *_failure(failures[0], spec))
         elif phases.count("Succeeded") >= wanted:
             self._finish(job, "SuccessCriteriaMet", "Complete", "CompletionsReached", "Reached expected completions")
+            job["status"]["succeeded"] = wanted
         else:
             live = [pod for pod in pods if pod["status"]["phase"] in ("Pending", "Running")]
+            job["status"]["active"] = len(live)
             done = {pod["metadata"]["labels"]["index"] for pod in pods if pod["status"]["phase"] == "Succeeded"}
             taken = done | {pod["metadata"]["labels"]["index"] for pod in live}
             for index in range(spec.get("parallelism", 1)):

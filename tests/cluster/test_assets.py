@@ -1,0 +1,164 @@
+"""Dagster runs whose stages are Jobs: the whole graph, killed, drained and cancelled workers, the plain op, secrets."""
+
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from dagster import DagsterInstance, DagsterRunStatus
+
+from korean_llm_assets.compute import naming
+from korean_llm_assets.compute.orphans import sweep
+from tests.cluster.conftest import ClusterUnderTest, Deployment, until
+from tests.korean_llm_assets.conftest import WHOLE, drop
+
+pytestmark = pytest.mark.slow
+_SLOW_CORPUS = {"only": "corpus", "steps": 40, "step_seconds": 0.3}
+_CANARY = "canary-7d21-never-show"
+
+
+def _run_id() -> str:
+    return str(uuid.uuid4())
+
+
+def _at_work(deployment: Deployment) -> tuple["subprocess.Popen[bytes]", str]:
+    """A worker whose corpus stage has done its first step."""
+    drop(Path(deployment.environment["KOREAN_LLM_LANDING"]), "봄", WHOLE)
+    run_id = _run_id()
+    worker = deployment.worker("data", _release(), run_id)
+    until(deployment.steps_file, 90)
+    return worker, run_id
+
+
+def _release() -> str:
+    from korean_llm_assets.partitions import release_key
+
+    return release_key("봄")
+
+
+def _instance() -> DagsterInstance:
+    return DagsterInstance.get()  # of DAGSTER_HOME, which `deploy` set
+
+
+def test_a_drop_becomes_a_model_through_jobs(cluster: ClusterUnderTest, deploy: Callable[..., Deployment]):
+    secret = {"metadata": {"name": "tracking"}, "stringData": {"WANDB_API_KEY": _CANARY}}
+    cluster.core.create_namespaced_secret(cluster.namespace, secret)
+    deployment = deploy(cluster.profile({"steps": 1, "step_seconds": 0.0}, env_secrets=["tracking"]))
+    drop(Path(deployment.environment["KOREAN_LLM_LANDING"]), "봄", WHOLE)
+    release = _release()
+    for job, partition in (("data", release), ("base", "tiny"), ("training", f"tiny|{release}")):
+        run_id = _run_id()
+        assert deployment.worker(job, partition, run_id).wait(240) == 0, deployment.log(run_id)[-3000:]
+    stages = cluster.batch.list_namespaced_job(cluster.namespace).items
+    assert len(stages) == 10, "every stage was a Job, each exactly once"
+    assert all(job.status.conditions for job in stages)
+    _no_canary_anywhere(cluster)
+
+
+def _no_canary_anywhere(cluster: ClusterUnderTest) -> None:
+    """Requests, manifests, logs, messages, Dagster's events and tags lie below the folder; the Jobs in the cluster."""
+    searched = [path for path in cluster.folder.rglob("*") if path.is_file()]
+    assert len(searched) > 50
+    assert [path for path in searched if _CANARY.encode() in path.read_bytes()] == []
+    jobs = cluster.batch.list_namespaced_job(cluster.namespace, _preload_content=False).data
+    pods = cluster.core.list_namespaced_pod(cluster.namespace, _preload_content=False).data
+    assert _CANARY.encode() not in jobs + pods
+
+
+def test_a_killed_worker_leaves_the_job_and_the_next_run_attaches(cluster, deploy):
+    deployment = deploy(cluster.profile(_SLOW_CORPUS))
+    worker, _ = _at_work(deployment)
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    started, second = time.monotonic(), _run_id()
+    after = deployment.worker("data", _release(), second)
+    (job,) = deployment.jobs("corpus")
+    until(lambda: deployment.jobs("corpus")[0].metadata.annotations[naming.RUN] == second)
+    assert time.monotonic() - started < 30
+    assert after.wait(120) == 0, deployment.log(second)[-3000:]
+    assert [each.metadata.uid for each in deployment.jobs("corpus")] == [job.metadata.uid]
+    log = deployment.log(second)
+    assert "attached to job/corpus" in log
+    assert "attempt 1 goes on from step 0" in log, "what was said before the attachment is replayed"
+
+
+@pytest.mark.prove
+def test_a_drained_worker_leaves_the_job(cluster, deploy):
+    deployment = deploy(cluster.profile(_SLOW_CORPUS))
+    worker, run_id = _at_work(deployment)
+    worker.send_signal(signal.SIGTERM)
+    worker.wait(60)
+    assert "the Job goes on, the next run attaches to it" in deployment.log(run_id)
+    (job,) = deployment.jobs("corpus")
+    assert job.metadata.deletion_timestamp is None
+    second = _run_id()
+    assert deployment.worker("data", _release(), second).wait(120) == 0, deployment.log(second)[-3000:]
+    assert len(deployment.jobs("corpus")) == 1
+
+
+def test_a_cancelled_run_removes_its_job_after_it_saved(cluster, deploy):
+    deployment = deploy(cluster.profile(_SLOW_CORPUS))
+    worker, run_id = _at_work(deployment)
+    with _instance() as instance:
+        instance.report_run_canceling(instance.get_run_by_id(run_id))
+        worker.send_signal(signal.SIGTERM)
+        worker.wait(60)
+    until(lambda: not deployment.jobs("corpus"))
+    (failure,) = (cluster.folder / "artifacts" / "corpus").rglob("failure.json")
+    assert "is saved" in failure.read_text()
+
+
+def test_a_run_cancelled_after_its_worker_died_is_swept(cluster, deploy):
+    profile = cluster.profile(_SLOW_CORPUS)
+    deployment = deploy(profile)
+    worker, run_id = _at_work(deployment)
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    told: list[str] = []
+    with _instance() as instance:
+        assert sweep(cluster.api(profile), profile, instance, told.append) == 0, "its run may still be resumed"
+        instance.report_run_canceled(instance.get_run_by_id(run_id))
+        assert instance.get_run_by_id(run_id).status is DagsterRunStatus.CANCELED
+        assert sweep(cluster.api(profile), profile, instance, told.append) == 1
+    assert f"its run {run_id} was cancelled: removed" in told[0]
+    until(lambda: not deployment.jobs("corpus"))
+
+
+@pytest.mark.prove
+def test_jobs_of_forgotten_runs_are_reported_or_removed(cluster, deploy):
+    profile = cluster.profile(_SLOW_CORPUS)
+    deployment = deploy(profile)
+    worker, run_id = _at_work(deployment)
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    told: list[str] = []
+    with _instance() as instance:
+        instance.delete_run(run_id)
+        assert sweep(cluster.api(profile), profile, instance, told.append) == 1
+        assert "Dagster knows no run" in told[0] and deployment.jobs("corpus")
+        remover = profile.model_copy(update={"orphans": "remove"})
+        assert sweep(cluster.api(remover), remover, instance, told.append) == 1
+    until(lambda: not deployment.jobs("corpus"))
+
+
+def test_a_failed_stage_is_told_in_the_run(cluster, deploy):
+    deployment = deploy(cluster.profile({"only": "corpus", "steps": 2, "step_seconds": 0.1, "fail": {"1": [1, 65]}}))
+    drop(Path(deployment.environment["KOREAN_LLM_LANDING"]), "봄", WHOLE)
+    run_id = _run_id()
+    assert deployment.worker("data", _release(), run_id).wait(120) == 1
+    log = deployment.log(run_id)
+    assert "exit 65: the data cannot be used" in log and "the script says so at step 1" in log
+    assert "kubectl -n" in log
+
+
+@pytest.mark.prove
+def test_the_plain_op_runs_the_same_jobs(cluster, deploy):
+    profile = cluster.profile({"steps": 1, "step_seconds": 0.0}, launch="k8s_job_op")
+    deployment = deploy(profile)
+    drop(Path(deployment.environment["KOREAN_LLM_LANDING"]), "봄", WHOLE)
+    run_id = _run_id()
+    assert deployment.worker("data", _release(), run_id).wait(240) == 0, deployment.log(run_id)[-3000:]
+    assert len(cluster.batch.list_namespaced_job(cluster.namespace).items) == 4
