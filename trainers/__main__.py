@@ -1,6 +1,7 @@
 """`python -m trainers <stage> --request FILE`: run any stage with no Dagster at all."""
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -13,6 +14,8 @@ from pydantic import ValidationError
 
 from trainers.artifacts import ArtifactStore
 from trainers.contract import STAGES, BadRequest, ExitCode, StageError, StageRequest
+from trainers.planner import GPUS, plan_recipe, table
+from trainers.recipe import ModelRecipe, load_model_recipe, load_model_recipes
 from trainers.stage import classify, run_stage
 
 _OFFLINE = {
@@ -34,6 +37,8 @@ _QUIET = {
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code of trainers.contract.ExitCode."""
     options = _parser().parse_args(arguments)
+    if options.stage == "plan":
+        return _plan(options)
     stop_with_parent()
     try:
         request = _read_request(options.request, options.stage)
@@ -47,6 +52,26 @@ def main(arguments: list[str] | None = None) -> int:
         return int(code)
     print(f"stage {options.stage} done: {options.artifacts / manifest.request.relative_path}", flush=True)
     return int(ExitCode.OK)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    try:
+        recipe = _recipe(options.recipe)
+        planned = plan_recipe(recipe, options.gpu, options.gpus, options.tokens, options.price)
+    except StageError as error:
+        print(error, file=sys.stderr)
+        return int(error.code)
+    print(json.dumps(planned, indent=1) if options.json else table(planned))
+    return int(ExitCode.OK)
+
+
+def _recipe(name: str) -> ModelRecipe:
+    if name.endswith(".yaml"):
+        return load_model_recipe(Path(name))
+    recipes = load_model_recipes()
+    if name not in recipes:
+        raise BadRequest(f"there is no recipe {name!r}; there are: {', '.join(recipes)}, or name a .yaml file")
+    return recipes[name]
 
 
 def go_offline(request: StageRequest) -> None:
@@ -97,6 +122,13 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--request", type=Path, required=True, help="the StageRequest, a JSON file")
         command.add_argument("--artifacts", type=Path, default=home / "artifacts", help="artifact root (%(default)s)")
         command.add_argument("--landing", type=Path, default=home / "landing", help="landing root (%(default)s)")
+    planning = commands.add_parser("plan", help="memory, time and money of a recipe on given GPUs; trains nothing")
+    planning.add_argument("--recipe", required=True, help="a recipe's name or file")
+    planning.add_argument("--gpu", choices=sorted(GPUS), default="h100", help="kind of GPU (%(default)s)")
+    planning.add_argument("--gpus", type=int, default=1, help="how many, over all nodes (%(default)s)")
+    planning.add_argument("--tokens", type=float, help="tokens of each stage (the recipe's max_steps, else 1e9)")
+    planning.add_argument("--price", type=float, help="US dollars per GPU and hour, instead of the assumed one")
+    planning.add_argument("--json", action="store_true", help="JSON instead of a table")
     return parser
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from trainers.contract import BadData, BadRequest, BaseModelDetails, ServiceMissing
 from trainers.model_folder import ModelFolder
-from trainers.recipe import BaseSection
+from trainers.recipe import BaseSection, ModelShape
 from trainers.sample.documents import corpus
 from trainers.sample.release import GENERATED_BYTES
 from trainers.stage import StageContext, StageResult
@@ -37,6 +37,8 @@ def run(context: StageContext) -> StageResult:
         _fetch(str(section.repo), str(section.revision), folder)
     _set_template(folder, section.template)
     model = ModelFolder(folder).check(chat=True)
+    if section.shape is not None:
+        _require_shape(section.shape, model)
     fertility = _fertility(folder, texts)
     context.reporter.say(f"{fertility['tokens_per_character']:.3f} tokens per character of Korean")
     parameters = count_parameters(folder)
@@ -159,6 +161,24 @@ def _fetch(repo: str, revision: str, folder: Path) -> None:
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:
         raise ServiceMissing(f"the hub does not give {repo} at {revision}: {error}") from error
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # the hub client's notes carry times
+
+
+def _require_shape(said: ModelShape, model: ModelFolder) -> None:
+    keys = {
+        "hidden": "hidden_size",
+        "layers": "num_hidden_layers",
+        "heads": "num_attention_heads",
+        "kv_heads": "num_key_value_heads",
+        "intermediate": "intermediate_size",
+        "vocabulary": "vocab_size",
+        "tied": "tie_word_embeddings",
+    }
+    for key, name in keys.items():
+        if getattr(said, key) != model.config.get(name, False):
+            raise BadRequest(
+                f"base_model's shape says {key} {getattr(said, key)}, but the model's config.json has {name} "
+                f"{model.config.get(name)}; correct the recipe, because plans are made from it"
+            )
 
 
 def _set_template(folder: Path, name: str) -> None:

@@ -8,8 +8,10 @@ Layout, in the stage's scratch folder:
 """
 
 import json
+import math
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -32,6 +34,9 @@ class Checkpoints:
     def __init__(self, folder: Path, identity: dict[str, str], warn: Callable[[str], None], keep: int = 2):
         self.folder = folder
         self.keep = keep
+        self.seconds_saving = 0.0
+        self.saves = 0
+        self._last_save = time.monotonic()
         self._identity = identity
         self._warn = warn
         folder.mkdir(parents=True, exist_ok=True)
@@ -40,6 +45,7 @@ class Checkpoints:
     def writing(self, step: int) -> Iterator[Path]:
         """A folder to save into; sealed and published when the block ends well, else left as rubbish."""
         aside = self.folder / f".writing-{step}"
+        began = time.monotonic()
         with disk_errors_named(f"saving the checkpoint of step {step}"):
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir()
@@ -51,6 +57,20 @@ class Checkpoints:
             aside.rename(final)
             fsync_folder(self.folder)
             self._prune()
+        self._last_save = time.monotonic()
+        self.seconds_saving += self._last_save - began
+        self.saves += 1
+
+    def is_due(self, failure_hours: float) -> bool:
+        """True where the time since the last save is worth a save (Young 1974, Daly 2006).
+
+        The least time is lost when saves are sqrt(2 x cost of a save x mean time between failures) apart. The cost
+        is measured; before the first save it is unknown and steps alone decide.
+        """
+        if not self.saves:
+            return False
+        cost = self.seconds_saving / self.saves
+        return time.monotonic() - self._last_save >= math.sqrt(2 * cost * failure_hours * 3600)
 
     def newest(self) -> Path | None:
         """The newest checkpoint that verifies, or None. Others are moved to `rejected/` and named in a warning.

@@ -1,5 +1,7 @@
 """Continued pre-training: the corpus, packed without losing a token, through TRL's trainer."""
 
+from typing import Any
+
 from trainers.backends import open_backend
 from trainers.model_folder import ModelFolder
 from trainers.recipe import CptSection
@@ -15,7 +17,7 @@ def run(context: StageContext) -> StageResult:
     from trl import SFTConfig, SFTTrainer
 
     from trainers.cpt_rows import corpus_rows
-    from trainers.loop import Durable, train, training_arguments
+    from trainers.loop import Batching, Durable, train, training_arguments
     from trainers.result import training_result
     from trainers.rows import PackedCollator
 
@@ -38,18 +40,25 @@ def run(context: StageContext) -> StageResult:
             f"english_replay_share asks for {section.english_replay_share:.1%}, the corpus has only "
             f"{data.english_share:.1%} of English"
         )
-    trainer = CptTrainer(
-        model=backend.load(folder.path, section, context.request.seed),
-        args=training_arguments(
-            SFTConfig, context, max_length=section.max_length, dataset_kwargs={"skip_prepare_dataset": True}
-        ),
-        data_collator=PackedCollator(tokenizer.pad_token_id, flatten=backend.name == "unsloth"),
-        train_dataset=data.rows,
-        eval_dataset=held_out.rows,
-        processing_class=tokenizer,
-    )
+
+    def build(batching: Batching) -> Any:
+        return CptTrainer(
+            model=backend.load(folder.path, section, context.request.seed),
+            args=training_arguments(
+                SFTConfig,
+                context,
+                batching,
+                max_length=section.max_length,
+                dataset_kwargs={"skip_prepare_dataset": True},
+            ),
+            data_collator=PackedCollator(tokenizer.pad_token_id, flatten=backend.name == "unsloth"),
+            train_dataset=data.rows,
+            eval_dataset=held_out.rows,
+            processing_class=tokenizer,
+        )
+
     tokens = int(data.audit["tokens"])
-    trained = train(trainer, context, data.digest, tokens / len(data.rows))
+    trainer, trained = train(build, context, data.digest, tokens / len(data.rows))
     return training_result(
         context,
         trainer,

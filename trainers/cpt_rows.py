@@ -14,7 +14,7 @@ from datasets import Dataset
 from trainers.artifacts import file_sha256
 from trainers.contract import BadData
 from trainers.packing import Audit, Tokens, cut, pack, sentence_ends
-from trainers.rows import batched, read_rows, write_rows
+from trainers.rows import batched, is_kept, read_rows, write_rows
 
 _TOKENIZE_AT_ONCE = 256
 
@@ -49,7 +49,7 @@ def corpus_rows(
         BadData: there is no document in the folder.
     """
     notes_path = kept.with_suffix(".json")
-    if not notes_path.exists():
+    if not is_kept(kept, notes_path):
         reading = _Reading()
         pieces = _pieces(folder, tokenizer, row_length, english_share, reading)
         packed = pack(pieces, row_length, reading.audit)

@@ -1,9 +1,11 @@
 """The training loop around TRL: durable checkpoints, a stage's voice, a clean stop, and what is known at the end."""
 
+import gc
 import json
 import math
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,10 @@ from transformers import PrinterCallback, TrainerCallback, TrainerControl, Train
 
 from trainers.artifacts import write_atomically
 from trainers.checkpoints import Checkpoints
-from trainers.contract import Interrupted, LossIsNaN, sha256_of
+from trainers.contract import DoesNotFit, Interrupted, LossIsNaN, sha256_of
 from trainers.recipe import TrainingSection
 from trainers.stage import StageContext
+from trainers.watch import Watchdog
 
 _HISTORY_KEYS = (
     "step",
@@ -35,7 +38,7 @@ _PLOT_POINTS = 200
 _TAIL = 0.1
 
 
-def training_arguments(kind: type[TrainingArguments], context: StageContext, **own: Any) -> Any:
+def training_arguments(kind: type[TrainingArguments], context: StageContext, batching: "Batching", **own: Any) -> Any:
     """The section as TRL's arguments of the given kind; `own` are the algorithm's.
 
     Saving is left to the loop (`save_strategy: no`), because TRL's own checkpoints are written in place.
@@ -48,12 +51,13 @@ def training_arguments(kind: type[TrainingArguments], context: StageContext, **o
         seed=context.request.seed,
         data_seed=context.request.seed,
         learning_rate=section.learning_rate,
-        lr_scheduler_type=section.schedule,
+        lr_scheduler_type="warmup_stable_decay" if section.schedule == "wsd" else section.schedule,
+        adam_beta2=section.adam_beta2,
         warmup_steps=section.warmup_share,
         weight_decay=section.weight_decay,
-        per_device_train_batch_size=section.batch_size,
-        per_device_eval_batch_size=section.batch_size,
-        gradient_accumulation_steps=section.accumulation,
+        per_device_train_batch_size=batching.size,
+        per_device_eval_batch_size=batching.size,
+        gradient_accumulation_steps=batching.accumulation,
         num_train_epochs=section.epochs,
         max_steps=section.max_steps or -1,
         eval_strategy="epoch",
@@ -86,6 +90,8 @@ class Durable:
 
     checkpoints: Checkpoints
     context: StageContext
+    model: Any
+    args: TrainingArguments
     state: TrainerState
     _aside: Path | None = None
     _tokens = 0
@@ -97,6 +103,21 @@ class Durable:
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._aside or super()._get_output_dir(trial))  # type: ignore[misc]
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """Embeddings learn at their own rate where the section names one."""
+        optimizer = super().create_optimizer(model)  # type: ignore[misc]
+        rate = self.context.section.embedding_learning_rate
+        if rate is not None:
+            _set_apart(optimizer, _embeddings(model or self.model), rate)
+        return optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """WSD (Hu et al. 2024) decays over the last share of the steps, whose number is known only here."""
+        section: TrainingSection = self.context.section
+        if section.decay_share is not None:
+            self.args.lr_scheduler_kwargs = {"num_decay_steps": round(num_training_steps * section.decay_share)}
+        return super().create_scheduler(num_training_steps, optimizer)  # type: ignore[misc]
 
     def create_model_card(self, *arguments: Any, **named: Any) -> None:
         """No model card in a checkpoint: TRL would write one into each."""
@@ -122,11 +143,27 @@ class Durable:
         super().log(logs, start_time)  # type: ignore[misc]
 
 
+def _embeddings(model: Any) -> set[Any]:
+    layers = (model.get_input_embeddings(), model.get_output_embeddings())
+    return {weight for layer in layers for weight in layer.parameters() if weight.requires_grad}
+
+
+def _set_apart(optimizer: Any, weights: set[Any], rate: float) -> None:
+    """Move weights into parameter groups of their own with their own learning rate."""
+    for group in list(optimizer.param_groups):
+        moved = [weight for weight in group["params"] if weight in weights]
+        if moved:
+            group["params"] = [weight for weight in group["params"] if weight not in weights]
+            optimizer.add_param_group({**group, "params": moved, "lr": rate, "initial_lr": rate})
+
+
 class Voice(TrainerCallback):
     """Tells the stage's reporter how training goes, asks for checkpoints, and hears SIGTERM."""
 
-    def __init__(self, context: StageContext, tokens_per_step: float):
+    def __init__(self, context: StageContext, checkpoints: Checkpoints, watchdog: Watchdog, tokens_per_step: float):
         self._context = context
+        self._checkpoints = checkpoints
+        self._watchdog = watchdog
         self._section: TrainingSection = context.section
         self._tokens_per_step = tokens_per_step
         self._started = 0.0
@@ -137,6 +174,16 @@ class Voice(TrainerCallback):
     ) -> None:
         """Start the clock."""
         self._started, self._first_step = time.monotonic(), state.global_step
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """A save is no stall."""
+        self._watchdog.pause_ended()
+
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """An evaluation is no stall."""
+        self._watchdog.pause_ended()
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Pass figures on."""
@@ -154,7 +201,9 @@ class Voice(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Ask for a checkpoint where one is due; stop where the stage was told to."""
-        if state.global_step % self._section.checkpoint_steps == 0:
+        self._watchdog.beat()
+        by_steps = state.global_step % self._section.checkpoint_steps == 0
+        if by_steps or self._checkpoints.is_due(self._section.failure_hours):
             control.should_save = True
         if self._context.stop.requested:
             control.should_save = True
@@ -164,6 +213,22 @@ class Voice(TrainerCallback):
 
     def _speed(self, step: int) -> float:
         return (step - self._first_step) * self._tokens_per_step / max(time.monotonic() - self._started, 1e-9)
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How the rows of one step are fed: `size` at once, `accumulation` times."""
+
+    size: int
+    accumulation: int
+
+    @property
+    def rows(self) -> int:
+        """Rows of one step, on one process."""
+        return self.size * self.accumulation
+
+    def __str__(self) -> str:
+        return f"{self.accumulation} x {self.size} rows"
 
 
 @dataclass
@@ -176,6 +241,7 @@ class Trained:
     tokens_trained: int
     seconds: float
     steps_here: int
+    seconds_saving: float
 
     def write_history(self, path: Path) -> None:
         """One JSON line per step."""
@@ -204,38 +270,77 @@ def identity_of(context: StageContext, data: str) -> dict[str, str]:
     }
 
 
-def train(trainer: Any, context: StageContext, data: str, tokens_per_step: float) -> Trained:
-    """Train to the end, from the newest checkpoint that verifies. `data` is the prepared data's hash.
+def train(
+    build: Callable[[Batching], Any], context: StageContext, data: str, tokens_per_row: float
+) -> tuple[Any, Trained]:
+    """Train to the end, from the newest checkpoint that verifies; returns the trainer and what is known.
+
+    `build` makes a trainer on a freshly loaded model; `data` is the prepared data's hash. Where a micro-batch does not
+    fit into the GPU, it is halved and the number of micro-batches doubled: the same steps, from the last one on.
 
     Raises:
         Interrupted: stopped by SIGTERM after saving.
         LossIsNaN: the loss became NaN or infinite.
+        Stalled: no step for far longer than usual.
+        DoesNotFit: not even one row fits into the GPU.
     """
-    warn = context.reporter.warn
-    trainer.context = context
-    trainer.checkpoints = Checkpoints(context.scratch / "checkpoints", identity_of(context, data), warn)
-    trainer.add_callback(Voice(context, tokens_per_step))
-    trainer.remove_callback(PrinterCallback)  # the reporter speaks
-    newest = trainer.checkpoints.newest()
-    resume = None
-    if newest is not None:
-        step = Checkpoints.step_of(newest)
-        resume = str(newest / f"checkpoint-{step}")
-        context.attempt.resumed_from_step = step
-        context.reporter.say(f"going on from step {step}")
+    section: TrainingSection = context.section
+    checkpoints = Checkpoints(context.scratch / "checkpoints", identity_of(context, data), context.reporter.warn)
+    watchdog = Watchdog(section.stall_seconds, context.scratch / "stalled-stacks.txt")
+    batching = Batching(section.batch_size, section.accumulation)
     started = time.monotonic()
-    with context.stop.deferred():
-        trainer.train(resume_from_checkpoint=resume)
+    first_step = None
+    with context.stop.deferred(), watchdog.watching():
+        while True:
+            trainer = build(batching)
+            trainer.context, trainer.checkpoints = context, checkpoints
+            trainer.add_callback(Voice(context, checkpoints, watchdog, tokens_per_row * batching.rows))
+            trainer.remove_callback(PrinterCallback)  # the reporter speaks
+            resume = _newest(checkpoints, context)
+            first_step = Checkpoints.step_of(resume.parent) if resume and first_step is None else first_step or 0
+            watchdog.pause_ended()
+            try:
+                trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+                break
+            except torch.OutOfMemoryError as error:
+                batching = _halved(batching, error)
+                context.reporter.warn(f"out of GPU memory: going on with {batching}, the same rows per step")
+                trainer._save_checkpoint(trainer.model, None)  # weights of the last whole step
+            del trainer
+            gc.collect()
+            torch.cuda.empty_cache()
     state = trainer.state
     if state.global_step < state.max_steps:
         raise Interrupted(f"stopped by SIGTERM; step {state.global_step} of {state.max_steps} is saved, run again")
     history = [{key: row[key] for key in _HISTORY_KEYS if key in row} for row in state.log_history]
     history = [row for row in history if "loss" in row or "eval_loss" in row]
-    return Trained(
+    trained = Trained(
         history=history,
         steps=state.global_step,
         epochs=state.epoch,
         tokens_trained=int(sum(row.get("tokens", 0) for row in history)),
         seconds=time.monotonic() - started,
-        steps_here=state.global_step - (context.attempt.resumed_from_step or 0),
+        steps_here=state.global_step - first_step,
+        seconds_saving=checkpoints.seconds_saving,
     )
+    return trainer, trained
+
+
+def _newest(checkpoints: Checkpoints, context: StageContext) -> Path | None:
+    newest = checkpoints.newest()
+    if newest is None:
+        return None
+    step = Checkpoints.step_of(newest)
+    context.attempt.resumed_from_step = step
+    context.reporter.say(f"going on from step {step}")
+    return newest / f"checkpoint-{step}"
+
+
+def _halved(batching: Batching, error: torch.OutOfMemoryError) -> Batching:
+    if batching.size == 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise DoesNotFit(
+            f"out of GPU memory with batch_size {batching.size}: {error}. Lower batch_size or max_length, or ask "
+            "`python -m trainers plan` for a setting that fits"
+        ) from error
+    half = next(size for size in range(batching.size // 2, 0, -1) if batching.size % size == 0)
+    return Batching(half, batching.accumulation * (batching.size // half))

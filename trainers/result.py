@@ -1,5 +1,7 @@
 """From a finished training to the stage's result: adapters merged and compared, files published, details told."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from trainers.contract import Manifest, TrainingDetails
@@ -31,10 +33,7 @@ def training_result(
     trainable = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     compared: dict[str, float] = {}
     if context.section.lora is not None:
-        for settings in model.peft_config.values():
-            settings.base_model_name_or_path = context.request.inputs[0].digest  # not a path of this machine
-        model.save_pretrained(output / "adapter", safe_serialization=True)
-        (output / "adapter" / "README.md").unlink(missing_ok=True)  # peft's empty card
+        _publish_adapter(model, context.request.inputs[0].digest, output / "adapter")
         model, compared = merge(model, trainer.processing_class)
         context.reporter.say(f"merged = adapter + base: {compared}")
     publish_weights(model, parent.path, output / "model")
@@ -69,8 +68,22 @@ def training_result(
             **(metrics or {}),
         },
         details=details,
-        timings={"train_seconds": round(trained.seconds, 3), "tokens_per_second": round(speed, 1)},
+        timings={
+            "train_seconds": round(trained.seconds, 3),
+            "tokens_per_second": round(speed, 1),
+            "saving_seconds": round(trained.seconds_saving, 3),
+        },
     )
+
+
+def _publish_adapter(model: Any, base: str, folder: Path) -> None:
+    """Save the adapter; its settings name the base by digest, not by a path of this machine, in a fixed order."""
+    model.save_pretrained(folder, safe_serialization=True)
+    (folder / "README.md").unlink(missing_ok=True)  # peft's empty card
+    path = folder / "adapter_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings |= {"base_model_name_or_path": base, "target_modules": sorted(settings["target_modules"])}
+    path.write_text(json.dumps(settings, indent=2, sort_keys=True), encoding="utf-8")
 
 
 def _lineage(context: StageContext) -> list[str]:

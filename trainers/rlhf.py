@@ -20,7 +20,7 @@ def run(context: StageContext) -> StageResult:
     from transformers import AutoTokenizer
     from trl import DPOConfig, DPOTrainer
 
-    from trainers.loop import Durable, train, training_arguments
+    from trainers.loop import Batching, Durable, train, training_arguments
     from trainers.result import training_result
 
     class PreferenceTrainer(Durable, DPOTrainer):
@@ -34,21 +34,25 @@ def run(context: StageContext) -> StageResult:
     rows, audit = tokenized_pairs(source / "train.jsonl", tokenizer, section)
     held_out, _ = tokenized_pairs(source / "validation.jsonl", tokenizer, section)
     context.reporter.params({**context.request.section, **audit})
-    trainer = PreferenceTrainer(
-        model=backend.load(folder.path, section, context.request.seed),
-        args=training_arguments(
-            DPOConfig,
-            context,
-            beta=section.beta,
-            max_length=None,  # nothing is cut: pairs that are too long were left out and counted
-            precompute_ref_log_probs=True,
-            loss_type=["sigmoid"],
-        ),
-        train_dataset=Dataset.from_list(rows),
-        eval_dataset=Dataset.from_list(held_out),
-        processing_class=tokenizer,
-    )
-    trained = train(trainer, context, sha256_of(rows), audit["tokens"] / len(rows))
+
+    def build(batching: Batching) -> Any:
+        return PreferenceTrainer(
+            model=backend.load(folder.path, section, context.request.seed),
+            args=training_arguments(
+                DPOConfig,
+                context,
+                batching,
+                beta=section.beta,
+                max_length=None,  # nothing is cut: pairs that are too long were left out and counted
+                precompute_ref_log_probs=True,
+                loss_type=["sigmoid"],
+            ),
+            train_dataset=Dataset.from_list(rows),
+            eval_dataset=Dataset.from_list(held_out),
+            processing_class=tokenizer,
+        )
+
+    trainer, trained = train(build, context, sha256_of(rows), audit["tokens"] / len(rows))
     return training_result(
         context,
         trainer,

@@ -1,5 +1,6 @@
 """Training rows on disk: written once as an Arrow file, memory-mapped, and put together into batches."""
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -9,6 +10,8 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import torch
 from datasets import Dataset
+
+from trainers.artifacts import file_sha256
 
 IGNORED = -100
 """A label that no loss is computed for."""
@@ -28,6 +31,17 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
             writer.write_batch(table)
         if writer:
             writer.close()
+
+
+def is_kept(path: Path, notes: Path) -> bool:
+    """True where an earlier attempt finished writing `path`: its notes are there and name the file's hash."""
+    if not (path.is_file() and notes.is_file()):
+        return False
+    try:
+        digest = json.loads(notes.read_text(encoding="utf-8"))["digest"]
+    except (ValueError, KeyError):  # killed while writing the notes
+        return False
+    return bool(digest == file_sha256(path))
 
 
 def batched(rows: Iterable[_T], size: int) -> Iterator[list[_T]]:

@@ -20,7 +20,7 @@ def run(context: StageContext) -> StageResult:
     from transformers import AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
-    from trainers.loop import Durable, train, training_arguments
+    from trainers.loop import Batching, Durable, train, training_arguments
     from trainers.result import training_result
     from trainers.rows import PackedCollator
     from trainers.sft_rows import conversation_rows
@@ -37,18 +37,26 @@ def run(context: StageContext) -> StageResult:
     context.reporter.params({**context.request.section, **data.audit})
     context.reporter.say(f"{data.audit['conversations']:,} conversations in {data.audit['rows']:,} rows")
     context.reporter.say(f"trained part in ⟦⟧: {data.mask_sample!r}")
-    trainer = ConversationTrainer(
-        model=backend.load(folder.path, section, context.request.seed),
-        args=training_arguments(
-            SFTConfig, context, max_length=section.max_length, dataset_kwargs={"skip_prepare_dataset": True}
-        ),
-        data_collator=PackedCollator(tokenizer.pad_token_id, flatten=backend.name == "unsloth"),
-        train_dataset=data.rows,
-        eval_dataset=held_out.rows,
-        processing_class=tokenizer,
-    )
+
+    def build(batching: Batching) -> Any:
+        return ConversationTrainer(
+            model=backend.load(folder.path, section, context.request.seed),
+            args=training_arguments(
+                SFTConfig,
+                context,
+                batching,
+                max_length=section.max_length,
+                neftune_noise_alpha=section.neftune_alpha,
+                dataset_kwargs={"skip_prepare_dataset": True},
+            ),
+            data_collator=PackedCollator(tokenizer.pad_token_id, flatten=backend.name == "unsloth"),
+            train_dataset=data.rows,
+            eval_dataset=held_out.rows,
+            processing_class=tokenizer,
+        )
+
     tokens = int(data.audit["tokens"])
-    trained = train(trainer, context, data.digest, tokens / len(data.rows))
+    trainer, trained = train(build, context, data.digest, tokens / len(data.rows))
     return training_result(
         context,
         trainer,

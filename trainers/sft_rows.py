@@ -12,7 +12,7 @@ from trainers.artifacts import file_sha256
 from trainers.contract import BadData
 from trainers.recipe import SftSection
 from trainers.rendering import Rendered, marked, render, require_stop_is_trained
-from trainers.rows import IGNORED, batched, read_rows, write_rows
+from trainers.rows import IGNORED, batched, is_kept, read_rows, write_rows
 
 _RENDER_AT_ONCE = 256
 _SAMPLE_CHARACTERS = 2000
@@ -37,7 +37,7 @@ def conversation_rows(rows: list[dict[str, Any]], kept: Path, tokenizer: Any, se
         BadData: more of them are too long than the recipe allows, or none is left.
     """
     notes_path = kept.with_suffix(".json")
-    if not notes_path.exists():
+    if not is_kept(kept, notes_path):
         rendered = [
             conversation
             for batch in batched(rows, _RENDER_AT_ONCE)

@@ -90,6 +90,10 @@ class Micro:
             inputs=tuple(self.made[name] for name in INPUTS[stage]),
         )
 
+    def environment(self, **more: str) -> dict[str, str]:
+        own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "KOREAN_LLM_HOME": str(self.root / "home")}
+        return {**os.environ, **own, **more}
+
     def start(self, request: StageRequest, **environment: str) -> subprocess.Popen[str]:
         """The stage as a process of its own."""
         path = self.root / f"{request.digest}.json"
@@ -97,13 +101,7 @@ class Micro:
         command = [sys.executable, "-m", "trainers", request.stage, "--request", str(path)]
         return subprocess.Popen(
             [*command, "--artifacts", str(self.store.root), "--landing", str(self.root)],
-            env={
-                **os.environ,
-                "PYTHONPATH": str(ROOT),
-                "OMP_NUM_THREADS": "1",
-                "KOREAN_LLM_HOME": str(self.root / "home"),
-                **environment,
-            },
+            env=self.environment(**environment),
             cwd=ROOT,
             text=True,
             stdout=subprocess.PIPE,

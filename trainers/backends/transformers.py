@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, set_seed
+from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, set_seed
 
+from trainers.contract import BadRequest
 from trainers.recipe import TrainingSection
 
 
@@ -16,23 +17,53 @@ class TransformersBackend:
     name = "transformers"
 
     def load(self, folder: Path, section: TrainingSection, seed: int) -> Any:
-        """See Backend. float32 on CPU, bfloat16 on GPUs that have it, else float32; never float16."""
-        on_gpu = torch.cuda.is_available()
-        dtype = torch.bfloat16 if on_gpu and torch.cuda.is_bf16_supported() else torch.float32
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
-        if section.lora is None:
-            return model
+        """See Backend.
+
+        Every weight that is trained is float32 (bfloat16 loses small updates); a frozen base is bfloat16 on GPUs
+        that have it, 4-bit for qlora, and float32 on a CPU; never float16.
+        """
         set_seed(seed)  # the adapters' first values
-        settings = section.lora
-        targets = settings.targets if settings.targets == "all-linear" else list(settings.targets)
-        config = LoraConfig(
-            r=settings.rank,
-            lora_alpha=settings.alpha,
-            lora_dropout=settings.dropout,
-            target_modules=targets,
-            task_type="CAUSAL_LM",
-        )
-        return get_peft_model(model, config)
+        if section.lora is None:
+            return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        if section.method == "qlora":
+            base = prepare_model_for_kbit_training(_four_bit(folder))
+        else:
+            base = AutoModelForCausalLM.from_pretrained(folder, dtype=frozen_dtype())
+        return get_peft_model(base, lora_config(section))
+
+
+def frozen_dtype() -> torch.dtype:
+    """The type of weights that are not trained, on this machine."""
+    bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if bf16 else torch.float32
+
+
+def lora_config(section: TrainingSection) -> LoraConfig:
+    """The section's adapters; embeddings are copied and trained whole where they have a rate of their own."""
+    settings = section.lora
+    assert settings is not None  # the section's own check
+    return LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        use_dora=settings.dora,
+        target_modules=settings.targets if settings.targets == "all-linear" else list(settings.targets),
+        modules_to_save=["embed_tokens", "lm_head"] if section.embedding_learning_rate else None,
+        ensure_weight_tying=bool(section.embedding_learning_rate),
+        task_type="CAUSAL_LM",
+    )
+
+
+def _four_bit(folder: Path) -> Any:
+    if not torch.cuda.is_available():
+        raise BadRequest("method: qlora needs a GPU (bitsandbytes' 4-bit kernels); say method: lora here")
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=frozen_dtype(),
+    )
+    return AutoModelForCausalLM.from_pretrained(folder, quantization_config=settings, dtype=frozen_dtype())
 
 
 def open_here() -> TransformersBackend:

@@ -17,7 +17,15 @@ from trainers.recipe.loading import (
     section_dict,
 )
 from trainers.recipe.section import Section
-from trainers.recipe.training import BaseSection, CptSection, LoraSettings, RlhfSection, SftSection, TrainingSection
+from trainers.recipe.training import (
+    BaseSection,
+    CptSection,
+    LoraSettings,
+    ModelShape,
+    RlhfSection,
+    SftSection,
+    TrainingSection,
+)
 
 SECTIONS: dict[str, type[Section]] = {
     "corpus": CorpusSection,
@@ -46,6 +54,7 @@ __all__ = [
     "InstructionsSection",
     "LoraSettings",
     "ModelRecipe",
+    "ModelShape",
     "PreferencesSection",
     "RlhfSection",
     "Section",

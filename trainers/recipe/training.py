@@ -26,6 +26,18 @@ class Architecture(Strict):
         return self
 
 
+class ModelShape(Strict):
+    """Shape of a model that is fetched: what the planner reckons with, and what the fetched config must say."""
+
+    hidden: int = Field(ge=16)
+    layers: int = Field(ge=1)
+    heads: int = Field(ge=1)
+    kv_heads: int = Field(ge=1)
+    intermediate: int = Field(ge=16)
+    vocabulary: int = Field(ge=300)
+    tied: bool = Field(default=False, description="input and output embeddings are one matrix")
+
+
 class BaseSection(Section):
     """Where the base model comes from: built here, a folder, or a hub at a pinned revision."""
 
@@ -35,6 +47,7 @@ class BaseSection(Section):
     folder: str | None = None
     repo: str | None = None
     revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$", description="a commit, never a branch")
+    shape: ModelShape | None = Field(default=None, description="for the planner; checked against the fetched config")
     template: Literal["chatml"] = "chatml"
 
     @model_validator(mode="after")
@@ -57,32 +70,54 @@ class LoraSettings(Strict):
     alpha: float = Field(default=32, gt=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    dora: bool = Field(default=False, description="magnitudes apart from directions (Liu et al. 2024)")
 
 
 class TrainingSection(Section):
     """What every training stage sets."""
 
     backend: Literal["auto", "unsloth", "transformers"] = "auto"
-    method: Literal["full", "lora"] = "lora"
+    method: Literal["full", "lora", "qlora"] = Field(
+        default="lora", description="qlora: adapters over a frozen 4-bit base (Dettmers et al. 2023); needs a GPU"
+    )
     lora: LoraSettings | None = None
     learning_rate: float = Field(gt=0)
-    schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    embedding_learning_rate: float | None = Field(
+        default=None, gt=0, description="trains input and output embeddings too, at this rate (for a new language)"
+    )
+    schedule: Literal["cosine", "linear", "constant_with_warmup", "wsd"] = "cosine"
     warmup_share: float = Field(default=0.05, ge=0, lt=1)
+    decay_share: float | None = Field(
+        default=None, gt=0, lt=1, description="wsd only: the last part of the steps, in which the rate falls"
+    )
+    adam_beta2: float = Field(default=0.999, gt=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
     batch_size: int = Field(default=8, ge=1, description="sequences per micro-batch")
     accumulation: int = Field(default=1, ge=1, description="micro-batches per step")
     max_length: int = Field(default=512, ge=16, description="tokens per sequence")
     epochs: float = Field(default=1.0, gt=0)
     max_steps: int | None = Field(default=None, ge=1, description="stop earlier than the epochs say")
-    checkpoint_steps: int = Field(default=50, ge=1)
+    checkpoint_steps: int = Field(default=50, ge=1, description="save at least this often")
+    failure_hours: float = Field(
+        default=24, gt=0, description="expected hours between failures; saves are at most sqrt(2 x cost x this) apart"
+    )
+    stall_seconds: float = Field(
+        default=600, gt=0, description="no step for twice the usual step, and for this long, is a stall (exit 81)"
+    )
     report_to: tuple[Literal["mlflow", "wandb", "tensorboard"], ...] = ("mlflow",)
 
     @model_validator(mode="after")
     def _method_is_possible(self) -> "TrainingSection":
         if self.method == "full" and self.lora is not None:
             raise ValueError("method: full trains every weight; the key 'lora' would be ignored, remove it")
-        if self.method == "lora" and self.lora is None:
-            raise ValueError("method: lora needs the key 'lora' (rank, alpha, ...)")
+        if self.method != "full" and self.lora is None:
+            raise ValueError(f"method: {self.method} needs the key 'lora' (rank, alpha, ...)")
+        if (self.schedule == "wsd") != (self.decay_share is not None):
+            raise ValueError("schedule: wsd needs the key 'decay_share', and no other schedule reads it")
+        if self.method == "qlora" and self.embedding_learning_rate is not None:
+            raise ValueError(
+                "method: qlora keeps embeddings frozen; remove embedding_learning_rate or say method: lora"
+            )
         return self
 
 
@@ -95,6 +130,7 @@ class CptSection(TrainingSection):
 class SftSection(TrainingSection):
     """Supervised fine-tuning on conversations; loss on the assistant's tokens only."""
 
+    neftune_alpha: float | None = Field(default=None, gt=0, description="noise on embeddings (Jain et al. 2023)")
     system_prompt: str | None = Field(default=None, description="put first where a conversation has none of its own")
     max_too_long_share: float = Field(default=0.05, ge=0, le=1, description="conversations left out as too long")
 

@@ -1,0 +1,140 @@
+"""A training that is killed, however often and wherever, ends with the bits of one that was not."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.trainers.micro import INPUTS, ROOT, Micro
+from trainers.contract import ExitCode
+
+pytestmark = pytest.mark.slow
+KILLED = -signal.SIGKILL
+EPOCHS = {"max_steps": None, "epochs": 2}
+LORA_DROPOUT = {"lora": {"rank": 4, "alpha": 8, "dropout": 0.1}}
+CHANGES = {"cpt": EPOCHS, "sft": {**EPOCHS, **LORA_DROPOUT}, "rlhf": EPOCHS}
+"""Two epochs, and dropout where the trainer has it: order and random numbers must survive a kill too."""
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """The whole pipeline, uninterrupted."""
+    micro = Micro(tmp_path_factory.mktemp("straight"))
+    micro.run("base_model")
+    return micro, {stage: micro.run(stage, **CHANGES[stage]) for stage in ("cpt", "sft", "rlhf")}
+
+
+def killed(straight, root, stage, plan):
+    """Run a stage through a plan of kills; returns its manifest and what each attempt left."""
+    source, manifests = straight
+    micro = Micro(root)
+    for name in INPUTS[stage]:
+        micro.made[name] = source.made[name]
+        target = micro.store.root / source.made[name].path
+        if not target.exists():
+            shutil.copytree(source.store.root / source.made[name].path, target)
+    request = manifests[stage].request
+    path = root / "request.json"
+    path.write_text(request.model_dump_json())
+    command = [sys.executable, "-m", "tests.trainers.killed", json.dumps(plan), "--", stage, "--request", str(path)]
+    done = subprocess.run(
+        [*command, "--artifacts", str(micro.store.root), "--landing", str(root)],
+        env=micro.environment(),
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        timeout=880,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    attempts = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert [item["code"] for item in attempts] == [KILLED] * len(plan) + [0], attempts
+    return micro.store.find(request), attempts
+
+
+def assert_same_bits(found, expected):
+    assert {file.path: file.sha256 for file in found.files} == {file.path: file.sha256 for file in expected.files}
+
+
+SAMPLE = {
+    "cpt": [["start", 0], ["step", 5], ["save", 1], ["epoch", 1], ["seal", 1], ["evaluation", 2]],
+    "sft": [["save", 2], ["step", 11]],
+    "rlhf": [["evaluation", 1], ["step", 13]],
+}
+
+
+@pytest.mark.parametrize("stage", SAMPLE)
+def test_killed_and_resumed_ends_with_the_same_bits(straight, tmp_path, stage):
+    manifest, attempts = killed(straight, tmp_path, stage, SAMPLE[stage])
+    assert_same_bits(manifest, straight[1][stage])
+    assert len(manifest.attempts) == len(attempts)
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("stage", SAMPLE)
+def test_seventeen_random_kills_end_with_the_same_bits(straight, tmp_path, stage):
+    steps, interval = straight[1][stage].details.steps, straight[1][stage].request.section["checkpoint_steps"]
+    manifest, _ = killed(straight, tmp_path, stage, random_plan(random.Random(stage), steps, interval))
+    assert_same_bits(manifest, straight[1][stage])
+
+
+def random_plan(rng, steps, interval, kills=17):
+    """Kills that each really happen: `saved` is the step that the next attempt resumes from."""
+    plan, saved, last = [], 0, (steps - 1) // interval * interval
+    while len(plan) < kills:
+        place = rng.choice(("step", "save", "seal", "start", "evaluation"))
+        if place == "start":
+            plan.append(["start", 0])
+        elif place == "step" and saved < last:
+            step = rng.randint(saved + 1, min(saved + interval, steps - 1))
+            plan.append(["step", step])
+            saved = (step - 1) // interval * interval if step % interval == 0 else step // interval * interval
+        elif place == "save" and saved < last:
+            plan.append(["save", 1])
+        elif place == "seal" and saved < last:
+            plan.append(["seal", 1])
+            saved += interval
+        elif place == "evaluation":
+            plan.append(["evaluation", 1])  # at the end of the epoch that the attempt is in
+            epoch_end = steps // 2 if saved < steps // 2 else steps
+            saved = (
+                min((epoch_end - (epoch_end % interval == 0)) // interval * interval, last)
+                if saved < epoch_end
+                else saved
+            )
+    return plan
+
+
+def test_never_more_than_one_interval_is_lost(straight, tmp_path):
+    interval = straight[1]["cpt"].request.section["checkpoint_steps"]
+    plan = [["step", 4], ["step", 8], ["step", 11]]
+    manifest, attempts = killed(straight, tmp_path, "cpt", plan)
+    for (_, step), attempt in zip(plan, attempts, strict=False):
+        newest = max(int(name.removeprefix("step-")) for name in attempt["left"])
+        assert step - newest <= interval
+    assert [attempt.resumed_from_step for attempt in manifest.attempts] == [None, 3, 6, 9]
+
+
+def test_sigterm_saves_and_another_attempt_ends_with_the_same_bits(straight, tmp_path):
+    source, manifests = straight
+    micro = Micro(tmp_path)
+    micro.made = dict(source.made)
+    for name in INPUTS["cpt"]:
+        target = micro.store.root / source.made[name].path
+        if not target.exists():
+            shutil.copytree(source.store.root / source.made[name].path, target)
+    request = manifests["cpt"].request
+    process = micro.start(request)
+    for line in process.stdout:
+        if "step 1/" in line:
+            process.send_signal(signal.SIGTERM)
+            break
+    said, _ = process.communicate(timeout=100)
+    assert process.returncode == ExitCode.RESUMABLE, said
+    again = micro.start(request)
+    said, _ = again.communicate(timeout=200)
+    assert "going on from step" in said
+    assert_same_bits(micro.store.find(request), manifests["cpt"])

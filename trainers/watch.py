@@ -1,0 +1,83 @@
+"""Watching a training: a stall is seen, shown with every thread's stack, and ends the stage with exit 81."""
+
+import faulthandler
+import os
+import signal
+import statistics
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from trainers.contract import ExitCode, Stalled
+
+_RECENT_STEPS = 50
+_POLLS = 20
+_GRACE_SECONDS = 30.0
+
+
+class Watchdog:
+    """Raises Stalled in the main thread when no step ends for twice the usual time (and at least `floor` seconds).
+
+    A main thread that is deep in C code does not hear it; after a grace period the process ends with exit 81, and
+    the next attempt goes on from the last checkpoint.
+    """
+
+    def __init__(self, floor: float, evidence: Path, grace: float = _GRACE_SECONDS):
+        self._floor = floor
+        self._evidence = evidence
+        self._grace = grace
+        self._steps: deque[float] = deque(maxlen=_RECENT_STEPS)
+        self._last = time.monotonic()
+        self._over = threading.Event()
+
+    def beat(self) -> None:
+        """A step has ended."""
+        now = time.monotonic()
+        self._steps.append(now - self._last)
+        self._last = now
+
+    def pause_ended(self) -> None:
+        """Something long that is no step (a save, an evaluation) has ended: count from here."""
+        self._last = time.monotonic()
+
+    @property
+    def patience(self) -> float:
+        """Seconds without a step that are a stall."""
+        usual = statistics.median(self._steps) if self._steps else 0.0
+        return max(self._floor, 2 * usual)
+
+    @contextmanager
+    def watching(self) -> Iterator["Watchdog"]:
+        """Watch while the block runs (main thread only)."""
+        before = signal.signal(signal.SIGUSR1, self._raise)
+        self._last = time.monotonic()
+        thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._over.set()
+            thread.join()
+            signal.signal(signal.SIGUSR1, before)
+
+    def _watch(self) -> None:
+        while not self._over.wait(self._floor / _POLLS):
+            if time.monotonic() - self._last > self.patience:
+                with self._evidence.open("w") as stream:
+                    faulthandler.dump_traceback(stream, all_threads=True)
+                faulthandler.dump_traceback(all_threads=True)
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+                if not self._over.wait(self._grace):
+                    os._exit(ExitCode.STALLED)
+                return
+
+    def _raise(self, signum: int, frame: FrameType | None) -> None:
+        raise Stalled(
+            f"no training step for {time.monotonic() - self._last:.0f} s (usual: "
+            f"{statistics.median(self._steps) if self._steps else float('nan'):.1f} s). Where every thread was is in "
+            f"{self._evidence}; the next attempt goes on from the last checkpoint"
+        )
