@@ -7,6 +7,7 @@ A batch of N documents is two arrays: `codes` (uint32 code points of all documen
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,17 +22,61 @@ UNICODE_END = 0x110000
 REPLACEMENT = 0xFFFD
 
 
-def to_codes(texts: Sequence[str]) -> tuple[Codes, Starts]:
-    """Code points and offsets of a batch."""
-    starts = np.zeros(len(texts) + 1, np.int64)
-    np.cumsum([len(text) for text in texts], out=starts[1:])
-    return np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32), starts
+class Texts(Sequence[str]):
+    """A batch of documents, as strings and as arrays; each form is made when it is first asked for."""
 
+    def __init__(self, codes: Codes, starts: Starts):
+        self.codes, self.starts = codes, starts
+        self._strings: list[str] | None = None
 
-def to_texts(codes: Codes, starts: Starts) -> list[str]:
-    """The batch's documents as strings again."""
-    whole = codes[: starts[-1]].tobytes().decode("utf-32-le")
-    return [whole[begin:end] for begin, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)]
+    @classmethod
+    def of(cls, strings: Sequence[str]) -> "Texts":
+        """The batch of some strings, which hold no lone surrogates."""
+        starts = np.zeros(len(strings) + 1, np.int64)
+        np.cumsum([len(text) for text in strings], out=starts[1:])
+        return cls(np.frombuffer("".join(strings).encode("utf-32-le"), np.uint32), starts)
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.strings[index]
+
+    @property
+    def strings(self) -> list[str]:
+        """The documents."""
+        if self._strings is None:
+            whole = self.codes[: self.starts[-1]].tobytes().decode("utf-32-le")
+            pairs = zip(self.starts[:-1].tolist(), self.starts[1:].tolist(), strict=True)
+            self._strings = [whole[begin:end] for begin, end in pairs]
+        return self._strings
+
+    def piece(self, begin: int, end: int) -> str:
+        """Characters from `begin` to `end` of the whole batch."""
+        return self.codes[begin:end].tobytes().decode("utf-32-le")
+
+    def select(self, indices: Sequence[int]) -> "Texts":
+        """Some of the documents."""
+        if len(indices) == len(self):
+            return self
+        parts = [self.codes[self.starts[index] : self.starts[index + 1]] for index in indices]
+        starts = np.zeros(len(parts) + 1, np.int64)
+        np.cumsum([len(part) for part in parts], out=starts[1:])
+        return Texts(np.concatenate([self.codes[:0], *parts]), starts)
+
+    def replace(self, pieces: Sequence[tuple[int, int, str]]) -> "Texts":
+        """The batch with some pieces replaced: (begin, end, new text), in order and apart; none spans documents."""
+        if not pieces:
+            return self
+        parts, last = [], 0
+        ends, growth = np.empty(len(pieces), np.int64), np.empty(len(pieces) + 1, np.int64)
+        growth[0] = 0
+        for number, (begin, end, text) in enumerate(pieces):
+            parts += [self.codes[last:begin], np.frombuffer(text.encode("utf-32-le"), np.uint32)]
+            ends[number], growth[number + 1] = end, growth[number] + len(text) - (end - begin)
+            last = end
+        codes = np.concatenate([*parts, self.codes[last : self.starts[-1]]])
+        return Texts(codes, self.starts + growth[np.searchsorted(ends, self.starts, side="right")])
 
 
 @cache

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from trainers.corpus.blocks import LANGUAGES, META, Cleaned
+from trainers.corpus.characters import Texts
 from trainers.corpus.contamination import Hit, Suites
 from trainers.corpus.filters import languages, measure, verdicts
 from trainers.corpus.near_dedup import signatures
@@ -33,7 +34,7 @@ class _Batch:
 
     parsed: Parsed
     file: str
-    texts: list[str]
+    texts: Texts
     language: list[str] = field(default_factory=list)
     words: list[int] = field(default_factory=list)
 
@@ -45,7 +46,7 @@ class _Batch:
                 name = document.id or f"{self.file}:{document.line}"
                 self.parsed.exclusions.append(Exclusion(name, self.file, document.line, *verdict))
         self.parsed.documents = [self.parsed.documents[index] for index in stay]
-        self.texts = [self.texts[index] for index in stay]
+        self.texts = self.texts.select(stay)
         self.language = [self.language[index] for index in stay] if self.language else []
         self.words = [self.words[index] for index in stay] if self.words else []
 
@@ -61,17 +62,17 @@ class Cleaner:
     def clean(self, block: Block) -> Cleaned:
         """Take one block through the chain."""
         parsed = parse(block, self.section.fields)
-        batch = _Batch(parsed, block.file, [document.text for document in parsed.documents])
+        batch = _Batch(parsed, block.file, Texts.of([document.text for document in parsed.documents]))
         batch.drop([self._takedown(document) for document in parsed.documents])
         batch.texts, repaired = normalise(batch.texts, self.section.normalise)
         measures = measure(batch.texts)
         batch.language, batch.words = languages(measures), measures.words.tolist()
+        before = [len(document.text) for document in parsed.documents]
+        broken = verdicts(measures, self.section.filter)
         batch.drop(
             [
-                verdict or _mostly_repeats(document, text)
-                for verdict, document, text in zip(
-                    verdicts(measures, self.section.filter), parsed.documents, batch.texts, strict=True
-                )
+                _mostly_repeats(*pair) or verdict
+                for *pair, verdict in zip(before, measures.characters, broken, strict=True)
             ]
         )
         masked: Counter[str] = Counter()
@@ -104,27 +105,27 @@ class Cleaner:
         hits: dict[int, list[Hit]] = {}
         for hit in self._suites.find(batch.texts):
             hits.setdefault(hit.document, []).append(hit)
-        evidence = []
+        evidence, cuts = [], []
         verdicts_: list[Verdict] = [None] * len(batch.texts)
         for index, found in hits.items():
             document, text = batch.parsed.documents[index], batch.texts[index]
             first = found[0]
             name = document.id or f"{batch.file}:{document.line}"
             evidence.append({"id": name, "item": first.item, "piece": text[first.begin : first.end][:200]})
-            if settings.action == "cut":
-                batch.texts[index] = _cut(text, found)
-                if len(batch.texts[index]) >= self.section.filter.min_characters:
-                    batch.words[index] = len(batch.texts[index].split())
-                    continue
-            verdicts_[index] = ("contaminated", first.item)
+            rest = _cut(text, found) if settings.action == "cut" else ""
+            if len(rest) >= max(1, self.section.filter.min_characters):
+                cuts.append((int(batch.texts.starts[index]), int(batch.texts.starts[index + 1]), rest))
+                batch.words[index] = len(rest.split())
+            else:
+                verdicts_[index] = ("contaminated", first.item)
+        batch.texts = batch.texts.replace(cuts)
         batch.drop(verdicts_)
         return evidence
 
 
-def _mostly_repeats(document: Document, text: str) -> Verdict:
-    before = len(document.text)
-    if before >= 200 and len(text) < before * _MOSTLY_REPEATS:
-        return "mostly_repeats", f"{before} characters, {len(text)} without repeats"
+def _mostly_repeats(before: int, after: int) -> Verdict:
+    if before >= 200 and after < before * _MOSTLY_REPEATS:
+        return "mostly_repeats", f"{before} characters, {after} without repeats"
     return None
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from trainers.corpus.characters import Codes, Starts, to_codes
+from trainers.corpus.characters import Codes, Starts, Texts
 from trainers.corpus.near_dedup import word_characters
 from trainers.corpus.normalise import normalise
 from trainers.recipe.data import DecontaminationSettings, NormaliseSettings
@@ -43,8 +43,8 @@ class Suites:
         self._items = sorted({item for item, _ in texts})
         numbers = {item: number for number, item in enumerate(self._items)}
         owners = np.array([numbers[item] for item, _ in texts], np.int64)
-        normalised, _ = normalise([text for _, text in texts], NormaliseSettings())
-        document, _, _, keys = self._scan(*to_codes(normalised), np.ones(1, np.bool_), np.zeros(0, np.uint64))
+        normalised, _ = normalise(Texts.of([text for _, text in texts]), NormaliseSettings())
+        document, _, _, keys = self._scan(normalised, np.ones(1, np.bool_), np.zeros(0, np.uint64))
         pairs = np.unique(np.stack((keys, owners[document].astype(np.uint64)), axis=1), axis=0)
         keys, first, counts = np.unique(pairs[:, 0], return_index=True, return_counts=True)
         mine = counts <= _SHARED_BY
@@ -63,22 +63,21 @@ class Suites:
                 texts += [(name, text) for text in _texts_of(item)]
         return cls(settings, texts)
 
-    def find(self, texts: Sequence[str]) -> list[Hit]:
+    def find(self, texts: Texts) -> list[Hit]:
         """All hits in a batch of normalised documents, in order."""
         if not len(self._keys):
             return []
-        codes, starts = to_codes(texts)
-        document, begin, end, keys = self._scan(codes, starts, self._filter, self._keys)
+        document, begin, end, keys = self._scan(texts, self._filter, self._keys)
         owners = self._owners[np.searchsorted(self._keys, keys)]
-        offsets = starts[document]
+        offsets = texts.starts[document]
         rows = zip(*(a.tolist() for a in (document, begin - offsets, end - offsets, owners)), strict=True)
         return [Hit(number, first, last, self._items[owner]) for number, first, last, owner in rows]
 
     def _scan(
-        self, codes: Codes, starts: Starts, filter_: NDArray[np.bool_], keys: NDArray[np.uint64]
+        self, texts: Texts, filter_: NDArray[np.bool_], keys: NDArray[np.uint64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64]]:
         found: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64]] = _scan(
-            codes, starts, word_characters(), filter_, keys, self._settings.words, self._settings.characters
+            texts.codes, texts.starts, word_characters(), filter_, keys, self._settings.words, self._settings.characters
         )
         return found
 

@@ -4,13 +4,13 @@ Rules and their starting thresholds follow FineWeb-2's Korean configuration (Pen
 (Rae et al. 2021, table A1); each threshold is a recipe key and each drop is counted under the rule's name.
 """
 
-from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from trainers.corpus.characters import Codes, Starts, classes, to_codes
+from trainers.corpus.characters import Codes, Starts, Texts, classes
 from trainers.recipe.data import FilterSettings
 
 _FEATURES = (
@@ -33,7 +33,8 @@ _FEATURES = (
     "ngrams",
 )
 _COLUMN = {name: number for number, name in enumerate(_FEATURES)}
-_NGRAM = 8
+_NGRAM = 8  # a power of two
+_FUNCTION, _BULLET, _END = 1, 2, 4
 _FUNCTIONAL = "은는이가을를의에도로와과고다요서며면지만죠까니"
 """Last syllables of Korean words that carry grammar; text without any of them is a list of keywords."""
 _BULLETS = "-*•●◦▪■□◆◇▶▷·ㆍ○※"
@@ -59,10 +60,9 @@ class Measures:
         return share
 
 
-def measure(texts: Sequence[str]) -> Measures:
+def measure(texts: Texts) -> Measures:
     """Measure a batch of normalised documents."""
-    codes, starts = to_codes(texts)
-    return Measures(_measure(codes, starts, classes(), *(_set_of(chars) for chars in (_FUNCTIONAL, _BULLETS, _ENDS))))
+    return Measures(_measure(texts.codes, texts.starts, classes(), _roles()))
 
 
 def languages(measures: Measures) -> list[str]:
@@ -129,21 +129,20 @@ def _when(applies: NDArray[np.bool_], reason: str, share: NDArray[np.float64], l
     return (reason, share, applies & (share > limit))
 
 
-def _set_of(characters: str) -> Codes:
-    return np.array(sorted(map(ord, characters)), np.uint32)
+@cache
+def _roles() -> NDArray[np.uint8]:
+    """What a character of the basic plane means at the end of a word, or at either end of a line, as bits."""
+    table = np.zeros(0x10000, np.uint8)
+    for bit, characters in ((_FUNCTION, _FUNCTIONAL), (_BULLET, _BULLETS), (_END, _ENDS)):
+        table[[ord(character) for character in characters]] |= bit
+    return table
 
 
 @njit(cache=True)
-def _in(values: Codes, code: np.uint32) -> bool:
-    place = np.searchsorted(values, code)
-    return bool(place < len(values) and values[place] == code)
-
-
-@njit(cache=True)
-def _seen_before(table: NDArray[np.uint64], stamps: NDArray[np.int64], stamp: int, key: np.uint64) -> bool:
+def _seen_before(table: NDArray[np.uint64], stamps: NDArray[np.int64], mask: int, stamp: int, key: np.uint64) -> bool:
     """Insert into an open-addressing set that `stamp` empties in no time; True where the key was there."""
-    mask = len(table) - 1
-    slot = (key ^ (key >> np.uint64(29))) & np.uint64(mask)
+    key ^= key >> np.uint64(33)
+    slot = key & np.uint64(mask)
     while stamps[slot] == stamp:
         if table[slot] == key:
             return True
@@ -154,81 +153,92 @@ def _seen_before(table: NDArray[np.uint64], stamps: NDArray[np.int64], stamp: in
 
 
 @njit(cache=True)
-def _measure(
-    codes: Codes, starts: Starts, classes_: NDArray[np.uint8], functional: Codes, bullets: Codes, ends: Codes
-) -> NDArray[np.int64]:
+def _measure(codes: Codes, starts: Starts, classes_: NDArray[np.uint8], roles: NDArray[np.uint8]) -> NDArray[np.int64]:
     documents = len(starts) - 1
     figures = np.zeros((documents, 17), np.int64)
     longest = 0
     for document in range(documents):
         longest = max(longest, starts[document + 1] - starts[document])
-    size = 1024
-    while size < 2 * longest:
+    size = 64
+    while size < longest + 2:
         size *= 2
-    table = np.zeros(size, np.uint64)
-    stamps = np.zeros(size, np.int64)
-    recent = np.zeros(8, np.uint64)
+    # One half for word n-grams, one for lines; a document uses no more of each than its length asks for.
+    table = np.zeros(2 * size, np.uint64)
+    stamps = np.zeros(2 * size, np.int64)
+    recent = np.zeros(_NGRAM, np.uint64)
     prime = np.uint64(0x9E3779B97F4A7C15)
     for document in range(documents):
-        row = figures[document]
-        begin, end = starts[document], starts[document + 1]
-        row[0] = end - begin
+        begin, end, stamp = starts[document], starts[document + 1], document + 1
+        mask = 63
+        while mask < end - begin:
+            mask = 2 * mask + 1
+        letters = hangul = latin = digits = symbols = words = word_characters = lines = duplicate_lines = 0
+        bullet_lines = ellipsis_lines = ended_lines = replacements = functional = repeated = ngrams = 0
         line_hash, word_hash = np.uint64(0), np.uint64(0)
-        line_length, word_length, first, last = 0, 0, np.uint32(0), np.uint32(0)
+        line_length = word_length = dots = 0
+        first = last = np.uint32(0)
         for i in range(begin, end + 1):
             code = codes[i] if i < end else np.uint32(10)
             kind = classes_[code]
-            if kind == 4 or kind == 8:
-                row[1] += 1
-                row[3] += kind == 4
-            elif 5 <= kind <= 7:
-                row[1] += 1
-                row[2] += 1
-            elif kind == 3:
-                row[4] += 1
-            elif kind == 10:
-                row[5] += 1
-            row[13] += code == 0xFFFD
-            in_word = 3 <= kind <= 8 or kind == 11
-            if in_word:
+            if 3 <= kind <= 8 or kind == 11:
+                if kind == 3:
+                    digits += 1
+                elif kind != 11:
+                    letters += 1
+                    if kind == 4:
+                        latin += 1
+                    elif kind != 8:
+                        hangul += 1
                 word_hash = (word_hash ^ np.uint64(code)) * prime
                 word_length += 1
-            elif word_length > 0:
-                row[6] += 1
-                row[7] += word_length
-                row[14] += _in(functional, codes[i - 1])
-                recent[row[6] % 8] = word_hash ^ (word_hash >> np.uint64(31))
-                if row[6] >= 8:
-                    ngram = np.uint64(0)
-                    for back in range(8):
-                        ngram = (ngram ^ recent[(row[6] - back) % 8]) * prime
-                    row[16] += 1
-                    row[15] += _seen_before(table, stamps, 2 * document + 1, ngram ^ (ngram >> np.uint64(33)))
-                word_hash, word_length = np.uint64(0), 0
+            else:
+                symbols += kind == 10
+                replacements += code == 0xFFFD
+                if word_length:
+                    words += 1
+                    word_characters += word_length
+                    previous = codes[i - 1]
+                    functional += bool(previous < 0x10000 and roles[previous] & _FUNCTION)
+                    recent[words & (_NGRAM - 1)] = word_hash ^ (word_hash >> np.uint64(31))
+                    if words >= _NGRAM:
+                        ngram = np.uint64(0)
+                        for back in range(_NGRAM):
+                            ngram = (ngram ^ recent[(words - back) & (_NGRAM - 1)]) * prime
+                        ngrams += 1
+                        repeated += _seen_before(table, stamps, mask, stamp, ngram)
+                    word_hash, word_length = np.uint64(0), 0
             if code == 10:
-                if line_length > 0:
-                    row[8] += 1
-                    row[10] += _in(bullets, first)
-                    row[11] += last == 0x2026
-                    row[12] += _in(ends, last)
-                line_length, line_hash = 0, np.uint64(0)
+                if line_length:
+                    lines += 1
+                    bullet_lines += bool(first < 0x10000 and roles[first] & _BULLET)
+                    ended_lines += bool(last < 0x10000 and roles[last] & _END)
+                    ellipsis_lines += last == 0x2026 or dots >= 3
+                    duplicate_lines += _seen_before(table[size:], stamps[size:], mask, stamp, line_hash)
+                line_length, line_hash, dots = 0, np.uint64(0), 0
             elif kind != 1:
-                line_length += 1
-                if line_length == 1:
+                if not line_length:
                     first = code
-                last = (
-                    code
-                    if not (code == 46 and line_length > 2 and codes[i - 1] == 46 and codes[i - 2] == 46)
-                    else np.uint32(0x2026)
-                )
-        # Lines in a second pass: both sets share one table, told apart by their stamp.
-        for i in range(begin, end + 1):
-            code = codes[i] if i < end else np.uint32(10)
-            if code == 10:
-                if line_length > 0:
-                    row[9] += _seen_before(table, stamps, 2 * document + 2, line_hash ^ (line_hash >> np.uint64(33)))
-                line_length, line_hash = 0, np.uint64(0)
-            elif classes_[code] != 1:
                 line_length += 1
                 line_hash = (line_hash ^ np.uint64(code)) * prime
+                dots = dots + 1 if code == 46 else 0
+                last = code
+        figures[document] = (
+            end - begin,
+            letters,
+            hangul,
+            latin,
+            digits,
+            symbols,
+            words,
+            word_characters,
+            lines,
+            duplicate_lines,
+            bullet_lines,
+            ellipsis_lines,
+            ended_lines,
+            replacements,
+            functional,
+            repeated,
+            ngrams,
+        )
     return figures

@@ -5,14 +5,14 @@ word 5-grams, without case and punctuation. 112 hashes in 28 bands of 4 make nea
 candidate; what decides is the share of equal hashes (standard error 0.045 there), of which one byte each is kept.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from trainers.corpus.characters import Codes, Starts, classes, to_codes
+from trainers.corpus.characters import Codes, Starts, Texts, classes
 
 BANDS = 28
 ROWS = 4
@@ -25,11 +25,10 @@ Signatures = NDArray[np.uint8]
 Keys = NDArray[np.uint32]
 
 
-def signatures(texts: Sequence[str]) -> tuple[Signatures, Keys]:
+def signatures(texts: Texts) -> tuple[Signatures, Keys]:
     """Of each document the signature (N, 112) and the key of each band (N, 28)."""
-    codes, starts = to_codes(texts)
     multipliers, offsets = _permutations()
-    return _sign(codes, starts, word_characters(), multipliers, offsets)  # type: ignore[no-any-return]
+    return _sign(texts.codes, texts.starts, word_characters(), multipliers, offsets)  # type: ignore[no-any-return]
 
 
 @cache

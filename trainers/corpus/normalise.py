@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from trainers.corpus.characters import JAMO, SYLLABLE, SYMBOL, Codes, Starts, classes, to_codes, to_texts
+from trainers.corpus.characters import JAMO, SYLLABLE, SYMBOL, Codes, Starts, Texts, classes
 from trainers.recipe.data import NormaliseSettings
 
 _DELETE = 0xFFFFFFFF
@@ -28,27 +28,27 @@ _MARK_RUN = 3
 """A run of marks keeps this many: `...` is an ellipsis and `!!!` still an exclamation."""
 
 
-def normalise(texts: Sequence[str], settings: NormaliseSettings) -> tuple[list[str], Counter[str]]:
-    """Normalise a batch; also counts documents by the kind of repair they needed.
-
-    Lone surrogates are not text and must have been replaced before.
-    """
+def normalise(texts: Texts, settings: NormaliseSettings) -> tuple[Texts, Counter[str]]:
+    """Normalise a batch; also counts documents by the kind of repair they needed."""
     if settings.compatibility == "fold":
-        texts = [_fold(text) for text in texts]
+        texts = Texts.of([_fold(text) for text in texts.strings])
     replacement, kind = _translation(settings.width == "half", settings.quotes == "straight")
-    codes, starts = to_codes(texts)
-    codes, starts, seen, unstable = _translate(codes, starts, replacement, kind, _unstable_in_nfc(), classes())
-    if unstable.any():
-        texts = to_texts(codes, starts)
-        for index in np.flatnonzero(unstable).tolist():
-            composed = unicodedata.normalize("NFC", texts[index])
-            seen[index, _FORM] = composed != texts[index]
-            texts[index] = composed
-        codes, starts = to_codes(texts)
-    codes, starts, shortened = _tidy(codes, starts, classes(), _mark_table(), _initials(), settings.repeats)
+    codes, starts, seen, unstable = _translate(
+        texts.codes, texts.starts, replacement, kind, _unstable_in_nfc(), classes()
+    )
+    texts = Texts(codes, starts)
+    composed = []
+    for index in np.flatnonzero(unstable).tolist():
+        begin, end = int(starts[index]), int(starts[index + 1])
+        piece = texts.piece(begin, end)
+        if not unicodedata.is_normalized("NFC", piece):
+            composed.append((begin, end, unicodedata.normalize("NFC", piece)))
+            seen[index, _FORM] = True
+    texts = texts.replace(composed)
+    codes, starts, shortened = _tidy(texts.codes, texts.starts, classes(), _mark_table(), _initials(), settings.repeats)
     seen[:, _REPEATS] = shortened
     totals = seen.sum(axis=0).tolist()
-    return to_texts(codes, starts), Counter({name: n for name, n in zip(KINDS, totals, strict=True) if name and n})
+    return Texts(codes, starts), Counter({name: n for name, n in zip(KINDS, totals, strict=True) if name and n})
 
 
 def _fold(text: str) -> str:

@@ -6,6 +6,7 @@ from tests.trainers.corpus.landing import data_request, read_jsonl, run_data_sta
 from tests.trainers.corpus.test_stage import everything, rows
 from trainers.artifacts import ArtifactStore
 from trainers.contract import Artifact, Input
+from trainers.corpus.characters import Texts
 from trainers.corpus.contamination import Suites
 from trainers.recipe.data import DecontaminationSettings
 from trainers.stage import run_stage
@@ -28,7 +29,7 @@ ITEM = (
 )
 def test_pieces_are_found(text, found):
     suites = Suites(DecontaminationSettings(), [("s:1", ITEM)])
-    hits = suites.find(["다른 문서입니다.", text])
+    hits = suites.find(Texts.of(["다른 문서입니다.", text]))
     assert bool(hits) == found
     assert all(hit.document == 1 and hit.item == "s:1" and text[hit.begin : hit.end] for hit in hits)
 
@@ -36,7 +37,7 @@ def test_pieces_are_found(text, found):
 def test_what_many_items_share_is_their_template():
     template = "다음 글을 처음부터 끝까지 아주 천천히 잘 읽은 다음에 이어지는 질문에 예 또는 아니오로만 짧게 답하세요"
     suites = Suites(DecontaminationSettings(), [(f"s:{n}", f"{template} {n}") for n in range(5)])
-    assert suites.find([template]) == []
+    assert suites.find(Texts.of([template])) == []
 
 
 def run_with_suite(tmp_path, **section):

@@ -12,13 +12,14 @@ from tests.trainers.corpus.landing import data_request, read_jsonl, run_data_sta
 from tests.trainers.corpus.test_stage import everything, rows
 from trainers.artifacts import ArtifactStore
 from trainers.contract import Artifact, Input
+from trainers.corpus.characters import Texts
 from trainers.corpus.exact_dedup import exact_duplicates
 from trainers.corpus.near_dedup import BANDS, HASHES, clusters, signatures
 from trainers.stage import run_stage
 
 
 def near(texts, threshold=0.6):
-    found, keys = signatures(texts)
+    found, keys = signatures(Texts.of(texts))
     rank = np.argsort(np.argsort([-len(text) for text in texts], kind="stable"), kind="stable")
     return clusters(found, (keys[:, band] for band in range(BANDS)), rank, threshold, np.arange(len(texts))).tolist()
 
@@ -31,7 +32,7 @@ def test_equal_hashes_estimate_the_jaccard_similarity():
         right = [word if random.random() < share ** (1 / 5) else random.choice(words) for word in left]
         shingles = [{tuple(text[i : i + 5]) for i in range(len(text) - 4)} for text in (left, right)]
         jaccard = len(shingles[0] & shingles[1]) / len(shingles[0] | shingles[1])
-        found, _ = signatures([" ".join(left), " ".join(right)])
+        found, _ = signatures(Texts.of([" ".join(left), " ".join(right)]))
         assert abs((found[0] == found[1]).mean() - jaccard) < 4 * 0.5 / HASHES**0.5
 
 

@@ -7,14 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trainers.corpus.characters import Texts
 from trainers.corpus.normalise import normalise
 from trainers.recipe.data import NormaliseSettings
 
 DEFAULT = NormaliseSettings()
 
 
+def normalised(texts, policy=DEFAULT):
+    return normalise(Texts.of(texts), policy)[0].strings
+
+
 def one(text, **changes):
-    return normalise([text], NormaliseSettings(**changes))[0][0]
+    return normalised([text], NormaliseSettings(**changes))[0]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +65,7 @@ def test_policies():
 
 
 def test_repairs_are_counted_by_document():
-    _, repaired = normalise(["ㅋㅋㅋㅋ", "그대로", "Ａ\u200b"], DEFAULT)
+    _, repaired = normalise(Texts.of(["ㅋㅋㅋㅋ", "그대로", "Ａ\u200b"]), DEFAULT)
     assert dict(repaired) == {"repeats": 1, "width": 1, "invisible": 1}
 
 
@@ -74,8 +79,8 @@ korean = st.text(
 def test_idempotent_in_nfc_and_independent_of_the_batch(texts, repeats):
     policy = NormaliseSettings(repeats=repeats)
     texts = [text.encode("utf-8", "replace").decode() for text in texts]
-    once, _ = normalise(texts, policy)
-    assert normalise(once, policy)[0] == once
+    once = normalised(texts, policy)
+    assert normalised(once, policy) == once
     assert once == [one(text, repeats=repeats) for text in texts]
     assert all(unicodedata.is_normalized("NFC", text) for text in once)
 
@@ -86,4 +91,4 @@ def test_decomposed_files_become_their_composed_originals(testdata):
         lines = (testdata / "bad_inputs" / name).read_text(encoding="utf-8-sig").splitlines()
         return [json.loads(line)["text"] for line in lines]
 
-    assert normalise(texts("nfd.jsonl"), DEFAULT)[0] == normalise(texts("utf8_bom_crlf.jsonl"), DEFAULT)[0]
+    assert normalised(texts("nfd.jsonl")) == normalised(texts("utf8_bom_crlf.jsonl"))
