@@ -41,16 +41,14 @@ def main(arguments: list[str] | None = None) -> int:
         return _plan(options)
     stop_with_parent()
     try:
-        request = _read_request(options.request, options.stage)
-        go_offline(request)
-        manifest = run_stage(request, ArtifactStore(options.artifacts), options.landing)
+        done = _run(options)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - becomes the exit code, told below
         code, reason = classify(error)
         if not isinstance(error, StageError):
             traceback.print_exc()
         print(f"stage {options.stage} failed, exit {int(code)} ({code.meaning}): {reason}", file=sys.stderr, flush=True)
         return int(code)
-    print(f"stage {options.stage} done: {options.artifacts / manifest.request.relative_path}", flush=True)
+    print(done, flush=True)
     return int(ExitCode.OK)
 
 
@@ -72,6 +70,18 @@ def _recipe(name: str) -> ModelRecipe:
     if name not in recipes:
         raise BadRequest(f"there is no recipe {name!r}; there are: {', '.join(recipes)}, or name a .yaml file")
     return recipes[name]
+
+
+def _run(options: argparse.Namespace) -> str:
+    if options.request is None:  # the person's own files, without a request
+        os.environ.update(_QUIET | _OFFLINE)
+        from trainers.corpus.command import run_corpus, run_text
+
+        return run_text(options) if options.stage == "text" else run_corpus(options)
+    request = _read_request(options.request, options.stage)
+    go_offline(request)
+    manifest = run_stage(request, ArtifactStore(options.artifacts), options.landing)
+    return f"stage {options.stage} done: {options.artifacts / manifest.request.relative_path}"
 
 
 def go_offline(request: StageRequest) -> None:
@@ -119,7 +129,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
     for stage in STAGES.values():
         command = commands.add_parser(stage.name, help=f"make {stage.asset}")
-        command.add_argument("--request", type=Path, required=True, help="the StageRequest, a JSON file")
+        what = command.add_mutually_exclusive_group(required=True)
+        what.add_argument("--request", type=Path, help="the StageRequest, a JSON file")
+        if stage.name == "corpus":
+            what.add_argument("--input", type=Path, nargs="+", metavar="FILE", help="your own files or folders instead")
+            command.add_argument("--output", type=Path, metavar="DIR", help="with --input: where the corpus shall lie")
+            _add_settings(command)
         command.add_argument("--artifacts", type=Path, default=home / "artifacts", help="artifact root (%(default)s)")
         command.add_argument("--landing", type=Path, default=home / "landing", help="landing root (%(default)s)")
     planning = commands.add_parser("plan", help="memory, time and money of a recipe on given GPUs; trains nothing")
@@ -129,7 +144,18 @@ def _parser() -> argparse.ArgumentParser:
     planning.add_argument("--tokens", type=float, help="tokens of each stage (the recipe's max_steps, else 1e9)")
     planning.add_argument("--price", type=float, help="US dollars per GPU and hour, instead of the assumed one")
     planning.add_argument("--json", action="store_true", help="JSON instead of a table")
+    text = commands.add_parser("text", help="apply one block of the corpus chain to JSON lines of id and text")
+    text.add_argument("block", choices=("normalise", "mask-pii", "split"))
+    text.add_argument("--input", type=Path, required=True, metavar="IN.jsonl")
+    text.add_argument("--output", type=Path, required=True, metavar="OUT.jsonl")
+    _add_settings(text)
+    text.set_defaults(request=None)
     return parser
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
+    explanation = "a key of the recipe's corpus section, e.g. filter.min_characters=100; may be repeated"
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=explanation)
 
 
 if __name__ == "__main__":

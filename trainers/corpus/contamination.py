@@ -63,10 +63,11 @@ class Suites:
                 texts += [(name, text) for text in _texts_of(item)]
         return cls(settings, texts)
 
-    def find(self, texts: Texts) -> list[Hit]:
+    def find(self, documents: Sequence[str]) -> list[Hit]:
         """All hits in a batch of normalised documents, in order."""
         if not len(self._keys):
             return []
+        texts = documents if isinstance(documents, Texts) else Texts.of(documents)
         document, begin, end, keys = self._scan(texts, self._filter, self._keys)
         owners = self._owners[np.searchsorted(self._keys, keys)]
         offsets = texts.starts[document]

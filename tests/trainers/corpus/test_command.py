@@ -1,0 +1,107 @@
+"""The command line over a person's own files: one command, resumable, nothing mixed."""
+
+import json
+
+import pytest
+
+from tests.trainers.corpus.landing import read_jsonl, write_jsonl
+from tests.trainers.corpus.test_stage import dirty, everything
+from trainers.__main__ import main
+
+
+@pytest.fixture
+def files(tmp_path):
+    folder = tmp_path / "mine"
+    write_jsonl(folder / "a.jsonl", dirty())
+    (folder / "notes").mkdir()
+    (folder / "notes" / "b.txt").write_text(
+        "메모입니다. 오늘은 집에서 책을 읽고 산책을 하고 편지를 썼습니다.", encoding="utf-8"
+    )
+    return folder
+
+
+def test_the_whole_chain_over_own_files(files, tmp_path, capsys):
+    output = tmp_path / "out"
+    command = ["corpus", "--input", str(files), str(files / "a.jsonl"), "--output", str(output)]
+    assert main([*command, "--set", "filter.min_characters=20", "--set", "near_dedup.enabled=false"]) == 0
+    told = capsys.readouterr().out
+    assert "- exact_duplicate" in told and "kept" in told
+    for name in ("manifest.json", "report.md", "report.html", "exclusions.jsonl.zst", "train/00000.jsonl.zst"):
+        assert (output / name).is_file()
+    assert not (tmp_path / "out.partial").exists()
+    assert "메모" in "".join(row["text"] for row in everything(output))
+    assert main([*command, "--set", "filter.min_characters=20", "--set", "near_dedup.enabled=false"]) == 0
+    assert "there already" in capsys.readouterr().out
+    assert main(command) == 64
+    assert "other files or settings" in capsys.readouterr().err
+
+
+def test_changed_settings_on_unfinished_work_are_refused(files, tmp_path, capsys, monkeypatch):
+    command = ["corpus", "--input", str(files), "--output", str(tmp_path / "out")]
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "trainers.corpus.chain.write_documents", lambda *a: (_ for _ in ()).throw(RuntimeError("power cut"))
+        )
+        assert main(command) == 70
+    assert main([*command, "--set", "exact_dedup=false"]) == 64
+    assert "must not be mixed" in capsys.readouterr().err
+    assert main(command) == 0
+    assert main(["corpus", "--input", str(files), "--output", str(tmp_path / "fresh")]) == 0
+    first, second = (json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("out", "fresh"))
+    assert [file["sha256"] for file in first["files"]] == [file["sha256"] for file in second["files"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--set", "filter.min_chars=3"], "filter.min_chars"),
+        (["--set", "nonsense"], "key=value"),
+        (["--input", "/nowhere"], "no such file"),
+    ],
+)
+def test_wrong_commands_say_what_is_wrong(files, tmp_path, capsys, arguments, words):
+    command = ["corpus", "--input", str(files), "--output", str(tmp_path / "out"), *arguments]
+    assert main(command) == 64
+    assert words in capsys.readouterr().err
+
+
+ROWS = [{"id": "1", "text": "ＡＢＣ ㅋㅋㅋㅋㅋ 010-1234-5678", "more": 1}, {"id": "2", "text": "그대로"}]
+
+
+@pytest.mark.parametrize(
+    ("block", "wanted"),
+    [
+        ("normalise", ["ABC ㅋㅋ 010-1234-5678", "그대로"]),
+        ("mask-pii", ["ＡＢＣ ㅋㅋㅋㅋㅋ [PHONE]", "그대로"]),
+    ],
+)
+def test_one_block_alone(tmp_path, capsys, block, wanted):
+    source = write_jsonl(tmp_path / "in.jsonl", ROWS)
+    with source.open("a") as stream:
+        stream.write("broken\n")
+    assert main(["text", block, "--input", str(source), "--output", str(tmp_path / "out.jsonl")]) == 0
+    written = read_jsonl(tmp_path / "out.jsonl")
+    assert written == [{**row, "text": text} for row, text in zip(ROWS, wanted, strict=True)]
+    assert "invalid_json 1" in capsys.readouterr().out
+
+
+def test_a_file_without_any_row_fails(tmp_path, capsys):
+    source = write_jsonl(tmp_path / "in.jsonl", [{"body": "x"}])
+    assert main(["text", "normalise", "--input", str(source), "--output", str(tmp_path / "out.jsonl")]) == 65
+    assert "no_text 1" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_sentences(tmp_path):
+    text = "오늘은 비가 왔어요. 우산을 챙겼습니다.\n다음 줄입니다"
+    source = write_jsonl(tmp_path / "in.jsonl", [{"id": "1", "text": text}])
+    assert main(["text", "split", "--input", str(source), "--output", str(tmp_path / "out.jsonl")]) == 0
+    assert read_jsonl(tmp_path / "out.jsonl") == [
+        {"id": "1", "text": sentence, "sentence": number}
+        for number, sentence in enumerate(["오늘은 비가 왔어요.", "우산을 챙겼습니다.", "다음 줄입니다"])
+    ]
+    from trainers.corpus.sentences import split
+
+    cache = tmp_path / "cache"
+    assert split([text, text], cache=cache) == split([text, text], cache=cache) == split([text, text])
+    assert len([path for path in cache.rglob("*") if path.is_file()]) == 2

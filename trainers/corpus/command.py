@@ -1,0 +1,198 @@
+"""The corpus chain on a person's own files, and single blocks of it, from the command line."""
+
+import json
+import os
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from trainers.artifacts import MANIFEST, ArtifactStore, tree_digest, write_atomically
+from trainers.contract import STAGES, BadData, BadRequest, CorpusDetails, Input, Manifest, Needs, StageRequest
+from trainers.corpus.read import files_below, read_blocks
+from trainers.corpus.records import Unusable, rows
+from trainers.recipe import CorpusSection, section_dict
+from trainers.stage import run_stage
+
+_RELEASE = "own-files"
+_BATCH = 1000
+
+
+def make_corpus(inputs: list[Path], output: Path, settings: list[str]) -> Manifest:
+    """Run the whole chain over files and folders; `output` becomes the artifact, with its manifest and report.
+
+    A run that was stopped goes on where it was: its work lies in `<output>.partial`.
+
+    Raises:
+        BadRequest: an input is missing, a setting is wrong, or `output` holds something else.
+    """
+    section = section_of(settings)
+    partial = output.with_name(f"{output.name}.partial")
+    landing = partial / "landing"
+    request = _request(section, _link_inputs(inputs, landing))
+    if (output / MANIFEST).exists():
+        manifest = ArtifactStore(partial).read(output)
+        if manifest.request_digest != request.digest:
+            raise BadRequest(f"{output} holds a corpus of other files or settings; name another folder")
+        print(f"{output} is there already, made of the same files with the same settings", flush=True)
+        return manifest
+    if output.exists() and any(output.iterdir()):
+        raise BadRequest(f"{output} is not empty and no corpus; name another folder")
+    mark = partial / "request.json"
+    if mark.exists() and StageRequest.model_validate_json(mark.read_text()).digest != request.digest:
+        raise BadRequest(
+            f"{partial} holds unfinished work on other files or with other settings, which must not be mixed: "
+            "remove it, repeat the command that began it, or name another output folder"
+        )
+    write_atomically(mark, request.model_dump_json())
+    store = ArtifactStore(partial / "artifacts")
+    manifest = run_stage(request, store, landing)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    store.folder(request).rename(output)
+    _remove(partial)
+    print(funnel(manifest.details), flush=True)
+    return manifest
+
+
+def section_of(settings: Iterable[str]) -> CorpusSection:
+    """The section of `key=value` settings, e.g. `filter.min_characters=100`, over the defaults."""
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise BadRequest(f"--set {setting!r}: write key=value, e.g. filter.min_characters=100")
+        place = values
+        *path, last = key.split(".")
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = yaml.safe_load(value)
+    try:
+        return CorpusSection.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise BadRequest(f"--set: {problems}. Keys are those of section corpus in trainers/recipe/data.py") from error
+
+
+def funnel(details: Any) -> str:
+    """How many documents came in, left for which reason, and stayed, as a table."""
+    if not isinstance(details, CorpusDetails):
+        raise TypeError(f"no corpus details: {type(details).__name__}")
+    steps = [
+        ("read", details.read),
+        *((f"- {name}", n) for name, n in details.excluded.items()),
+        ("kept", details.kept),
+    ]
+    steps += [("  train", details.train_documents), ("  validation", details.validation_documents)]
+    return "\n".join(f"{name:<28}{count:>12,}" for name, count in steps)
+
+
+def _link_inputs(inputs: list[Path], landing: Path) -> Path:
+    """A landed folder made of links to the inputs; links of an earlier call are replaced."""
+    folder = landing / _RELEASE / "corpus"
+    _remove(landing)
+    folder.mkdir(parents=True)
+    for path in inputs:
+        if not path.exists():
+            raise BadRequest(f"--input {path}: there is no such file or folder")
+        for name, file in files_below(path).items():
+            link = folder / (name if path.is_file() else f"{path.name}/{name}")
+            if link.exists():
+                raise BadRequest(f"two inputs are called {link.relative_to(folder)}; rename one, or give their folder")
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(file.absolute())
+    return folder
+
+
+def _request(section: CorpusSection, folder: Path) -> StageRequest:
+    cores = os.cpu_count() or 1
+    needs = section.needs if "needs" in section.model_fields_set else Needs(cpu=cores)
+    landed = Input(name="landing", root="landing", path=f"{_RELEASE}/corpus", digest=tree_digest(folder))
+    return StageRequest(
+        stage="corpus",
+        stage_version=STAGES["corpus"].version,
+        release=_RELEASE,
+        section=section_dict(section),
+        inputs=(landed,),
+        needs=needs,
+    )
+
+
+def _remove(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+    if folder.exists():
+        folder.rmdir()
+
+
+def apply_block(block: str, source: Path, target: Path, section: CorpusSection) -> Counter[str]:
+    """Apply one block to rows {"id", "text"}; `split` gives one row per sentence, with its number.
+
+    Returns:
+        Rows read, rows written, and rows that could not be used, by reason.
+    """
+    if not source.is_file():
+        raise BadRequest(f"--input {source}: there is no such file")
+    counts: Counter[str] = Counter()
+    with target.open("w", encoding="utf-8") as stream:
+        for batch in _batches(source, counts):
+            for row in _transformed(block, batch, section):
+                stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+                counts["written"] += 1
+    if counts["read"] and not counts["written"]:
+        raise BadData(f"{source}: no usable row ({', '.join(f'{name} {n}' for name, n in counts.items())})")
+    return counts
+
+
+def _batches(source: Path, counts: Counter[str]) -> Iterator[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    for block in read_blocks({source.name: source}):
+        for _, row in rows(block):
+            counts["read"] += 1
+            if isinstance(row, Unusable):
+                counts[row.args[0]] += 1
+            elif not isinstance(row, dict) or not isinstance(row.get("text"), str):
+                counts["no_text"] += 1
+            else:
+                batch.append(row)
+            if len(batch) == _BATCH:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
+
+
+def _transformed(block: str, batch: list[dict[str, Any]], section: CorpusSection) -> Iterator[dict[str, Any]]:
+    from trainers.corpus.characters import Texts
+    from trainers.corpus.decode import repair_surrogates
+    from trainers.corpus.normalise import normalise
+    from trainers.corpus.personal_data import mask
+    from trainers.corpus.sentences import split
+
+    strings = [repair_surrogates(row["text"])[0] for row in batch]
+    if block == "split":
+        for row, sentences in zip(batch, split(strings, workers=os.cpu_count() or 1), strict=True):
+            yield from ({**row, "text": sentence, "sentence": number} for number, sentence in enumerate(sentences))
+        return
+    if block == "normalise":
+        texts, _ = normalise(Texts.of(strings), section.normalise)
+    else:
+        texts, _ = mask(Texts.of(strings), section.mask_addresses)
+    yield from ({**row, "text": text} for row, text in zip(batch, texts.strings, strict=True))
+
+
+def run_corpus(options: Namespace) -> str:
+    """`python -m trainers corpus --input ...`; returns the last line to say."""
+    if options.output is None:
+        raise BadRequest("--input needs --output DIR: where shards, manifest, report and exclusions shall lie")
+    make_corpus(options.input, options.output, options.set)
+    return f"corpus done: {options.output} (report.html, exclusions.jsonl.zst, manifest.json)"
+
+
+def run_text(options: Namespace) -> str:
+    """`python -m trainers text BLOCK ...`; returns the last line to say."""
+    counts = apply_block(options.block, options.input, options.output, section_of(options.set))
+    return f"text {options.block} done: " + ", ".join(f"{name} {n}" for name, n in counts.items())
