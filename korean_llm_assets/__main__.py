@@ -1,8 +1,9 @@
-"""`python -m korean_llm_assets demo|ui|serve|approve|rollback|env`: the platform on this machine."""
+"""`python -m korean_llm_assets <command>`: the platform on this machine, and operations on its runs."""
 
 import argparse
 import shlex
 import sys
+from typing import Any
 
 from korean_llm_assets.home import Home
 from trainers.artifacts import ArtifactStore
@@ -54,6 +55,11 @@ def _run(options: argparse.Namespace, home: Home) -> int:
             for name, value in home.environment().items():
                 print(f"export {name}={shlex.quote(value)}")
             print(f"# workspace: {home.workspace}")
+        case operation:
+            from korean_llm_assets import operations
+
+            code: int = getattr(operations, operation)(options, home)
+            return code
     return 0
 
 
@@ -82,7 +88,24 @@ def _parser() -> argparse.ArgumentParser:
     back = commands.add_parser("rollback", help="make the version under 'previous' the champion again")
     back.add_argument("--model", required=True)
     commands.add_parser("env", help="print the variables for Dagster's own command line: eval $(... env)")
+    _add_operations(commands)
     return parser
+
+
+def _add_operations(commands: Any) -> None:
+    """Commands of korean_llm_assets.operations; each has the name of its function."""
+    landed = commands.add_parser("release", help="make a landed folder known as a release, without waiting for _READY")
+    landed.add_argument("name", help="the folder's name below the landing root")
+    listed = commands.add_parser("status", help="the newest runs, or one run step by step")
+    listed.add_argument("run", nargs="?", help="a run's id, or how it begins")
+    listed.add_argument("--limit", type=int, default=20, help="how many runs (%(default)s)")
+    told = commands.add_parser("logs", help="what a run said")
+    told.add_argument("run")
+    told.add_argument("--follow", action="store_true", help="until the run ends")
+    waited = commands.add_parser("wait", help="wait for a run: exit 0 success, 1 failure, 124 timeout")
+    waited.add_argument("run")
+    waited.add_argument("--timeout", type=float, default=86400, help="seconds (%(default)s)")
+    commands.add_parser("cancel", help="cancel a run; its stage saves what it can").add_argument("run")
 
 
 if __name__ == "__main__":

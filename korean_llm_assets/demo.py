@@ -92,6 +92,9 @@ def _explain(result: ExecuteInProcessResult) -> None:
     for event in result.all_events:
         if event.is_step_failure and event.step_failure_data.error:
             error = event.step_failure_data.error
+            if error.cls_name == "DagsterExecutionInterruptedError":
+                print(f"\nstopped: {event.step_key}. Run the same again to go on from the last checkpoint.")
+                continue
             told = event.step_failure_data.user_failure_data
             print(f"\nfailed: {event.step_key}: {(told.description if told else None) or error.to_string()}")
     for check in result.get_asset_check_evaluations():

@@ -1,8 +1,13 @@
 """Where this machine keeps its state: one folder, KOREAN_LLM_HOME, with everything below it."""
 
+import fcntl
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from trainers.contract import ServiceMissing
 
 _DAGSTER_YAML = """\
 # Written by `python -m korean_llm_assets`; your changes are kept. Storage is SQLite below this folder.
@@ -64,6 +69,24 @@ class Home:
     def tracking_files(self) -> Path:
         """Where MLflow keeps reports and plots without a server."""
         return self.root / "mlflow" / "artifacts"
+
+    def prepare_tracking(self) -> None:
+        """Make MLflow's database, whole or not at all: a stage that ends while MLflow makes it leaves a broken one."""
+        database = self.root / "mlflow" / "mlflow.db"
+        if database.exists() or self.environment()["MLFLOW_TRACKING_URI"] != self.tracking_uri:
+            return
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with (database.parent / "making.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if database.exists():
+                return
+            aside = database.with_suffix(".making")
+            aside.unlink(missing_ok=True)
+            command = [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{aside}"]
+            done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **self.environment()})
+            if done.returncode:
+                raise ServiceMissing(f"MLflow cannot make its database {database}: {done.stderr.strip()[-500:]}")
+            aside.rename(database)
 
     def environment(self) -> dict[str, str]:
         """The variables that every process working on this state needs."""

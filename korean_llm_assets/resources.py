@@ -40,7 +40,7 @@ def _local() -> dict[str, Any]:
         "io_manager": PointerIOManager(),
         "store": store,
         "landing": Landing(home.landing),
-        "compute": LocalCompute(store, home.landing, environment),
+        "compute": LocalCompute(store, home.landing, environment, home.prepare_tracking),
         "registry": Registry(environment["MLFLOW_TRACKING_URI"], locks=home.artifacts / ".registry"),
     }
 

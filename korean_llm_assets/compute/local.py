@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ class LocalCompute:
     store: ArtifactStore
     landing: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    prepare: Callable[[], None] = lambda: None
     command: tuple[str, ...] = (sys.executable, "-m", "trainers")
 
     def run(self, context: AssetExecutionContext, request: StageRequest) -> Manifest:
@@ -45,6 +46,7 @@ class LocalCompute:
             found = self.store.find(request)
             if found is not None:
                 return found
+            self.prepare()
             path.write_text(request.model_dump_json(indent=1), encoding="utf-8")
             for attempt in range(1, MAX_ATTEMPTS + 1):
                 status = self._attempt(context, request)

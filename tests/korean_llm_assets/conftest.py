@@ -61,7 +61,9 @@ def define(reload: bool = False) -> Definitions:
     compute = given["compute"]
     # Tracking is not what these tests are about, and importing MLflow takes each stage seconds.
     environment = {**compute.environment, "MLFLOW_TRACKING_URI": ""}
-    given["compute"] = replace(compute, command=(sys.executable, str(SMALL_STAGES)), environment=environment)
+    given["compute"] = replace(
+        compute, command=(sys.executable, str(SMALL_STAGES)), environment=environment, prepare=lambda: None
+    )
     return Definitions(
         assets=load_assets_from_modules([data, training, evaluation, deployment]),
         jobs=automation.JOBS,
