@@ -7,7 +7,7 @@ previous    what was served before it; `rollback` swaps the two
 
 import fcntl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +51,8 @@ class Registry:
     """Folder of lock files on the shared volume: MLflow has no compare-and-swap for aliases."""
     retry_seconds: tuple[float, ...] = (1, 5, 15)
     """Waits between tries while the registry does not answer."""
+    rollout: "Callable[[str, Version, Version | None], None] | None" = None
+    """Brings a version into service before it is called champion (name, new, served now); raises where it fails."""
 
     def champion(self, name: str, other_than: Artifact) -> Input | None:
         """The champion as an input of the evaluation of a challenger: the model it would replace.
@@ -106,6 +108,8 @@ class Registry:
             current, earlier = (self._aliased(client, name, alias) for alias in (CHAMPION, PREVIOUS))
             if current is None or earlier is None:
                 raise BadRequest(f"{name} has no version under the alias '{PREVIOUS}' to go back to")
+            if self.rollout:
+                self.rollout(name, earlier, current)
             client.set_registered_model_alias(name, CHAMPION, earlier.number)
             client.set_registered_model_alias(name, PREVIOUS, current.number)
             return earlier
@@ -125,7 +129,10 @@ class Registry:
         else:
             replaces = {_REPLACES: current.number} if current is not None else {}
             number = self._register(client, name, exported, report, store, {**tags, **replaces})
+        if current is None or current.number != number:
             client.set_registered_model_alias(name, CANDIDATE, number)
+            if self.rollout:
+                self.rollout(name, self._numbered(name, number), current)
         if current is not None and current.number != number:
             client.set_registered_model_alias(name, PREVIOUS, current.number)
         client.set_registered_model_alias(name, CHAMPION, number)

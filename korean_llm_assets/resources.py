@@ -47,6 +47,7 @@ def _local() -> dict[str, Any]:
 
 def _cluster() -> dict[str, Any]:
     from korean_llm_assets.compute.k8s import cluster_compute  # the Kubernetes client: only where it is used
+    from korean_llm_assets.serving.deploy import cluster_rollout
 
     store = ArtifactStore(_required("KOREAN_LLM_ARTIFACTS"))
     landing = Path(_required("KOREAN_LLM_LANDING"))
@@ -55,7 +56,9 @@ def _cluster() -> dict[str, Any]:
         "store": store,
         "landing": Landing(landing),
         "compute": cluster_compute(store, landing, _required("KOREAN_LLM_PROFILE")),
-        "registry": Registry(_required("MLFLOW_TRACKING_URI"), locks=store.root / ".registry"),
+        "registry": Registry(
+            _required("MLFLOW_TRACKING_URI"), locks=store.root / ".registry", rollout=cluster_rollout()
+        ),
     }
 
 

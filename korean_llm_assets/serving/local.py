@@ -8,7 +8,8 @@ import threading
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -55,7 +56,8 @@ class LocalPlatform:
         return self._front.failed[version] / max(1, self._front.asked[version])
 
     def stop(self, version: str) -> None:
-        """End the version's server, if it has one."""
+        """End the version's server, if it has one, after the requests that it is still answering."""
+        self._front.drain(version)
         if server := self._servers.pop(version, None):
             server.stop()
 
@@ -86,20 +88,39 @@ class _Front(ThreadingHTTPServer):
         self._draw = random.Random(0)
         self.asked: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
+        self._busy: Counter[str] = Counter()
+        self._changed = threading.Condition()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def divide(self, targets: dict[str, tuple[str, float]]) -> None:
-        self.asked.clear()
-        self.failed.clear()
-        self._targets = targets
+        with self._changed:
+            self.asked.clear()
+            self.failed.clear()
+            self._targets = targets
 
-    def pick(self) -> tuple[str, str] | None:
-        """(version, URL) for the next request; None where nothing is served."""
-        targets = {version: target for version, target in self._targets.items() if target[1] > 0}
+    @contextmanager
+    def picked(self) -> Iterator[tuple[str, str] | None]:
+        """(version, URL) for one request, which counts as under way inside; None where nothing is served."""
+        with self._changed:
+            targets = {version: target for version, target in self._targets.items() if target[1] > 0}
+            if targets:
+                version = self._draw.choices(list(targets), [share for _, share in targets.values()])[0]
+                self.asked[version] += 1
+                self._busy[version] += 1
         if not targets:
-            return None
-        version = self._draw.choices(list(targets), [share for _, share in targets.values()])[0]
-        return version, targets[version][0]
+            yield None
+            return
+        try:
+            yield version, targets[version][0]
+        finally:
+            with self._changed:
+                self._busy[version] -= 1
+                self._changed.notify_all()
+
+    def drain(self, version: str) -> None:
+        """Wait until no request to the version is under way."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._busy[version], timeout=_TIMEOUT_SECONDS)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -112,12 +133,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._pass_on(self.rfile.read(int(self.headers.get("Content-Length", 0))))
 
     def _pass_on(self, body: bytes | None) -> None:
-        picked = self.server.pick()
-        if picked is None:
-            self._answer(503, b'{"error": "nothing is served"}')
-            return
-        version, url = picked
-        self.server.asked[version] += 1
+        with self.server.picked() as picked:
+            if picked is None:
+                self._answer(503, b'{"error": "nothing is served"}')
+            else:
+                self._ask(*picked, body)
+
+    def _ask(self, version: str, url: str, body: bytes | None) -> None:
         request = urllib.request.Request(url + self.path, data=body, headers={"Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:

@@ -7,10 +7,15 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from dagster import Failure
 
+from korean_llm_assets.registry import CANDIDATE, CHAMPION, Registry
+from korean_llm_assets.serving.deploy import rollout_on
 from korean_llm_assets.serving.local import LocalPlatform
 from korean_llm_assets.serving.rollout import Policy, roll_out
 from korean_llm_assets.serving.smoke import chat
+from tests.korean_llm_assets.test_registry import export_of, report_on
+from trainers.artifacts import ArtifactStore
 
 FAKE = Path(__file__).with_name("fake_server.py")
 POLICY = Policy(canary_share=0.3, canary_seconds=1.0, most_errors=0.05)
@@ -112,3 +117,46 @@ def test_traffic_does_not_stop_while_versions_change(platform):
     asking.join()
     assert len(replies) > 5
     assert [reply.error for reply in replies if reply.error] == []
+
+
+def test_promotion_and_rollback_serve_the_version_first(platform, tmp_path):
+    """The registry with real servers behind it: what fails to serve is never champion; rollback serves the old one."""
+    registry = Registry(
+        f"sqlite:///{tmp_path / 'mlflow.db'}",
+        locks=tmp_path / "locks",
+        rollout=lambda name, new, old: rollout_on(lambda *_: _Named(platform, modes), Policy(canary_seconds=0))(
+            name, new, old
+        ),
+    )
+    store, modes = ArtifactStore(tmp_path / "artifacts"), {"1": "good-1", "2": "english-2", "3": "good-3"}
+
+    def promote(model, champion=None):
+        return registry.promote("toy", export_of(model), report_on(model, champion), store, {})
+
+    promote("1")
+    first = export_of("1").digest
+    with pytest.raises(Failure, match=r"(?s)version 2 was not promoted.*no Korean.*mode english"):
+        promote("2", champion=first)
+    assert registry.version("toy", CHAMPION).number == "1"
+    assert registry.version("toy", CANDIDATE).number == "2"
+    assert served(platform) == {"good-1": 20}
+    promote("3", champion=first)
+    assert served(platform) == {"good-3": 20}
+    assert registry.roll_back("toy").number == "1"
+    assert served(platform) == {"good-1": 20}
+    promote("3", champion=first)
+    assert registry.version("toy", CHAMPION).number == "3"
+    assert served(platform) == {"good-3": 20}
+
+
+class _Named:
+    """The platform, with the registry's numbers for its versions."""
+
+    def __init__(self, platform, names):
+        self._platform, self._names = platform, names
+
+    def route(self, shares):
+        self._platform.route({self._names[number]: share for number, share in shares.items()})
+
+    def __getattr__(self, method):
+        return lambda number: getattr(self._platform, method)(self._names[number])
