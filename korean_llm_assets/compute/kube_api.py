@@ -93,7 +93,7 @@ class KubeApi:
     def find(self, kind: Workload, selector: str) -> list[Body]:
         """The workloads that match a label selector."""
         found = self._ask("list", kind.resource, lambda: self._of(kind, "list", label_selector=selector))
-        return list(found["items"])
+        return [{**item, "kind": kind.kind} for item in found["items"]]  # a real server's list names no kinds
 
     def create(self, kind: Workload, body: Body) -> bool:
         """Create a workload; False where the name is taken or the answer was lost: read again, then decide."""

@@ -119,7 +119,7 @@ class ClusterUnderTest:
             stage="benchmarks",
             stage_version=1,
             release=changes.pop("release", f"r-{uuid.uuid4().hex[:8]}"),
-            needs=needs or Needs(cpu=0.2, memory="512Mi"),
+            needs=needs or Needs(cpu=0.5, memory="512Mi"),
             **changes,
         )
         path = self.store.request_path(request)

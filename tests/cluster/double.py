@@ -185,7 +185,7 @@ def _list(cluster: Cluster, match: re.Match[str], query: dict[str, str], body: B
     wanted = [term.partition("=")[::2] for term in query.get("labelSelector", "").split(",") if term]
     fields = [term.partition("=")[::2] for term in query.get("fieldSelector", "").split(",") if term]
     items = [
-        each
+        {key: value for key, value in each.items() if key not in ("kind", "apiVersion")}  # as the real one answers
         for each in cluster.find(match["plural"], match["ns"])
         if all(each["metadata"].get("labels", {}).get(key) == value.lstrip("=") for key, value in wanted)
         and all(_field(each, key) == value for key, value in fields)

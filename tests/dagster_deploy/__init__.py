@@ -1,0 +1,1 @@
+"""Tests of images, manifests and chart values."""

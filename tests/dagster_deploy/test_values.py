@@ -1,0 +1,83 @@
+"""Chart values: what the platform relies on is said, and no password stands in them."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from korean_llm_assets.compute.profiles import load_profile
+
+_ROOT = Path(__file__).parents[2]
+_VALUES = sorted((_ROOT / "helm-values").glob("*.yaml"))
+_CHARTS = os.environ.get("KOREAN_LLM_CHART_SCHEMAS")
+
+
+def _load(name: str) -> dict[str, Any]:
+    values: dict[str, Any] = yaml.safe_load((_ROOT / "helm-values" / f"{name}.yaml").read_text())
+    return values
+
+
+@pytest.mark.parametrize("path", _VALUES, ids=lambda path: path.stem)
+def test_values_are_yaml_and_hold_no_secret(path: Path):
+    text = path.read_text()
+    assert isinstance(yaml.safe_load(text), dict)
+    for line in text.splitlines():
+        key, _, value = line.strip().partition(":")
+        if re.search(r"(password|token|api.?key|(client|cookie).?secret)$", key, re.IGNORECASE):
+            assert not value.strip() or value.strip().startswith(("{", "#")), f"{path.name}: {line}"
+
+
+@pytest.mark.parametrize("path", _VALUES, ids=lambda path: path.stem)
+def test_values_match_the_charts_own_schema(path: Path):
+    schema = Path(_CHARTS or "/nowhere") / f"{path.stem}.schema.json"
+    if not schema.exists():
+        pytest.skip("KOREAN_LLM_CHART_SCHEMAS names no folder with <chart>.schema.json (helm pull --untar)")
+    jsonschema.validate(yaml.safe_load(path.read_text()), {**json.loads(schema.read_text()), "required": []})
+
+
+@pytest.mark.parametrize(("values", "profile_name"), [("dagster", "h100"), ("dagster-kind", "kind")])
+def test_the_code_location_agrees_with_its_profile(values: str, profile_name: str):
+    (deployment,) = _load(values)["dagster-user-deployments"]["deployments"]
+    profile = load_profile(profile_name)
+    env = deployment["env"]
+    assert env["KOREAN_LLM_ENV"] == "cluster" and env["KOREAN_LLM_PROFILE"] == profile_name
+    assert env["KOREAN_LLM_ARTIFACTS"] == profile.artifacts_path
+    assert env["KOREAN_LLM_LANDING"] == profile.landing_path
+    assert deployment["includeConfigInLaunchedRuns"] == {"enabled": True}
+    mounted = {mount["mountPath"] for mount in deployment["volumeMounts"]}
+    assert mounted == {volume.mount_path for volume in profile.volumes}
+
+
+def test_killed_workers_resume_drained_ones_are_retried_and_failed_stages_are_not():
+    daemon = _load("dagster")["dagsterDaemon"]
+    assert daemon["runMonitoring"]["enabled"] and daemon["runMonitoring"]["maxResumeRunAttempts"] >= 1
+    assert daemon["runMonitoring"]["freeSlotsAfterRunEndSeconds"] > 0
+    assert daemon["runRetries"] == {"enabled": True, "maxRetries": 3, "retryOnAssetOrOpFailure": False}
+
+
+def test_the_launcher_config_stays_minimal():
+    """What stands there reaches every Job that dagster-k8s's own op body makes."""
+    launcher = _load("dagster")["runLauncher"]["config"]["k8sRunLauncher"]["runK8sConfig"]
+    assert "nodeSelector" not in launcher["podSpecConfig"] and "tolerations" not in launcher["podSpecConfig"]
+
+
+def test_pods_and_exporters_are_scraped_one_by_one():
+    scrape = _load("kube-prometheus-stack")["prometheus"]["prometheusSpec"]["additionalScrapeConfigs"]
+    assert all("static_configs" not in job for job in scrape)
+    assert _load("dcgm-exporter")["serviceMonitor"]["enabled"] is True
+    assert _load("gpu-operator")["dcgmExporter"]["enabled"] is False
+
+
+def test_kueue_manages_what_the_profiles_make():
+    config = yaml.safe_load(_load("kueue")["managerConfig"]["controllerManagerConfigYaml"])
+    assert set(config["integrations"]["frameworks"]) == {
+        "batch/job",
+        "kubeflow.org/pytorchjob",
+        "trainer.kubeflow.org/trainjob",
+    }
+    assert config["manageJobsWithoutQueueName"] is False
