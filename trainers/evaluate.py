@@ -10,6 +10,7 @@ from trainers.artifacts import write_atomically
 from trainers.contract import BadData, EvaluationDetails, Interval, TrainingDetails
 from trainers.evaluation.contamination import contamination
 from trainers.evaluation.gate import CORPUS, INSTRUCTION, PREFERENCE, VERIFIED, judge
+from trainers.evaluation.llm_judge import judge_rows
 from trainers.evaluation.measures import reward_margins
 from trainers.evaluation.measuring import Measured, Plan, measure_stage
 from trainers.evaluation.model import check_same_tokenizer
@@ -41,7 +42,11 @@ def run(context: StageContext) -> StageResult:
         system_prompt=context.manifests["sft_model"].request.section.get("system_prompt"),
     )
     measured = {stage: _measured(context, plan, stage, folder) for stage, folder in folders.items()}
-    results = Results(_rows(plan, measured), _groups(plan.suites), context.request.seed)
+    rows = _rows(plan, measured)
+    if section.judge:
+        answers = {stage: one.answers for stage, one in measured.items()}
+        rows["rlhf"] += judge_rows(section.judge, answers, context.scratch)
+    results = Results(rows, _groups(plan.suites), context.request.seed)
     evidence = contamination(context.inputs["benchmarks"].rglob("*.jsonl"), context.inputs["corpus"])
     facts = _facts(context, tokenizer_hash, template_hash)
     report = Report(

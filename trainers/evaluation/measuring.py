@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers.evaluation.bits_per_byte import Unigram
+from trainers.evaluation.judge_questions import QUESTIONS
 from trainers.evaluation.measures import measure, measure_behaviour, measure_unigram
 from trainers.evaluation.model import ModelUnderTest
 from trainers.evaluation.results import Row
@@ -40,19 +41,21 @@ class Measured:
 
     rows: dict[str, list[Row]]
     replies: list[str]
+    answers: list[str] = field(default_factory=list)
+    """To the LLM judge's questions."""
     pins: dict[str, str] = field(default_factory=dict)
     speed: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """For the scratch folder."""
         rows = {name: [row.to_json() for row in some] for name, some in self.rows.items()}
-        return {"rows": rows, "replies": self.replies, "pins": self.pins, "speed": self.speed}
+        return {"rows": rows, "replies": self.replies, "answers": self.answers, "pins": self.pins, "speed": self.speed}
 
     @classmethod
     def from_json(cls, saved: dict[str, Any]) -> "Measured":
         """Read back what `to_json` gave."""
         rows = {name: [Row(**row) for row in some] for name, some in saved["rows"].items()}
-        return cls(rows, saved["replies"], saved["pins"], saved["speed"])
+        return cls(rows, saved["replies"], saved["answers"], saved["pins"], saved["speed"])
 
 
 def measure_stage(plan: Plan, stage: str, folder: Path, reporter: Reporter) -> Measured:
@@ -67,6 +70,9 @@ def measure_stage(plan: Plan, stage: str, folder: Path, reporter: Reporter) -> M
     asked = [(item.id, item.messages[-1]["content"]) for item in plan.prompts]
     rows += measure_behaviour(asked, replies) if section.behaviour_prompts else []
     measured = Measured({stage: rows}, replies)
+    if section.judge:
+        questions = [[{"role": "user", "content": question.text}] for question in QUESTIONS]
+        measured.answers = model.generate(questions, min(section.judge.answer_tokens, model.window // 2))
     if section.lm_eval:
         from trainers.evaluation.harness import run_tasks  # seconds of imports that most recipes do not need
 

@@ -15,11 +15,13 @@ from trainers.evaluation.results import Results, Row
 
 _SHOWN_FLIPS = 10
 PARENTS = {"cpt": "base", "sft": "cpt", "rlhf": "sft"}
-_SHARES = {"accuracy", "macro_accuracy", "rate"}
+_SHARES = {"accuracy", "macro_accuracy", "rate", "win_rate", "agreement"}
 _MEASURE_NAMES = {
     "accuracy": "accuracy",
     "macro_accuracy": "accuracy, mean of subjects",
     "bits_per_byte": "bits per byte (lower is better)",
+    "win_rate": "share of comparisons won, a draw is half",
+    "agreement": "both orders of the answers judged alike",
     "rate": "rate (lower is better)",
     "reward_margin": "reward margin over SFT (nats)",
 }

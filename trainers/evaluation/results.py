@@ -15,6 +15,8 @@ HIGHER_IS_BETTER = {
     "bits_per_byte": False,
     "reward_margin": True,
     "rate": False,
+    "win_rate": True,
+    "agreement": True,
 }
 
 

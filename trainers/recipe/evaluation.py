@@ -28,6 +28,15 @@ class GateSection(Strict):
     english_bits_per_byte_rise: float | None = Field(default=None, description="share over the base model's, at most")
 
 
+class JudgeSettings(Strict):
+    """An LLM that compares RLHF's answers to open questions with another stage's. Its key is never in a recipe."""
+
+    url: str = Field(pattern=r"^https?://", description="base address of an OpenAI-compatible API, ending in /v1")
+    model: str
+    against: tuple[Literal["base", "cpt", "sft", "champion"], ...] = ("sft", "champion")
+    answer_tokens: int = Field(default=512, ge=16)
+
+
 class EvaluateSection(Section):
     """What is measured."""
 
@@ -44,6 +53,7 @@ class EvaluateSection(Section):
         description="tasks or groups of lm_eval -> pin '<version>@<data digest>', or '' to accept and tell it; their "
         "data come from a hub, unless the landed benchmarks hold the task as YAML",
     )
+    judge: JudgeSettings | None = None
     gate: GateSection = GateSection()
 
 

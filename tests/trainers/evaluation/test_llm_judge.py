@@ -1,0 +1,100 @@
+"""The LLM judge against real HTTP servers: a fair one, one that favours a place, one that is broken."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from trainers.contract import ServiceMissing
+from trainers.evaluation.judge_questions import QUESTIONS
+from trainers.evaluation.llm_judge import KEY_VARIABLE, judge_rows
+from trainers.recipe.evaluation import JudgeSettings
+
+ANSWERS = {"rlhf": ["길고 자세한 답입니다."] * len(QUESTIONS), "sft": ["답"] * len(QUESTIONS)}
+
+
+def fair(first, second):
+    return "[[A]]" if len(first) > len(second) else "[[B]]" if len(second) > len(first) else "[[비김]]"
+
+
+@pytest.fixture
+def judge_server():
+    """Starts a judge by its rule; gives its settings and what it was asked."""
+    servers = []
+
+    def start(rule):
+        asked = []
+
+        class Judge(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                asked.append((self.headers.get("Authorization"), body))
+                text = body["messages"][1]["content"]
+                first = text.split("[답변 A]\n")[1].split("\n\n[답변 B]")[0]
+                second = text.split("[답변 B]\n")[1].split("\n\n[판정]")[0]
+                said = f"둘을 견주면 다음과 같습니다.\n{rule(first, second)}"
+                data = json.dumps({"choices": [{"message": {"content": said}}]}).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *arguments):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Judge)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return JudgeSettings(url=f"http://127.0.0.1:{server.server_port}/v1", model="judge"), asked
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def mean(rows, suite):
+    values = [row.value for row in rows if row.suite == suite]
+    return sum(values) / len(values)
+
+
+def test_a_fair_judge_agrees_with_itself_and_the_better_side_wins(judge_server, tmp_path, monkeypatch):
+    monkeypatch.setenv(KEY_VARIABLE, "secret-1")
+    settings, asked = judge_server(fair)
+    rows = judge_rows(settings, ANSWERS, tmp_path)
+    assert mean(rows, "judge/over_sft") == mean(rows, "judge/agreement_sft") == 1
+    assert len(asked) == 2 * len(QUESTIONS)
+    assert {key for key, _ in asked} == {"Bearer secret-1"}
+    assert asked[0][1]["temperature"] == 0
+    assert not any("secret-1" in path.read_text() for path in tmp_path.iterdir())
+
+
+def test_a_judge_that_favours_a_place_decides_nothing(judge_server, tmp_path):
+    settings, _ = judge_server(lambda first, second: "[[A]]")
+    rows = judge_rows(settings, ANSWERS, tmp_path)
+    assert (mean(rows, "judge/over_sft"), mean(rows, "judge/agreement_sft")) == (0.5, 0)
+
+
+def test_verdicts_are_kept_between_attempts(judge_server, tmp_path):
+    settings, asked = judge_server(fair)
+    once = judge_rows(settings, ANSWERS, tmp_path)
+    assert judge_rows(settings, ANSWERS, tmp_path) == once
+    assert len(asked) == 2 * len(QUESTIONS)
+
+
+def test_a_judge_without_a_verdict_is_named(judge_server, tmp_path):
+    settings, _ = judge_server(lambda first, second: "글쎄요.")
+    with pytest.raises(ServiceMissing, match="gave no verdict, but.*글쎄요"):
+        judge_rows(settings, ANSWERS, tmp_path)
+
+
+def test_a_judge_that_is_down_is_named(tmp_path):
+    settings = JudgeSettings(url="http://127.0.0.1:9/v1", model="judge")
+    with pytest.raises(ServiceMissing, match=r"127\.0\.0\.1:9/v1 does not answer"):
+        judge_rows(settings, ANSWERS, tmp_path)
+
+
+def test_questions_are_many_kinds_each_with_its_id():
+    assert len({question.id for question in QUESTIONS}) == len(QUESTIONS) >= 12
+    assert len({question.kind for question in QUESTIONS}) >= 6

@@ -1,0 +1,95 @@
+"""An optional LLM judge over any OpenAI-compatible endpoint: two answers side by side, asked twice with places swapped.
+
+Judges favour a place (Zheng et al. 2023, "Judging LLM-as-a-Judge", section 3.3): a verdict counts only where both
+orders agree, else the pair is a draw; how often they agree is reported beside the result. Its figures are not
+reproducible as the others are; the verdicts are kept with the items.
+"""
+
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from trainers.artifacts import write_atomically
+from trainers.contract import ServiceMissing
+from trainers.evaluation.judge_questions import QUESTIONS, Question
+from trainers.evaluation.results import Row
+from trainers.recipe.evaluation import JudgeSettings
+
+KEY_VARIABLE = "KOREAN_LLM_JUDGE_KEY"
+"""The endpoint's key, where it wants one; from a Secret, never from a recipe."""
+Verdict = Literal["first", "second", "draw"]
+_TRIES = 3
+_TIMEOUT_SECONDS = 120
+_INSTRUCTION = (
+    "당신은 한국어 답변을 견주는 공정한 심사자입니다. 질문과 좋은 답의 조건, 두 답변을 읽고 어느 쪽이 나은지 "
+    "판정하세요. 길이나 놓인 순서는 보지 마세요. 마지막 줄에 [[A]], [[B]], [[비김]] 가운데 하나만 쓰세요."
+)
+
+
+def judge_rows(settings: JudgeSettings, answers: Mapping[str, Sequence[str]], scratch: Path) -> list[Row]:
+    """RLHF's rows: its wins over each stage named in the recipe, and the agreement of both orders.
+
+    `answers` holds every stage's answers to QUESTIONS, in their order. Verdicts are kept in `scratch`, so that a
+    second attempt asks only for what is missing.
+
+    Raises:
+        ServiceMissing: the endpoint does not answer, or not with a verdict.
+    """
+    rows: list[Row] = []
+    for other in settings.against:
+        if other not in answers:
+            continue
+        for question, ours, theirs in zip(QUESTIONS, answers["rlhf"], answers[other], strict=True):
+            straight = _kept(settings, scratch / f"judge-{other}-{question.id}-1.json", question, ours, theirs)
+            swapped = _kept(settings, scratch / f"judge-{other}-{question.id}-2.json", question, theirs, ours)
+            agreed = _swap(swapped) == straight
+            won = {"first": 1.0, "second": 0.0, "draw": 0.5}[straight] if agreed else 0.5
+            told = f"{straight} / swapped: {swapped}"
+            rows.append(Row(f"judge/over_{other}", "win_rate", question.id, won, 1.0, told, ours))
+            rows.append(Row(f"judge/agreement_{other}", "agreement", question.id, float(agreed), 1.0, told, theirs))
+    return rows
+
+
+def _kept(settings: JudgeSettings, path: Path, question: Question, first: str, second: str) -> Verdict:
+    if not path.exists():
+        write_atomically(path, json.dumps(_verdict(settings, question, first, second)))
+    verdict: Verdict = json.loads(path.read_text())
+    return verdict
+
+
+def _swap(verdict: Verdict) -> Verdict:
+    swapped: dict[Verdict, Verdict] = {"first": "second", "second": "first", "draw": "draw"}
+    return swapped[verdict]
+
+
+def _verdict(settings: JudgeSettings, question: Question, first: str, second: str) -> Verdict:
+    asked = (
+        f"[질문]\n{question.text}\n\n[좋은 답의 조건]\n{question.wanted}\n\n"
+        f"[답변 A]\n{first}\n\n[답변 B]\n{second}\n\n[판정]"
+    )
+    said = ""
+    for _ in range(_TRIES):
+        said = _ask(settings, asked)
+        last = said.strip().splitlines()[-1] if said.strip() else ""
+        for mark, verdict in (("[[A]]", "first"), ("[[B]]", "second"), ("[[비김]]", "draw")):
+            if mark in last:
+                return verdict  # type: ignore[return-value] # the pairs above are literals
+    raise ServiceMissing(f"the judge {settings.model} at {settings.url} gave no verdict, but: {said[-200:]!r}")
+
+
+def _ask(settings: JudgeSettings, text: str) -> str:
+    messages = [{"role": "system", "content": _INSTRUCTION}, {"role": "user", "content": text}]
+    body = {"model": settings.model, "messages": messages, "temperature": 0, "seed": 0, "max_tokens": 512}
+    headers = {"Content-Type": "application/json"}
+    if key := os.environ.get(KEY_VARIABLE):
+        headers["Authorization"] = f"Bearer {key}"
+    request = urllib.request.Request(f"{settings.url.rstrip('/')}/chat/completions", json.dumps(body).encode(), headers)
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
+            return str(json.load(answer)["choices"][0]["message"]["content"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ServiceMissing(f"the judge at {settings.url} does not answer: {type(error).__name__}: {error}") from error
