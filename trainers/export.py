@@ -24,6 +24,11 @@ def run(context: StageContext) -> StageResult:
         )
     source, target = context.inputs["rlhf_model"] / "model", context.output / "model"
     _copy_verified(source, target)
+    if "adapter" in context.section.formats:
+        adapter = context.inputs["rlhf_model"] / "adapter"
+        if not adapter.is_dir():
+            raise BadRequest(f"recipe key export.formats asks for 'adapter', but {adapter} is not there (method: full)")
+        _copy_verified(adapter, context.output / "adapter")
     lineage = lineage_of(context)
     card = model_card(context.request.model or "", report, lineage)
     (context.output / "model_card.md").write_text(card, encoding="utf-8")

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from dagster import AssetKey, DagsterInstance, Definitions, ExecuteInProcessResult
+from dagster import AssetCheckSeverity, AssetKey, DagsterInstance, Definitions, ExecuteInProcessResult
 
 # Dagster has no public way to ask for staleness outside its web server.
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
+from korean_llm_assets.__main__ import main
 from korean_llm_assets.home import Home
 from korean_llm_assets.partitions import cell_key
 from korean_llm_assets.pointers import ARTIFACT
@@ -150,6 +151,22 @@ def test_a_model_that_learned_nothing_is_not_deployed_in_this_run_nor_in_a_later
     later = platform.run("training", CELL, asset_selection=[AssetKey("deployed_model")])
     assert not later.success
     assert "the gate of eval_report/tiny/r1" in why(later) and "30 points, wanted 20" in why(later)
+
+
+def test_a_named_approval_deploys_in_spite_of_the_gate_and_is_shown(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMALL_STAGES_GATE", "fail")
+    drop(platform.home.landing, "r1", WHOLE)
+    make_all(platform)
+    command = ["approve", "--model", "tiny", "--release", "r1", "--who", "김하나", "--why", "shown on Friday, not used"]
+    assert main(command) == 0
+    again = platform.run("training", CELL)
+    assert again.success
+    assert metadata(again)["deployed_model"]["gate overridden"].startswith("approved by 김하나")
+    failed = [check for check in again.get_asset_check_evaluations() if not check.passed]
+    assert {check.check_name for check in failed} == {"sft_over_cpt", "gate"}
+    assert all(check.severity == AssetCheckSeverity.WARN and "김하나" in (check.description or "") for check in failed)
 
 
 def test_a_pointer_to_something_that_changed_on_the_disk_is_refused(platform: Platform) -> None:

@@ -35,6 +35,7 @@ def test_the_card_tells_data_licences_recipe_results_limits_and_identity(exporte
         "30,000 parameters",
         "| CC0-1.0 | 72 |",
         "rlhf_model: lora (transformers), 2 steps",
+        "against adapter + base, before it was published: mean_kl 1e-06",
         "The gate passed",
         "## Known limits",
         report.digest,
@@ -58,3 +59,10 @@ def test_a_lineage_whose_older_artifacts_are_gone_still_exports(tmp_path):
     report = Artifact.of(run_stage(lineage.evaluate(), lineage.store))
     shutil.rmtree(lineage.store.path(lineage.artifacts["corpus"]))
     assert run_stage(lineage.export(report), lineage.store).details.parameters > 0
+
+
+def test_an_adapter_that_is_not_there_is_named(exported):
+    lineage, report, _ = exported
+    request = lineage.export(report).model_copy(update={"section": {"formats": ["safetensors", "adapter"]}})
+    with pytest.raises(BadRequest, match="asks for 'adapter'"):
+        run_stage(request, lineage.store)

@@ -74,6 +74,9 @@ def _recipe(known: list[Manifest]) -> list[str]:
                 f"{details.tokens_trained:,} tokens with a loss, {details.trainable_parameters:,} trainable "
                 f"parameters; `{json.dumps(manifest.request.section, ensure_ascii=False, sort_keys=True)}`"
             )
+            if details.merge:
+                figures = ", ".join(f"{name} {value:.2g}" for name, value in sorted(details.merge.items()))
+                lines.append(f"  - merged model against adapter + base, before it was published: {figures}")
     return [*lines, ""]
 
 

@@ -176,7 +176,7 @@ class Report:
         gate = [["met" if g.passed else "NOT MET", g.name, g.explanation] for g in self.gate]
         sections = [
             ("Gate", _table(["", "condition", "what was measured"], gate)),
-            ("Figures (bar: value; line: 95% bootstrap interval)", "".join(charts)),
+            ("Figures (bar: value; line: 95% bootstrap interval)", f'<div class="charts">{"".join(charts)}</div>'),
             ("Training", "".join(curves)),
             (
                 "Differences (paired bootstrap)",
@@ -219,7 +219,8 @@ _STYLE = (
     "body{font:15px/1.5 system-ui,'Noto Sans KR','Apple SD Gothic Neo',sans-serif;max-width:1100px;margin:2em auto;"
     "padding:0 1em;color:#222}table{border-collapse:collapse;width:100%}td,th{border:1px solid #ddd;padding:.3em .6em;"
     "text-align:left;vertical-align:top;white-space:pre-wrap;overflow-wrap:anywhere}svg{display:block;margin:.6em 0;"
-    "font-size:12px}.title{font-weight:600}.good{color:#2b7a4b;font-weight:700}.bad{color:#b3261e;font-weight:700}"
+    "font-size:12px;max-width:100%}.charts{display:grid;grid-template-columns:1fr 1fr;gap:0 2em}"
+    ".title{font-weight:600}.good{color:#2b7a4b;font-weight:700}.bad{color:#b3261e;font-weight:700}"
 )
 
 

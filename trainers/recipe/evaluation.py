@@ -60,5 +60,7 @@ class EvaluateSection(Section):
 class ExportSection(Section):
     """What is published."""
 
-    formats: tuple[Literal["safetensors"], ...] = ("safetensors",)
+    formats: tuple[Literal["safetensors", "adapter"], ...] = Field(
+        default=("safetensors",), description="the merged model; RLHF's adapter beside it (method: lora only)"
+    )
     registered_name: str | None = Field(default=None, description="name in the model registry; the model's by default")

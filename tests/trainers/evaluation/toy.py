@@ -244,6 +244,7 @@ def build_lineage(
             tokenizer_hash="0" * 64,
             template_hash=template_hash,
             loss=[(1, 6.0), (2, 5.5)],
+            merge={"mean_kl": 1e-6},
         )
         template = template_of_sft if stage == "sft" else TEMPLATE
         broken = nan_in_rlhf and stage == "rlhf"
