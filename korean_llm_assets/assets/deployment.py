@@ -8,13 +8,19 @@ from korean_llm_assets.approvals import approval_of
 from korean_llm_assets.checks import gate_details, why_not
 from korean_llm_assets.partitions import model_recipes
 from korean_llm_assets.stage_asset import make, result, stage_asset
-from trainers.contract import Artifact, sha256_of
+from trainers.contract import Artifact, BadRequest, sha256_of
 
 
 def registered_name(model: str | None) -> str:
-    """The model's name in the registry."""
-    assert model is not None, "models are partitioned by recipe"
-    return model_recipes()[model].export.registered_name or model
+    """The model's name in the registry.
+
+    Raises:
+        BadRequest: no recipe is named so.
+    """
+    recipes = model_recipes()
+    if model not in recipes:
+        raise BadRequest(f"there is no recipe of a model {model!r}; there are: {', '.join(sorted(recipes))}")
+    return recipes[model].export.registered_name or model
 
 
 @stage_asset(group="deployment", kinds={"huggingface", "mlflow"})
