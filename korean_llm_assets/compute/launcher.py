@@ -164,7 +164,10 @@ class Launcher:
             self._api.create_service(service)
         if created:
             self._attached.add(found["metadata"]["uid"])
-            self._say(f"created {_title(found)} in namespace {self._profile.namespace} for {_amount(needs)}", False)
+            self._say(
+                f"created {_title(found)} in namespace {self._profile.namespace} for {_amount(needs, self._profile)}",
+                False,
+            )
 
     def _wait_until_gone(self, kind: Workload, body: Body) -> None:
         self._say(
@@ -267,7 +270,13 @@ def _title(body: Body) -> str:
     return f"{body['kind'].lower()}/{body['metadata']['name']}"
 
 
-def _amount(needs: Needs) -> str:
+def _amount(needs: Needs, profile: ClusterProfile) -> str:
     spread = f" on {needs.nodes} nodes" if needs.nodes > 1 else ""
     gpus = f"{needs.gpus} GPUs, " if needs.gpus else ""
-    return f"{gpus}{needs.cpu:g} cores and {needs.memory}{spread}"
+    price = (
+        needs.gpus * profile.gpu_pool.price_per_hour
+        if needs.gpus and profile.gpu_pool
+        else needs.cpu * profile.cpu_pool.price_per_hour
+    )
+    cost = f", {price:.2f} USD an hour" if price else ""
+    return f"{gpus}{needs.cpu:g} cores and {needs.memory}{spread}{cost}"

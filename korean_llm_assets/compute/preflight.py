@@ -4,6 +4,7 @@ from korean_llm_assets.compute.profiles import ClusterProfile, quantity
 from trainers.contract import DoesNotFit, Needs, StageRequest
 
 _GPU_STAGES = ("cpt", "sft", "rlhf", "evaluate")
+_FROZEN = {"lora": 1.15, "qlora": 4.127 / 16 + 0.15}
 _USABLE = 0.9
 """Of a GPU's memory: the CUDA context, NCCL's buffers and fragmentation take the rest."""
 
@@ -12,14 +13,16 @@ def training_factor(request: StageRequest) -> float:
     """GPU memory a stage needs for certain, in multiples of its bf16 weights.
 
     full: weights and gradients 2 bytes each, AdamW's two moments 4 each, fp32 master 4 = 16 bytes for 2 (Rajbhandari
-    et al. 2020, section 3.1). lora: frozen weights, and 15% for adapters, their optimizer and the least activations.
+    et al. 2020, section 3.1). lora: frozen weights, and 15% for adapters, their optimizer and the least activations;
+    qlora: the same with the weights in 4 bits (Dettmers et al. 2023: 0.127 bits more per parameter for constants).
     A reference model (DPO, GRPO without adapters) is one more copy. Other stages hold the weights only.
     """
     if request.stage not in ("cpt", "sft", "rlhf"):
         return 1.0
-    if request.section.get("method", "lora") == "lora":
-        return 1.15
-    return 9.0 if request.stage == "rlhf" else 8.0
+    method = request.section.get("method", "lora")
+    if method == "full":
+        return 9.0 if request.stage == "rlhf" else 8.0
+    return _FROZEN[method]
 
 
 def check_fit(request: StageRequest, needs: Needs, profile: ClusterProfile, weight_bytes: int | None = None) -> None:

@@ -1,10 +1,15 @@
 """What is missing is said before a Job is created: permissions by verb, claims, Secrets, service accounts."""
 
+from pathlib import Path
+
+import kubernetes
 import pytest
+import yaml
 
 from korean_llm_assets.compute.cluster_check import check_cluster, required_permissions
-from korean_llm_assets.compute.kube_api import Forbidden
-from tests.cluster.conftest import ClusterUnderTest
+from korean_llm_assets.compute.kube_api import Forbidden, KubeApi
+from korean_llm_assets.compute.launcher import Launcher
+from tests.cluster.conftest import ClusterUnderTest, until
 from trainers.contract import Needs, ServiceMissing
 
 pytestmark = pytest.mark.slow
@@ -54,3 +59,41 @@ def test_a_refused_call_names_its_verb(cluster: ClusterUnderTest):
     with pytest.raises(Forbidden, match="not allowed to create jobs.batch in namespace"):
         cluster.launcher(cluster.profile()).run(request, request.needs)
     assert cluster.jobs(request) == []
+
+
+def test_the_role_we_ship_is_enough_and_one_verb_less_is_not(cluster: ClusterUnderTest):
+    """The shipped Role, bound to a service account of a real cluster, asked with that account's own token."""
+    if cluster.double is not None:
+        pytest.skip("the double does not know RBAC (KUBECONFIG)")
+    shipped = Path(__file__).parents[2] / "dagster_deploy" / "base" / "rbac.yaml"
+    role = next(iter(yaml.safe_load_all(shipped.read_text())))
+    role["metadata"]["namespace"] = cluster.namespace
+    rbac = kubernetes.client.RbacAuthorizationV1Api(cluster.admin)
+    rbac.create_namespaced_role(cluster.namespace, role)
+    binding = {
+        "metadata": {"name": "launcher"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role["metadata"]["name"]},
+        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": cluster.namespace}],
+    }
+    rbac.create_namespaced_role_binding(cluster.namespace, binding)
+    profile = cluster.profile()
+    api = _as_default_account(cluster)
+    until(lambda: api.may("create", "batch", "jobs"))
+    check_cluster(api, profile, _NEEDS)
+    request = cluster.request()
+    Launcher(api, profile, cluster.store, "run", lambda line, warning: None, print).run(request, request.needs)
+    role["rules"][0]["verbs"].remove("create")
+    rbac.replace_namespaced_role(role["metadata"]["name"], cluster.namespace, role)
+    until(lambda: not api.may("create", "batch", "jobs"))
+    with pytest.raises(Forbidden, match=r"create jobs\.batch"):
+        check_cluster(api, profile, _NEEDS)
+
+
+def _as_default_account(cluster: ClusterUnderTest) -> KubeApi:
+    token = cluster.core.create_namespaced_service_account_token("default", cluster.namespace, {"spec": {}})
+    configuration = kubernetes.client.Configuration()
+    configuration.host = cluster.admin.configuration.host
+    configuration.ssl_ca_cert = cluster.admin.configuration.ssl_ca_cert
+    configuration.retries = False
+    configuration.api_key = {"authorization": f"Bearer {token.status.token}"}
+    return KubeApi(kubernetes.client.ApiClient(configuration), cluster.namespace)

@@ -141,9 +141,28 @@ def test_a_day_in_the_queue_is_no_failure(cluster: ClusterUnderTest, aside):
     future = aside.submit(cluster.launcher(profile, clock=clock).run, request, request.needs)
     until(lambda: passed[0] > 2 * 86400)
     assert any("queue: 0 of 8 GPUs in use" in line for line in cluster.said)
-    (job,) = cluster.jobs(request)
-    cluster.batch.patch_namespaced_job(job.metadata.name, cluster.namespace, {"spec": {"suspend": False}})
+    _admit(cluster, request)
     assert future.result(60).metrics["steps"] == 2
+
+
+def test_who_has_the_gpus_is_said_to_who_waits_for_them(cluster: ClusterUnderTest, aside):
+    holder = cluster.request(Needs(cpu=0.2, memory="256Mi", gpus=8))
+    waiter = cluster.request(Needs(cpu=0.2, memory="256Mi", gpus=4))
+    profile = cluster.profile({"steps": 20, "step_seconds": 0.2}, queue="training")
+    first = aside.submit(cluster.launcher(profile).run, holder, holder.needs)
+    _admit(cluster, holder)
+    second = aside.submit(cluster.launcher(profile).run, waiter, waiter.needs)
+    wanted = f"queue: 8 of 8 GPUs in use by benchmarks {holder.release} (8)"
+    until(lambda: any(wanted in line for line in cluster.said))
+    first.result(90)
+    _admit(cluster, waiter)
+    second.result(90)
+
+
+def _admit(cluster: ClusterUnderTest, request: StageRequest) -> None:
+    """What Kueue does when there is room."""
+    (job,) = until(lambda: cluster.jobs(request))
+    cluster.batch.patch_namespaced_job(job.metadata.name, cluster.namespace, {"spec": {"suspend": False}})
 
 
 def test_a_queue_that_never_admits_ends_in_words(cluster: ClusterUnderTest):

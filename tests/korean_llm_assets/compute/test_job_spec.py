@@ -96,6 +96,12 @@ def test_every_workload_is_valid_and_keeps_the_rules(recipe: str, profile: str):
             _check_pod(request.needs, _pod(manifest))
 
 
+@pytest.mark.parametrize("recipe", sorted(_RECIPES))
+def test_every_packaged_recipe_fits_the_guides_cluster(recipe: str):
+    for request in _requests(recipe):
+        check_fit(request, request.needs, load_profile("h100"))
+
+
 def _check_pod(needs: Needs, pod: dict[str, Any]) -> None:
     for container in [*pod["containers"], *pod.get("initContainers", [])]:
         resources = container["resources"]

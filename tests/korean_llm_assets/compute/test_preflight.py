@@ -38,7 +38,7 @@ def test_full_training_needs_sixteen_bytes_a_parameter():
         ("h100", Needs(gpus=3, nodes=2), "3 GPUs cannot be divided over 2 nodes"),
         ("h100", Needs(gpus=40, nodes=5), "asks for 5 nodes, the pool has 4"),
         ("h100", Needs(nodes=2), "2 nodes but no GPU"),
-        ("h100", Needs(cpu=64), "64 cores per node, a node has 30"),
+        ("h100", Needs(cpu=64), "64 cores per node, a node has 60"),
         ("kind", Needs(gpus=1), "asks for 1 GPUs, the profile has none"),
         ("kind", Needs(memory="64Gi"), "64Gi of memory per node, a node has 6Gi"),
     ],
