@@ -1,6 +1,7 @@
 """Stage `benchmarks`: landed evaluation suites, checked and brought to one form per format.
 
 A file of JSON lines is one suite; published Korean benchmarks are read from their own files (published_suites.py).
+What lies in `lm_eval/` (tasks of lm_eval as YAML, and their data) is kept as it is, for recipes that name these tasks.
 """
 
 import hashlib
@@ -8,6 +9,7 @@ import json
 import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
+from shutil import copyfile
 from typing import Any
 
 from pydantic import ValidationError
@@ -22,6 +24,8 @@ from trainers.published_suites import is_published, published_suites
 from trainers.recipe.data import BenchmarksSection
 from trainers.stage import StageContext, StageResult
 
+LM_EVAL = "lm_eval"
+"""Folder of lm_eval's own tasks, in the landing and in the artifact."""
 _COMPANIONS = {".tsv", ".csv", ".md"}
 
 
@@ -96,10 +100,18 @@ def _read(context: StageContext) -> tuple[dict[str, list[tuple[str, Row]]], dict
 
 
 def _own_files(context: StageContext) -> dict[str, Path]:
-    """Files of JSON lines: not the published benchmarks, nor what comes beside them (training splits, licences)."""
+    """Files of JSON lines: not the published benchmarks, nor what comes beside them (training splits, licences).
+
+    Tasks of lm_eval are no suites of ours: they are copied.
+    """
     own = {}
     for name, path in files_below(context.inputs["landing"]).items():
         if is_published(name):
+            continue
+        if name.startswith(f"{LM_EVAL}/"):
+            copy = context.output / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copyfile(path, copy)
             continue
         if path.suffix in _COMPANIONS:
             context.reporter.say(

@@ -38,8 +38,11 @@ def test_published_benchmarks_are_read_from_their_own_files_beside_ours(tmp_path
     (landing / "kobest/SentiNeg/test.tsv").write_text("ID\tText\tLabel\r\n7\t좋다\t1\r\n", newline="")
     (landing / "kobest/SentiNeg/train.tsv").write_text("ID\tText\tLabel\n8\t싫다\t0\n")
     (landing / "kobest/License.md").write_text("CC BY-SA 4.0")
+    (landing / "lm_eval").mkdir()
+    (landing / "lm_eval/task.yaml").write_text("task: riddles")
     manifest, folder = run_data_stage("benchmarks", tmp_path)
     assert manifest.details.suites == {"kobest_sentineg": 1, "mine": 1}
+    assert (folder / "lm_eval/task.yaml").read_text() == "task: riddles"
     (row,) = read_jsonl(folder / "kobest_sentineg.jsonl")
     assert row == {
         "id": "7",

@@ -113,3 +113,15 @@ def test_a_stage_with_another_template_is_refused(tmp_path):
     lineage = build_lineage(tmp_path / "artifacts", template_of_sft=TEMPLATE.replace("assistant\n", "assistant: "))
     with pytest.raises(BadRequest, match="chat template of sft"):
         run_stage(lineage.evaluate(), lineage.store)
+
+
+@pytest.mark.slow
+def test_lm_eval_tasks_of_the_release_are_measured_offline_and_pinned(tmp_path):
+    lineage = build_lineage(tmp_path / "artifacts", lm_eval_task="toy_task")
+    manifest = run_stage(lineage.evaluate(lm_eval={"toy_task": ""}), lineage.store)
+    figures = manifest.details.suites
+    assert figures["lm_eval/toy_task/acc_norm"]["rlhf"].value == figures["choice"]["rlhf"].value
+    report = json.loads((lineage.store.path(Artifact.of(manifest)) / "report.json").read_text())
+    pin = report["facts"]["lm_eval toy_task"]
+    again = run_stage(lineage.evaluate(lm_eval={"toy_task": pin}), lineage.store)
+    assert again.details.suites == figures

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,8 @@ def run_tasks(
 ) -> tuple[list[Row], dict[str, str]]:
     """Rows `lm_eval/<task>/<metric>` of the named tasks, and each name's pin, `<version>@<data digest>`.
 
+    YAML tasks below `include` come before lm_eval's own; their data files are named relative to that folder.
     `tasks` maps a task or group to the pin that it must have; an empty pin accepts what comes and only tells it.
-    YAML tasks below `include` come before lm_eval's own.
-
     Raises:
         BadRequest: lm_eval has no such task.
         BadData: version or data are not the pinned ones.
@@ -58,9 +58,10 @@ def run_tasks(
         max_length=model.window,
         batch_size=max(1, model.batch_tokens // model.window),
     )
-    found = simple_evaluate(
-        runner, tasks=[*tasks, *local], limit=limit, task_manager=manager, bootstrap_iters=0, log_samples=True
-    )
+    with chdir(own or "."):
+        found = simple_evaluate(
+            runner, tasks=[*tasks, *local], limit=limit, task_manager=manager, bootstrap_iters=0, log_samples=True
+        )
     rows = [
         Row(
             f"lm_eval/{task}/{metric}",

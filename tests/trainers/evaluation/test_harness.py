@@ -1,6 +1,7 @@
 """lm_eval, offline on our own files: its figures are ours, its pins hold."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -47,7 +48,8 @@ def test_lm_eval_gives_our_figures_item_by_item(model, items, suite_file, tmp_pa
 def test_a_task_of_ones_own_is_found_and_pinned(model, suite_file, tmp_path):
     include = tmp_path / "lm_eval"
     include.mkdir()
-    (include / "mine.yaml").write_text(json.dumps(local_task("my_task", suite_file)))
+    (include / "items.jsonl").write_bytes(suite_file.read_bytes())
+    (include / "mine.yaml").write_text(json.dumps(local_task("my_task", Path("items.jsonl"))))
     _, pins = run_tasks(model, {"my_task": ""}, include, None)
     version, digest = pins["my_task"].split("@")
     assert version == "1.0" and len(digest) == 16

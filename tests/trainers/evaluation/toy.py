@@ -177,6 +177,17 @@ def sample_suites() -> dict[str, tuple[str, list[dict[str, Any]]]]:
     }
 
 
+def _write_benchmarks(folder: Path, suites: dict[str, tuple[str, list[dict[str, Any]]]], lm_eval_task: str) -> None:
+    from trainers.evaluation.harness import local_task
+
+    write_suites(folder, suites)
+    if lm_eval_task:
+        (folder / "lm_eval").mkdir()
+        (folder / "lm_eval" / "items.jsonl").write_bytes((folder / "choice.jsonl").read_bytes())
+        described = local_task(lm_eval_task, Path("items.jsonl"))
+        (folder / "lm_eval" / "task.yaml").write_text(json.dumps(described))
+
+
 def write_corpus(folder: Path) -> None:
     for split, count in (("train", 60), ("validation", 12)):
         (folder / split).mkdir(parents=True)
@@ -211,7 +222,11 @@ class Lineage:
 
 
 def build_lineage(
-    root: Path, suites: dict | None = None, template_of_sft: str = TEMPLATE, nan_in_rlhf: bool = False
+    root: Path,
+    suites: dict | None = None,
+    template_of_sft: str = TEMPLATE,
+    nan_in_rlhf: bool = False,
+    lm_eval_task: str = "",
 ) -> Lineage:
     """All that `evaluate` reads: four models of different random weights, benchmarks, corpus."""
     store = ArtifactStore(root)
@@ -223,7 +238,10 @@ def build_lineage(
     )
     benchmarks = BenchmarkDetails(suites={"choice": 20})
     made["benchmarks"] = commit(
-        store, "benchmarks", benchmarks, lambda folder: write_suites(folder, suites or sample_suites())
+        store,
+        "benchmarks",
+        benchmarks,
+        lambda folder: _write_benchmarks(folder, suites or sample_suites(), lm_eval_task),
     )
     made["corpus"] = commit(store, "corpus", corpus, write_corpus)
     template_hash = hashlib.sha256(TEMPLATE.encode()).hexdigest()
