@@ -12,6 +12,7 @@ from trainers.contract import ServiceMissing
 _DAGSTER_YAML = """\
 # Written by `python -m korean_llm_assets`; your changes are kept. Storage is SQLite below this folder.
 telemetry: {enabled: false}
+nux: {enabled: false}
 # A busy machine needs long to import a code location.
 code_servers: {local_startup_timeout: 300}
 # A pool per kind of work, one step at a time in each; a cancelled run gives its slot back.

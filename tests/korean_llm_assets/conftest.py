@@ -16,6 +16,7 @@ from dagster import (
 )
 
 from korean_llm_assets.home import Home
+from tests.korean_llm_assets.served import Served, own_recipes, served, small_release
 
 SMALL_STAGES = Path(__file__).with_name("small_stages.py")
 
@@ -86,3 +87,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 def platform(home: Home) -> Iterator[Platform]:
     with DagsterInstance.get() as instance:
         yield Platform(home, instance, define())
+
+
+@pytest.fixture(scope="session")
+def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The UI command on a home of its own, with releases that wait for somebody to make them."""
+    home = Home(tmp_path_factory.mktemp("home"))
+    recipes = own_recipes(home, tiny={"automation": "ask"})  # no model is trained here
+    releases = [f"door-{name}" for name in ("ui", "cli", "launch", "backfill-1", "backfill-2", "browser", "operations")]
+    for name in releases:
+        small_release(home, name, text=name)
+    with served(home, KOREAN_LLM_RECIPES=str(recipes)) as running:
+        for name in releases:
+            running.command("korean_llm_assets", "release", name)
+        yield running

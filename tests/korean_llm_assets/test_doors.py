@@ -1,7 +1,6 @@
 """The same work through every door that Dagster users use, with the real stages of the data assets."""
 
 import json
-from collections.abc import Iterator
 from urllib.request import urlopen
 
 import psutil
@@ -16,18 +15,6 @@ LAUNCH = """mutation($params: ExecutionParams!) { launchPipelineExecution(execut
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 BACKFILL = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
   __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
-
-
-@pytest.fixture(scope="module")
-def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    home = Home(tmp_path_factory.mktemp("home"))
-    recipes = own_recipes(home, tiny={"automation": "ask"})  # no model is trained here
-    for name in ("door-ui", "door-cli", "door-launch", "door-backfill-1", "door-backfill-2"):
-        small_release(home, name, text=name)
-    with served(home, KOREAN_LLM_RECIPES=str(recipes)) as running:
-        for name in ("door-ui", "door-cli", "door-launch", "door-backfill-1", "door-backfill-2"):
-            running.command("korean_llm_assets", "release", name)
-        yield running
 
 
 def test_the_ui_materializes_one_partition(ui: Served) -> None:
