@@ -1,5 +1,6 @@
 """When things are made: jobs for people, the sensor that starts on new data, and the conditions for the rest."""
 
+import json
 from typing import Any
 
 from dagster import (
@@ -9,6 +10,7 @@ from dagster import (
     AutomationConditionSensorDefinition,
     AutomationContext,
     AutomationResult,
+    DagsterInstance,
     DefaultSensorStatus,
     MultiPartitionKey,
     ResourceParam,
@@ -21,7 +23,8 @@ from dagster import (
 )
 
 from korean_llm_assets.landing import Landing
-from korean_llm_assets.partitions import model_recipes, releases
+from korean_llm_assets.partitions import model_recipes, release_key, releases
+from korean_llm_assets.sources import mirror_sources
 
 CONTENT_TAG = "korean_llm/content"
 LANDED_AS_TAG = "korean_llm/landed_as"
@@ -100,30 +103,42 @@ def new_releases(context: SensorEvaluationContext, landing: ResourceParam[Landin
     """A complete folder with content never seen becomes a release, and its data is made.
 
     Content is known by its digest, which is the run key and a tag of the run: re-uploads, renamed folders,
-    a rewound cursor or two daemons give one run per content.
+    a rewound cursor or two daemons give one run per content. The cursor only saves reading a folder again.
     """
-    requests = _requests(context, landing)
+    mirror_sources(landing.root)
+    known: dict[str, list[str]] = json.loads(context.cursor or "{}")
+    seen = {name: _digest(landing, name, known.get(name)) for name in landing.releases().values()}
+    digests = {name: found for name, found in seen.items() if found is not None}
+    requests = _requests(context.instance, {name: digest for name, (_, digest) in digests.items()})
     registered = set(context.instance.get_dynamic_partitions(releases.name or ""))
     keys = {request.partition_key: None for request in requests if request.partition_key}
     new = [key for key in keys if key not in registered]
     return SensorResult(
         run_requests=requests,
         dynamic_partitions_requests=[releases.build_add_request(new)] if new else [],
+        cursor=json.dumps(digests),
     )
 
 
-def _requests(context: SensorEvaluationContext, landing: Landing) -> list[RunRequest]:
+def _digest(landing: Landing, name: str, known: list[str] | None) -> tuple[str, str] | None:
+    """(signature, content digest) of a release; None while it is not complete or went away as we looked."""
+    try:
+        if not landing.is_complete(name):
+            return None
+        signature = landing.signature(name)
+        return signature, known[1] if known and known[0] == signature else landing.digest(name)
+    except FileNotFoundError:
+        return None  # a rename or an upload in progress; the next tick sees the rest
+
+
+def _requests(instance: DagsterInstance, digests: dict[str, str]) -> list[RunRequest]:
     """One run request per content that no run has been started for."""
     requests: dict[str, RunRequest] = {}
-    for key, name in landing.releases().items():
-        if not landing.is_ready(name):
-            continue
-        digest = landing.digest(name)
-        known = context.instance.get_runs(RunsFilter(tags={CONTENT_TAG: digest}), limit=1)
-        if known or digest in requests:
+    for name, digest in digests.items():
+        if digest in requests or instance.get_runs(RunsFilter(tags={CONTENT_TAG: digest}), limit=1):
             continue
         tags = {CONTENT_TAG: digest, LANDED_AS_TAG: name}
-        requests[digest] = RunRequest(run_key=digest, partition_key=key, tags=tags)
+        requests[digest] = RunRequest(run_key=digest, partition_key=release_key(name), tags=tags)
     return list(requests.values())
 
 

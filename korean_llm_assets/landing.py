@@ -1,6 +1,7 @@
 """The landing area: which releases lie there, when they are complete, and what they inherit."""
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,6 +11,10 @@ from trainers.contract import BadData, Input, sha256_of
 
 KINDS = ("corpus", "instructions", "preferences", "benchmarks")
 _DEEPEST = 3
+
+
+def _quiet_seconds() -> float:
+    return float(os.environ.get("KOREAN_LLM_QUIET_SECONDS", 600))
 
 
 class Landing:
@@ -32,9 +37,21 @@ class Landing:
             elif depth < _DEEPEST:
                 yield from self._names(path, depth + 1)
 
-    def is_ready(self, name: str) -> bool:
-        """True once the folder says that it is complete."""
-        return (self.root / name / READY_MARKER).exists()
+    def is_complete(self, name: str, quiet_seconds: float | None = None) -> bool:
+        """True once the folder says so with its marker, or nothing in it has changed for the quiet time."""
+        if (self.root / name / READY_MARKER).exists():
+            return True
+        quiet = quiet_seconds if quiet_seconds is not None else _quiet_seconds()
+        changed = [max(path.stat().st_mtime, path.stat().st_ctime) for path in self._files(name)]
+        return bool(changed) and time.time() - max(changed) >= quiet
+
+    def signature(self, name: str) -> str:
+        """What the folder looks like without reading it: names, sizes, times."""
+        seen = {path.as_posix(): [path.stat().st_size, path.stat().st_mtime_ns] for path in self._files(name)}
+        return sha256_of(seen)
+
+    def _files(self, name: str) -> list[Path]:
+        return [path for path in (self.root / name).rglob("*") if path.is_file() and not path.name.startswith(".")]
 
     def digest(self, name: str) -> str:
         """Content digest of a whole release: the same bytes under another folder name give the same."""

@@ -11,6 +11,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from korean_llm_assets.home import Home
+from korean_llm_assets.sources import check_sources
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 240
@@ -22,6 +23,7 @@ def ui(home: Home, dagster_port: int, mlflow_port: int) -> int:
 
     Returns the exit code: 0 after a stop that was asked for, 1 when a server ended by itself.
     """
+    check_sources()
     dagster_port, mlflow_port = _free(dagster_port), _free(mlflow_port)
     pages = {"Dagster": f"http://{_HOST}:{dagster_port}", "MLflow": f"http://{_HOST}:{mlflow_port}"}
     dagster = ["dagster", "dev", "-w", str(home.workspace), "-h", _HOST, "-p", str(dagster_port)]

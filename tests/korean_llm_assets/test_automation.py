@@ -1,13 +1,16 @@
 """New data becomes one release and one run per content; conditions make the rest, for automatic models only."""
 
 import shutil
+from collections import Counter
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 import yaml
-from dagster import AssetKey, SensorResult, build_sensor_context, evaluate_automation_conditions
+from dagster import AssetKey, DagsterRun, SensorResult, build_sensor_context, evaluate_automation_conditions
 
+from korean_llm_assets.landing import Landing
 from korean_llm_assets.partitions import cell_key
 from tests.korean_llm_assets.conftest import WHOLE, Platform, define, drop
 from trainers.recipe import recipe_folders
@@ -63,6 +66,63 @@ def test_late_files_are_new_content_of_the_same_release(platform: Platform) -> N
     assert keys(result) == ["first"]
     assert not result.dynamic_partitions_requests
     assert keys(tick(platform)) == []
+
+
+@pytest.mark.parametrize("events", [100, pytest.param(1000, marks=pytest.mark.prove)])
+def test_a_thousand_events_give_one_release_and_one_run_per_content(platform: Platform, events: int) -> None:
+    """Re-uploads, renames, late files, duplicate events, a rewound cursor, two daemons.
+
+    Dagster's rule for run keys is the launcher's here: of two daemons that ask at once for one key, one gets a run.
+    """
+    from korean_llm_assets.automation import CONTENT_TAG, new_releases
+
+    random = Random(7)
+    landing = Landing(platform.home.landing)
+    launched: Counter[str] = Counter()
+    seen: set[str] = set()
+    cursors = [None]
+    for number in range(events):
+        names = list(landing.releases().values())
+        event = random.choice(("new", "touch", "rename", "late", "tick", "rewind", "two daemons", "incomplete"))
+        if (event == "new" and len(names) < 12) or not names:
+            drop(platform.home.landing, f"drop {number}", {"corpus": random.choice("가나다라마바사아자차")})
+        elif event == "touch":
+            path = platform.home.landing / random.choice(names) / "corpus" / "a.jsonl"
+            path.write_text(path.read_text())
+        elif event == "rename":
+            (platform.home.landing / random.choice(names)).rename(platform.home.landing / f"renamed {number}")
+        elif event == "late":
+            (platform.home.landing / random.choice(names) / "corpus" / "late.jsonl").write_text(random.choice("글말책"))
+        elif event == "incomplete":
+            drop(platform.home.landing, f"incomplete {number}", {"corpus": f"{number}"}, ready=False)
+        cursor = random.choice(cursors) if event == "rewind" else cursors[-1]
+        daemons = []
+        for _ in range(2 if event == "two daemons" else 1):
+            context = build_sensor_context(
+                instance=platform.instance,
+                definitions=platform.definitions,
+                resources=platform.definitions.resources,
+                cursor=cursor,
+            )
+            daemons.append(new_releases(context))
+        seen |= {landing.digest(name) for name in landing.releases().values() if landing.is_complete(name)}
+        for result in daemons:
+            for request in result.dynamic_partitions_requests or ():
+                platform.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
+            for request in result.run_requests or ():
+                if not launched[request.run_key]:
+                    platform.instance.add_run(
+                        DagsterRun(
+                            "data", tags={CONTENT_TAG: request.run_key, "dagster/partition": request.partition_key}
+                        )
+                    )
+                    launched[request.run_key] += 1
+            cursors.append(result.cursor)
+    assert set(launched) == seen
+    assert set(launched.values()) == {1}
+    runs = platform.instance.get_runs()
+    assert len(runs) == len(seen) > events / 50
+    assert {run.tags["dagster/partition"] for run in runs} == set(platform.instance.get_dynamic_partitions("release"))
 
 
 def requested(platform: Platform, cursor: Any) -> tuple[dict[str, set[str]], Any]:

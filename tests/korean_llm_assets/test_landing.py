@@ -18,11 +18,18 @@ def test_releases_are_found_by_their_safe_keys_below_subfolders_too(tmp_path: Pa
     assert Landing(tmp_path).releases() == {release_key(name): name for name in names}
 
 
-def test_a_release_is_ready_with_its_marker(tmp_path: Path) -> None:
+def test_a_release_is_complete_with_its_marker_or_after_the_quiet_time(tmp_path: Path) -> None:
     drop(tmp_path, "early", {"corpus": "글"}, ready=False)
-    assert not Landing(tmp_path).is_ready("early")
+    landing = Landing(tmp_path)
+    assert not landing.is_complete("early")
+    assert landing.is_complete("early", quiet_seconds=0)
     (tmp_path / "early" / "_READY").touch()
-    assert Landing(tmp_path).is_ready("early")
+    assert landing.is_complete("early")
+
+
+def test_an_empty_folder_is_never_complete_by_being_quiet(tmp_path: Path) -> None:
+    (tmp_path / "bare" / "corpus").mkdir(parents=True)
+    assert not Landing(tmp_path).is_complete("bare", quiet_seconds=0)
 
 
 def test_the_digest_is_of_content_not_of_names_or_markers(tmp_path: Path) -> None:

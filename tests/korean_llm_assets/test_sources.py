@@ -1,0 +1,90 @@
+"""Landing in buckets: a real S3 protocol (moto's server), and what goes wrong there."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from korean_llm_assets.landing import Landing
+from korean_llm_assets.sources import check_sources, mirror_sources
+from trainers.contract import ServiceMissing
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "KOREAN_LLM_LANDING_URLS": "s3://drops/korean",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            deadline = time.monotonic() + 60
+            while True:
+                try:
+                    socket.create_connection(("127.0.0.1", port), 1).close()
+                    break
+                except OSError:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.2)
+            files = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
+            files.mkdir("drops")
+            yield files
+        finally:
+            server.terminate()
+
+
+def put(files: Any, path: str, text: str) -> None:
+    files.pipe_file(f"drops/korean/{path}", text.encode())
+
+
+def test_a_complete_release_is_copied_once_and_again_when_it_changes(bucket: Any, tmp_path: Path) -> None:
+    put(bucket, "뉴스/corpus/a.jsonl", '{"text": "글"}')
+    put(bucket, "뉴스/corpus/deep/b.jsonl", '{"text": "둘"}')
+    check_sources()
+    assert mirror_sources(tmp_path) == []  # no marker yet, and not quiet for long
+    put(bucket, "뉴스/_READY", "")
+    assert mirror_sources(tmp_path) == ["뉴스"]
+    assert mirror_sources(tmp_path) == []
+    landing = Landing(tmp_path)
+    assert list(landing.releases().values()) == ["뉴스"]
+    assert (tmp_path / "뉴스/corpus/deep/b.jsonl").read_text() == '{"text": "둘"}'
+    before = landing.digest("뉴스")
+    put(bucket, "뉴스/corpus/late.jsonl", '{"text": "늦은 글"}')
+    assert mirror_sources(tmp_path) == ["뉴스"]
+    assert landing.digest("뉴스") != before
+
+
+def test_a_bucket_that_does_not_exist_is_told_at_the_start(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KOREAN_LLM_LANDING_URLS", "s3://no-such-bucket/x")
+    with pytest.raises(ServiceMissing, match="s3://no-such-bucket/x"):
+        check_sources()
+
+
+def test_a_server_that_is_down_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("KOREAN_LLM_LANDING_URLS", "s3://drops/x")
+    with pytest.raises(ServiceMissing, match="s3://drops/x"):
+        check_sources()
+
+
+def test_an_unknown_protocol_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KOREAN_LLM_LANDING_URLS", "ftpx://somewhere/x")
+    with pytest.raises(ServiceMissing, match="ftpx"):
+        check_sources()
