@@ -8,7 +8,7 @@ export KOREAN_LLM_HOME ?= $(CURDIR)/var
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui serve test test-cluster check format lint types prove bench bench-eval clean-state
+.PHONY: help setup demo ui serve test test-cluster check format lint types prove bench bench-corpus bench-eval clean-state
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -57,6 +57,10 @@ prove: $(READY) ## everything, the slow proofs included
 
 bench-eval: $(READY) ## items/s of the offline suites against lm_eval called plainly, as JSON
 	$(BIN)/python -m tests.bench.evaluation
+
+bench-corpus: $(READY) ## the corpus chain against its peers, as JSON; INPUT= and TRUTH= for other files, BIG= for scaling
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[trainer,dev,bench]'
+	$(BIN)/python -m tests.bench.corpus $(if $(INPUT),--input '$(INPUT)') $(if $(TRUTH),--truth '$(TRUTH)') $(if $(BIG),--big '$(BIG)')
 
 bench: $(READY) ## set-up time, demo time by stage, tokens/s by stage, as JSON
 	$(BIN)/python -m tests.bench.demo

@@ -7,7 +7,7 @@ later depend on the documents only, not on how the input was cut into files and 
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ META = np.dtype(
     ]
 )
 """What is known of each kept document of a block, in its order: 57 bytes."""
-_LEVEL = 3
+_LEVEL = -3  # read once and thrown away: speed is all that counts
 
 
 @dataclass
@@ -66,16 +66,12 @@ class Cleaned:
         np.save(aside / "signatures.npy", self.signatures)
         np.save(aside / "bands.npy", self.bands)
         np.save(aside / "buckets.npy", np.array([self.buckets, offsets], np.int64))
-        (aside / "origins").write_bytes(compressor.compress(_json_lines(self.origins)))
-        (aside / "exclusions").write_bytes(compressor.compress(_json_lines(asdict(row) for row in self.exclusions)))
+        for name, content in (("origins", self.origins), ("exclusions", [vars(row) for row in self.exclusions])):
+            (aside / name).write_bytes(compressor.compress(json.dumps(content, ensure_ascii=False).encode()))
         (aside / "summary.json").write_text(json.dumps({"file": file, **self.summary}, ensure_ascii=False))
         fsync_folder(aside)
         aside.rename(folder)
         fsync_folder(folder.parent)
-
-
-def _json_lines(rows: Any) -> bytes:
-    return "\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode()
 
 
 class PublishedBlock:
@@ -86,7 +82,7 @@ class PublishedBlock:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """Counts: `file`, `read`, `masked`, `repaired`, and `contaminated`, the evidence."""
+        """Counts: `file`, `read`, `excluded`, `masked`, `repaired`, and `contaminated`, the evidence."""
         summary: dict[str, Any] = json.loads((self.folder / "summary.json").read_text())
         return summary
 
@@ -100,9 +96,10 @@ class PublishedBlock:
         """Signature of each document, mapped from the disk."""
         return np.load(self.folder / "signatures.npy", mmap_mode="r")  # type: ignore[no-any-return]
 
-    def band(self, number: int) -> NDArray[np.uint32]:
-        """Key of each document in one band."""
-        return np.array(np.load(self.folder / "bands.npy", mmap_mode="r")[number])
+    @cached_property
+    def bands(self) -> NDArray[np.uint32]:
+        """Keys of each band (rows) and document (columns), mapped from the disk."""
+        return np.load(self.folder / "bands.npy", mmap_mode="r")  # type: ignore[no-any-return]
 
     @cached_property
     def _buckets(self) -> NDArray[np.int64]:
@@ -120,12 +117,12 @@ class PublishedBlock:
 
     def origins(self) -> list[tuple[str, int, str, str]]:
         """(id, line, source, licence) of each document."""
-        return [tuple(row) for row in self._lines("origins")]
+        found: list[tuple[str, int, str, str]] = self._load("origins")
+        return found
 
     def exclusions(self) -> Iterator[Exclusion]:
         """What did not get past cleaning."""
-        return (Exclusion(**row) for row in self._lines("exclusions"))
+        return (Exclusion(**row) for row in self._load("exclusions"))
 
-    def _lines(self, name: str) -> Iterator[Any]:
-        data = zstandard.ZstdDecompressor().decompress((self.folder / name).read_bytes())
-        return (json.loads(line) for line in data.split(b"\n") if line)
+    def _load(self, name: str) -> Any:
+        return json.loads(zstandard.ZstdDecompressor().decompress((self.folder / name).read_bytes()))

@@ -51,6 +51,8 @@ def repair_mojibake(text: str) -> tuple[str, str | None]:
     Returns:
         The text and what was found: None, `mojibake_repaired`, or `mojibake` (bytes were lost on the way).
     """
+    if not any(len(_WESTERN_DEBRIS.findall(window)) * 16 > len(window) for window in _windows(text)):
+        return text, None
     debris = len(_WESTERN_DEBRIS.findall(text))
     if debris < 8 or debris * 8 < len(text) or debris < 4 * len(_HANGUL.findall(text)):
         return text, None
@@ -67,6 +69,12 @@ def repair_mojibake(text: str) -> tuple[str, str | None]:
     western = re.findall(r"[A-Za-z\u00c0-\u00ff]{2,}", text)
     lost = sum(1 for word in western if len(_WESTERN_DEBRIS.findall(word)) * 2 > len(word))
     return text, "mojibake" if lost * 2 > len(western) else None
+
+
+def _windows(text: str) -> tuple[str, ...]:
+    """Pieces from the start, the middle and the end: reading all of every text would be dear."""
+    middle = len(text) // 2
+    return text[:200], text[middle : middle + 200], text[-200:]
 
 
 def _bytes_before(text: str) -> bytes | None:

@@ -75,12 +75,22 @@ class Joined:
 
     def band(self, number: int) -> NDArray[np.uint32]:
         """Key of each document in one band."""
-        return np.concatenate([block.band(number) for block in self.blocks])
+        return np.concatenate([block.bands[number] for block in self.blocks])
 
     @cached_property
     def excluded(self) -> Counter[str]:
         """Documents by reason."""
-        return Counter(row.reason for row in self.exclusions())
+        counts: Counter[str] = Counter()
+        for block in self.blocks:
+            counts.update(block.summary["excluded"])
+        everyone = np.arange(len(self.meta))
+        copies = self._exact != everyone
+        counts["exact_duplicate"] += int(copies.sum())
+        counts["near_duplicate"] += int((~self.kept & ~copies).sum())
+        for index, (reason, _, _) in self._known.items():
+            if reason == "exact_duplicate" and not copies[index]:
+                counts.update({"exact_duplicate": 1, "near_duplicate": -1})
+        return +counts
 
     def exclusions(self) -> Iterator[Exclusion]:
         """Every excluded document, by place of origin."""

@@ -22,8 +22,8 @@ _FOLD |= {0x3000: " ", 0xA0: " "} | {ord(dash): "-" for dash in _DASHES}
 
 _FOLDABLE = re.compile(f"[！-～\u3000\u00a0{_DASHES}]")
 _AT, _DIGITS, _DOTS, _CAPITAL, _COLONS, _ANY = 1, 2, 4, 8, 16, 32
-"""What a line must hold for a rule to be tried: an at sign, eight digits with short gaps, three dots between digits,
-a capital and three digits, two colons among hexadecimal digits; few lines of ordinary text hold any of it."""
+"""What a line must hold for a rule to be tried: an at sign, nine digits hardly apart, three dots between digits,
+a capital and three digits, three colons among hexadecimal digits; few lines of ordinary text hold any of it."""
 _GAP = r"[-. ]?"
 _ORDINARY = re.compile(
     r"(?:주문|송장|운송장|접수|예약|관리|상품|일련|거래|문서|승인|모델|바코드|isbn|issn|ean|order|serial|build|commit|버전|version|ver\.?)"
@@ -84,7 +84,7 @@ def _lines_to_read(
             if 48 <= code <= 57:
                 digits, gap = digits + 1, 0
                 after_capital += after_capital > 0
-                if digits >= 8:
+                if digits >= 9:
                     seen |= _DIGITS
                 if dots >= 3:
                     seen |= _DOTS
@@ -92,7 +92,10 @@ def _lines_to_read(
                     seen |= _CAPITAL
                 continue
             gap += 1
-            if gap > 3:
+            separates = code == 32 or code == 40 or code == 41 or code == 45 or code == 46
+            if gap > 3 or not (
+                separates or code == 160 or code == 0x3000 or 0x2010 <= code <= 0x2212 or code == 0x30FC
+            ):
                 digits = 0
             if code == 46:
                 dots += 1
@@ -100,7 +103,7 @@ def _lines_to_read(
                 dots = 0
             if code == 58:
                 colons += 1
-                if colons >= 3 or (i > starts[document] and codes[i - 1] == 58):
+                if colons >= 3:
                     seen |= _COLONS
             elif not (97 <= code <= 102 or 65 <= code <= 70):
                 colons = 0

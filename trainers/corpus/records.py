@@ -11,9 +11,9 @@ from trainers.corpus.read import Block
 from trainers.recipe.data import FieldSettings
 
 
-@dataclass
+@dataclass(slots=True)
 class Document:
-    """One document on its way through the chain."""
+    """One document on its way through the chain; its text may hold lone surrogates, which JSON allows."""
 
     id: str
     line: int
@@ -131,8 +131,6 @@ def _document(file: str, line: int, row: Any, fields: FieldSettings, repaired: C
         raise Unusable("text_not_string", f"a JSON {type(text).__name__}")
     if not text.strip():
         raise Unusable("empty_text", "")
-    text, lone = repair_surrogates(text)
-    repaired["lone_surrogate"] += lone
     text, garbled = repair_mojibake(text)
     if garbled == "mojibake":
         raise Unusable("mojibake", "decoded wrongly before it came here, and bytes were lost")
@@ -148,4 +146,7 @@ def _document(file: str, line: int, row: Any, fields: FieldSettings, repaired: C
 
 
 def _string(value: Any) -> str:
-    return "" if value is None else repair_surrogates(str(value))[0]
+    if value is None:
+        return ""
+    text = str(value)
+    return text if text.isascii() else repair_surrogates(text)[0]

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from trainers.corpus.blocks import PublishedBlock
 from trainers.corpus.records import Exclusion
 
-_LEVEL = 6
+_LEVEL = 3
 
 
 class ShardWriter:
@@ -71,4 +70,4 @@ def write_exclusions(rows: Iterable[Exclusion], path: Path) -> None:
         zstandard.ZstdCompressor(level=_LEVEL).stream_writer(raw) as stream,
     ):
         for row in rows:
-            stream.write(json.dumps(asdict(row), ensure_ascii=False).encode() + b"\n")
+            stream.write(json.dumps(vars(row), ensure_ascii=False).encode() + b"\n")

@@ -1,0 +1,158 @@
+"""`make bench-corpus`: the corpus chain against its peers on the same file, one core each, as one JSON table.
+
+    python -m tests.bench.corpus [--input FILE --truth FILE] [--scale FILE]
+
+Rates are megabytes of the uncompressed file by CPU second, so that what else the machine does matters little.
+"""
+
+import argparse
+import gzip
+import json
+import lzma
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import zstandard
+
+from tests.bench.truth import read_truth, score
+
+ROOT = Path(__file__).parent.parent.parent
+BENCH = Path(os.environ.get("KOREAN_LLM_TESTDATA", ROOT.parent / "shared" / "data")) / "bench"
+
+
+def main() -> None:
+    """Measure everything and print the table; or, as a child, one thing."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.corpus", description=__doc__.splitlines()[0])
+    parser.add_argument("--input", type=Path, default=BENCH / "bench_20mb.jsonl.xz", help="JSON lines (%(default)s)")
+    parser.add_argument("--truth", type=Path, default=BENCH / "bench_20mb_truth.jsonl")
+    parser.add_argument("--big", type=Path, help="a file for the scaling rows, e.g. bench_200mb.jsonl.zst")
+    parser.add_argument("--big-truth", type=Path, default=BENCH / "bench_200mb_truth.jsonl.gz")
+    parser.add_argument("--only", nargs="*", help="rows to measure, e.g. near/ours filters/polars chain")
+    parser.add_argument("--child", nargs=2, metavar=("ROW", "FILE"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        print(json.dumps(_measure(options.child[0], Path(options.child[1]))))
+        return
+    table: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        small = _unpacked(options.input, Path(folder) / "small.jsonl")
+        for row in _rows():
+            if not options.only or any(row.startswith(wanted) for wanted in options.only):
+                table[row] = _child(row, small, options.truth)
+                print(f"{row}: {table[row]}", file=sys.stderr, flush=True)
+        if options.big:
+            big = _unpacked(options.big, Path(folder) / "big.jsonl")
+            table["scaling"] = _scaling(small, big, options.big_truth)
+    print(json.dumps({"input": options.input.name, "table": table, **_ratios(table)}, indent=1))
+
+
+def _rows() -> list[str]:
+    from tests.bench.peers import FILTERS, NEAR_DEDUP
+
+    return [*(f"near/{name}" for name in NEAR_DEDUP), *(f"filters/{name}" for name in FILTERS), "chain"]
+
+
+def _unpacked(path: Path, target: Path) -> Path:
+    data = path.read_bytes()
+    if path.suffix == ".xz":
+        data = lzma.decompress(data)
+    elif path.suffix == ".gz":
+        data = gzip.decompress(data)
+    elif path.suffix == ".zst":
+        data = zstandard.ZstdDecompressor().stream_reader(data).read()
+    target.write_bytes(data)
+    return target
+
+
+def _child(row: str, path: Path, truth: Path | None) -> dict[str, Any]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "RAYON_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.bench.corpus", "--child", row, str(path)]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{row}: {done.stderr[-3000:]}")
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    dropped = result.pop("dropped", None)
+    if dropped is not None and truth is not None:
+        with path.open(encoding="utf-8") as stream:
+            ids = [json.loads(line)["id"] for line in stream]
+        result |= score(read_truth(truth), ids, set(dropped), BENCH / "bench_residual.jsonl", ("exact", "near")).row()
+    return result
+
+
+def _cpu() -> float:
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in usage)
+
+
+def _measure(row: str, path: Path) -> dict[str, Any]:
+    """One row, in this process; compiled code is warm, as it is after the first run on a machine."""
+    from tests.bench.peers import FILTERS, NEAR_DEDUP, filters_ours, ours
+    from trainers.recipe.data import CorpusSection
+
+    size = path.stat().st_size / 1e6
+    kind, _, name = row.partition("/")
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        if kind == "filters":
+            texts = [json.loads(line)["text"] for line in path.open(encoding="utf-8")]
+            FILTERS[name](texts[:5])
+            size = sum(len(text.encode()) for text in texts) / 1e6
+            began, wall = _cpu(), time.monotonic()
+            result: dict[str, Any] = {"kept": FILTERS[name](texts)}
+        else:
+            filters_ours(["가나다 라마바"])
+            began, wall = _cpu(), time.monotonic()
+            if kind == "near":
+                result = {"dropped": sorted(NEAR_DEDUP[name](path, work))}
+            else:
+                workers = int(name or 1)
+                result = {"removed": len(ours(path, work, CorpusSection(), workers))}
+                result |= json.loads((work / "timings.json").read_text())
+        spent = _cpu() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    return {
+        "MB/s per core": round(size / spent, 2),
+        "cpu seconds": round(spent, 2),
+        "wall seconds": round(time.monotonic() - wall, 2),
+        "peak MB": round(peak),
+        **result,
+    }
+
+
+def _scaling(small: Path, big: Path, truth: Path) -> dict[str, Any]:
+    """The whole chain on 20 MB, the first 80 MB and all of the big file."""
+    middle = big.with_name("middle.jsonl")
+    with big.open("rb") as source, middle.open("wb") as target:
+        data = source.read(80_000_000)
+        target.write(data[: data.rfind(b"\n") + 1])
+    rows = {}
+    for path in (small, middle, big):
+        rows[f"{path.stat().st_size / 1e6:.0f} MB"] = _child("chain", path, None)
+        print(f"scaling {path.name}: {rows}", file=sys.stderr, flush=True)
+    costs = [1 / row["MB/s per core"] for row in rows.values()]
+    rows["growth over linear"] = round(max(costs) / costs[0], 3)
+    rows["near dedup"] = _child("near/ours", big, truth)
+    return rows
+
+
+def _ratios(table: dict[str, Any]) -> dict[str, Any]:
+    """Our rate over each peer's."""
+    ratios = {}
+    for kind in ("near", "filters"):
+        mine = table.get(f"{kind}/ours")
+        for row, result in table.items():
+            if mine and row.startswith(f"{kind}/") and row != f"{kind}/ours":
+                ratios[f"{kind}: ours over {row.split('/')[1]}"] = round(
+                    mine["MB/s per core"] / result["MB/s per core"], 2
+                )
+    return {"ratios": ratios}
+
+
+if __name__ == "__main__":
+    main()
