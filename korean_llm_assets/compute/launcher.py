@@ -33,6 +33,7 @@ class Launcher:
     Args:
         say: told one line per change of state, warnings marked by the second argument.
         show: told the pods' own log lines.
+        check: called at every look; raises where the run is no longer wanted.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Launcher:
         run_id: str,
         say: Callable[[str, bool], None],
         show: Callable[[str], None] = print,
+        check: Callable[[], None] = lambda: None,
         clock: Clock | None = None,
     ):
         self._api = api
@@ -52,6 +54,7 @@ class Launcher:
         self._run_id = run_id
         self._say = say
         self._show = show
+        self._check = check
         self._clock = clock or Clock()
         self._attached: set[str] = set()
 
@@ -210,6 +213,7 @@ class Launcher:
                     told = seen
                     self._say(f"{title}: {seen.words}", seen.phase in ("image", "unschedulable"))
                 self._be_patient(kind, now, seen, self._clock.now() - since)
+                self._check()
                 self._clock.sleep(self._profile.poll_seconds)
         finally:
             self._follow(logs, [])

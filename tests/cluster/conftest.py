@@ -111,7 +111,7 @@ class ClusterUnderTest:
         def say(line: str, is_warning: bool) -> None:
             self.said.append(line)
 
-        return Launcher(self.api(profile, clock), profile, self.store, run_id, say, self.shown.append, clock)
+        return Launcher(self.api(profile, clock), profile, self.store, run_id, say, self.shown.append, clock=clock)
 
     def request(self, needs: Needs | None = None, **changes: Any) -> StageRequest:
         """A request that nobody has asked for yet, its file where the pods look for it."""

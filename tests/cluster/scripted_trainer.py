@@ -1,13 +1,14 @@
 """A trainer whose steps a test writes down: the real command line, stage runner and store, with a scripted stage.
 
 SCRIPT (JSON): steps, step_seconds; `fail`: {attempt: [step, exit code]}; `hog`: {attempt: MiB}; `only`: a stage, the
-others do one step.
+others do one step; `hold`: a file that the second step waits for, so that a test needs no clock.
 """
 
 import json
 import os
 import sys
 import time
+from pathlib import Path
 
 import trainers.stage
 from tests.korean_llm_assets.small_stages import details
@@ -32,6 +33,8 @@ def run(context: StageContext) -> StageResult:
             raise _error(code)(f"the script says so at step {step}")
         with context.stop.deferred():
             time.sleep(script["step_seconds"])
+            while step and not Path(script.get("hold", "/")).exists() and not context.stop.requested:
+                time.sleep(0.05)
             with checkpoint.open("a") as stream:
                 stream.write(f"{attempt}\n")
             context.reporter.progress(step + 1, script["steps"])

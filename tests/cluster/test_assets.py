@@ -12,12 +12,17 @@ from dagster import DagsterInstance, DagsterRunStatus
 
 from korean_llm_assets.compute import naming
 from korean_llm_assets.compute.orphans import sweep
+from korean_llm_assets.compute.profiles import ClusterProfile
 from tests.cluster.conftest import ClusterUnderTest, Deployment, until
 from tests.korean_llm_assets.conftest import WHOLE, drop
 
 pytestmark = pytest.mark.slow
-_SLOW_CORPUS = {"only": "corpus", "steps": 40, "step_seconds": 0.3}
 _CANARY = "canary-7d21-never-show"
+
+
+def _held(cluster: ClusterUnderTest) -> ClusterProfile:
+    """A profile whose corpus stage does one step and then waits to be let go."""
+    return cluster.profile({"only": "corpus", "steps": 3, "step_seconds": 0.1, "hold": str(cluster.folder / "go")})
 
 
 def _run_id() -> str:
@@ -100,17 +105,18 @@ def _no_canary_anywhere(cluster: ClusterUnderTest) -> None:
 
 
 def test_a_killed_worker_leaves_the_job_and_the_next_run_attaches(cluster, deploy):
-    deployment = deploy(cluster.profile(_SLOW_CORPUS))
+    deployment = deploy(_held(cluster))
     worker, _ = _at_work(deployment)
     worker.send_signal(signal.SIGKILL)
     worker.wait()
     second = _run_id()
     after = deployment.worker("data", _release(), second)
     (job,) = deployment.jobs("corpus")
+    until(lambda: "attached to job/corpus" in deployment.log(second), 180)
+    (cluster.folder / "go").touch()
     assert after.wait(240) == 0, deployment.log(second)[-3000:]
     assert [each.metadata.uid for each in deployment.jobs("corpus")] == [job.metadata.uid]
     log = deployment.log(second)
-    assert "attached to job/corpus" in log
     assert _seconds_to_attach(second) < 30
     assert "attempt 1 goes on from step 0" in log, "what was said before the attachment is replayed"
 
@@ -125,20 +131,21 @@ def _seconds_to_attach(run_id: str) -> float:
 
 @pytest.mark.prove
 def test_a_drained_worker_leaves_the_job(cluster, deploy):
-    deployment = deploy(cluster.profile(_SLOW_CORPUS))
+    deployment = deploy(_held(cluster))
     worker, run_id = _at_work(deployment)
     worker.send_signal(signal.SIGTERM)
     worker.wait(60)
     assert "the Job goes on, the next run attaches to it" in deployment.log(run_id)
     (job,) = deployment.jobs("corpus")
     assert job.metadata.deletion_timestamp is None
+    (cluster.folder / "go").touch()
     second = _run_id()
     assert deployment.worker("data", _release(), second).wait(240) == 0, deployment.log(second)[-3000:]
     assert len(deployment.jobs("corpus")) == 1
 
 
 def test_a_cancelled_run_removes_its_job_after_it_saved(cluster, deploy):
-    deployment = deploy(cluster.profile(_SLOW_CORPUS))
+    deployment = deploy(_held(cluster))
     worker, run_id = _at_work(deployment)
     with _instance() as instance:
         instance.report_run_canceling(instance.get_run_by_id(run_id))
@@ -150,7 +157,7 @@ def test_a_cancelled_run_removes_its_job_after_it_saved(cluster, deploy):
 
 
 def test_a_run_cancelled_after_its_worker_died_is_swept(cluster, deploy):
-    profile = cluster.profile(_SLOW_CORPUS)
+    profile = _held(cluster)
     deployment = deploy(profile)
     worker, run_id = _at_work(deployment)
     worker.send_signal(signal.SIGKILL)
@@ -167,7 +174,7 @@ def test_a_run_cancelled_after_its_worker_died_is_swept(cluster, deploy):
 
 @pytest.mark.prove
 def test_jobs_of_forgotten_runs_are_reported_or_removed(cluster, deploy):
-    profile = cluster.profile(_SLOW_CORPUS)
+    profile = _held(cluster)
     deployment = deploy(profile)
     worker, run_id = _at_work(deployment)
     worker.send_signal(signal.SIGKILL)
@@ -200,3 +207,13 @@ def test_the_plain_op_runs_the_same_jobs(cluster, deploy):
     run_id = _run_id()
     assert deployment.worker("data", _release(), run_id).wait(240) == 0, deployment.log(run_id)[-3000:]
     assert len(cluster.batch.list_namespaced_job(cluster.namespace).items) == 4
+
+
+def test_a_cancellation_whose_signal_is_lost_is_seen_all_the_same(cluster, deploy):
+    deployment = deploy(_held(cluster))
+    worker, run_id = _at_work(deployment)
+    with _instance() as instance:
+        instance.report_run_canceling(instance.get_run_by_id(run_id))
+        worker.wait(60)
+        assert instance.get_run_by_id(run_id).status is DagsterRunStatus.CANCELED
+    until(lambda: not deployment.jobs("corpus"))
