@@ -5,7 +5,6 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
-from typing import Any
 
 from kubernetes.client import ApiException, AppsV1Api, CoreV1Api, CustomObjectsApi
 
@@ -29,13 +28,13 @@ class ClusterPlatform:
         path_of: Callable[[str], str],
         settings: ServingSettings,
         profile: ClusterProfile,
-        apps: Any = None,
-        core: Any = None,
-        custom: Any = None,
+        apps: AppsV1Api,
+        core: CoreV1Api,
+        custom: CustomObjectsApi,
     ):
         self._model, self._path_of = model, path_of
         self._settings, self._profile = settings, profile
-        self._apps, self._core, self._custom = apps or AppsV1Api(), core or CoreV1Api(), custom or CustomObjectsApi()
+        self._apps, self._core, self._custom = apps, core, custom
         self._divided = time.time()
 
     def start(self, version: str) -> str:

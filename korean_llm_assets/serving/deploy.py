@@ -42,6 +42,9 @@ def cluster_rollout() -> Callable | None:
     path = os.environ.get(SETTINGS_VARIABLE)
     if not path:
         return None
+    from kubernetes.client import AppsV1Api, CoreV1Api, CustomObjectsApi
+
+    from korean_llm_assets.compute.kube_api import connect
     from korean_llm_assets.compute.profiles import load_profile
     from korean_llm_assets.serving.cluster import ClusterPlatform
     from korean_llm_assets.serving.vllm import ServingSettings
@@ -53,6 +56,8 @@ def cluster_rollout() -> Callable | None:
     profile = load_profile(os.environ["KOREAN_LLM_PROFILE"])
 
     def platform(name: str, versions: dict[str, Version]) -> Platform:
-        return ClusterPlatform(name, lambda number: versions[number].artifact.path, settings, profile)
+        client = connect(profile.context)
+        apis = (AppsV1Api(client), CoreV1Api(client), CustomObjectsApi(client))
+        return ClusterPlatform(name, lambda number: versions[number].artifact.path, settings, profile, *apis)
 
     return rollout_on(platform, Policy())

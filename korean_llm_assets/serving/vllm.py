@@ -30,6 +30,7 @@ class ServingSettings(BaseModel):
     memory: str = "64Gi"
     max_model_len: int = Field(default=8192, ge=128)
     ready_seconds: int = Field(default=1800, description="loading 72B weights from a shared volume takes long")
+    priority_class: str = Field(default="korean-llm-serving", description="above training, which resumes")
     gateway: str = "llm-gateway"
     host: str = Field(default="llm.example.com", description="the host name that clients use")
     prometheus: str = "http://kube-prometheus-stack-prometheus.monitoring:9090"
@@ -86,6 +87,7 @@ def deployment(model: str, version: str, path: str, settings: ServingSettings, p
     }
     pod: Manifest = {
         "automountServiceAccountToken": False,
+        "priorityClassName": settings.priority_class,
         "terminationGracePeriodSeconds": 120,
         "nodeSelector": dict(pool.selector),
         "tolerations": [dict(toleration) for toleration in pool.tolerations],

@@ -1,7 +1,10 @@
 """vLLM's objects: valid by Kubernetes' own schemas, and right where a schema does not look. Not run on a GPU here."""
 
+from pathlib import Path
+
 import kubernetes_validate
 import pytest
+import yaml
 
 from korean_llm_assets.compute.profiles import load_profile
 from korean_llm_assets.serving import vllm
@@ -63,3 +66,25 @@ def test_scaling_is_on_the_queue_and_the_cache(profile):
     assert queries[0].startswith("sum(vllm:num_requests_waiting{") and "kv_cache_usage_perc" in queries[1]
     assert all('pod=~"qwen2-5-7b-v3-.*"' in query for query in queries)
     assert made["spec"]["minReplicaCount"] == 0
+
+
+def test_the_shipped_settings_and_role_are_what_serving_needs():
+    folder = Path(__file__).parents[3] / "dagster_deploy" / "components" / "serving"
+    assert ServingSettings.model_validate(yaml.safe_load((folder / "settings.yaml").read_text())).gpus == 1
+    role, binding = yaml.safe_load_all((folder / "rbac.yaml").read_text())
+    for made in (role, binding):
+        kubernetes_validate.validate(made, _KUBERNETES, strict=True)
+    granted = {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    applied = {("apps", "deployments"), ("", "services"), ("keda.sh", "scaledobjects")}
+    wanted = {(*kind, verb) for kind in applied for verb in ("create", "patch", "delete")}
+    wanted |= {("gateway.networking.k8s.io", "httproutes", verb) for verb in ("create", "patch")}
+    wanted |= {("apps", "deployments/status", "get"), ("", "pods", "list"), ("", "pods/log", "get")}
+    assert granted == wanted
+    settings = (folder / "kustomization.yaml").read_text()
+    assert "settings.yaml" in settings and "rbac.yaml" in settings
