@@ -22,6 +22,7 @@ from dagster import (
     sensor,
 )
 
+from korean_llm_assets.incidents import alerts
 from korean_llm_assets.landing import Landing
 from korean_llm_assets.partitions import model_recipes, release_key, releases
 from korean_llm_assets.sources import mirror_sources
@@ -149,4 +150,4 @@ automation_sensor = AutomationConditionSensorDefinition(
     use_user_code_server=True,
     description="Makes what new data or a changed recipe asks for, of models with `automation: auto`.",
 )
-SENSORS = [new_releases, automation_sensor]
+SENSORS = [new_releases, automation_sensor, alerts]

@@ -10,6 +10,7 @@ from types import FrameType
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from korean_llm_assets.alerts import configured_notifiers
 from korean_llm_assets.home import Home
 from korean_llm_assets.sources import check_sources
 
@@ -24,12 +25,13 @@ def ui(home: Home, dagster_port: int, mlflow_port: int) -> int:
     Returns the exit code: 0 after a stop that was asked for, 1 when a server ended by itself.
     """
     check_sources()
+    configured_notifiers()
     dagster_port, mlflow_port = _free(dagster_port), _free(mlflow_port)
     pages = {"Dagster": f"http://{_HOST}:{dagster_port}", "MLflow": f"http://{_HOST}:{mlflow_port}"}
     dagster = ["dagster", "dev", "-w", str(home.workspace), "-h", _HOST, "-p", str(dagster_port)]
     mlflow = ["mlflow", "server", "--host", _HOST, "--port", str(mlflow_port), "--workers", "1"]
     mlflow += ["--backend-store-uri", home.tracking_uri, "--default-artifact-root", str(home.tracking_files)]
-    environment = {**os.environ, "KOREAN_LLM_MLFLOW_URL": pages["MLflow"]}
+    environment = {**os.environ, "KOREAN_LLM_MLFLOW_URL": pages["MLflow"], "KOREAN_LLM_DAGSTER_URL": pages["Dagster"]}
     signal.signal(signal.SIGTERM, _as_keyboard_interrupt)
     # Sessions of their own: Ctrl-C reaches us alone, and we stop both in order.
     servers = [

@@ -1,0 +1,148 @@
+"""What is told about runs: failure with its cause, success, recovery, a failed gate. Each incident once.
+
+The outbox lies in Dagster's own storage (key-value), so a key survives restarts and is shared by daemons.
+"""
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from dagster import (
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    DefaultSensorStatus,
+    RunsFilter,
+    SensorEvaluationContext,
+    SkipReason,
+    sensor,
+)
+
+from korean_llm_assets.alerts import Alert, NotDelivered, Notifier, configured_notifiers
+
+_ENDED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE)
+_PAGE = 100
+
+
+def alert_of(instance: DagsterInstance, run: DagsterRun) -> Alert | None:
+    """What to say of an ended run; None where nothing should be said (a retry follows, or a plain data success)."""
+    place = _place(run)
+    page = os.environ.get("KOREAN_LLM_DAGSTER_URL")
+    link = f"{page}/runs/{run.run_id}" if page else None
+    gate = failed_checks(instance, run)
+    if gate:
+        said = "; ".join(gate)
+        return Alert(
+            f"gate:{place}:{run.run_id}",
+            "gate",
+            f"[게이트 불합격] {place}: {said}",
+            f"[gate failed] {place}: {said}",
+            link,
+        )
+    earlier = _earlier(instance, run)
+    broken_since = next((other for other in earlier if other.status == DagsterRunStatus.SUCCESS), None)
+    streak = earlier[: earlier.index(broken_since)] if broken_since else earlier
+    if run.status == DagsterRunStatus.FAILURE:
+        if _will_be_retried(run):
+            return None
+        first = (streak or [run])[-1]  # a place that goes on failing is one incident
+        cause = cause_of(instance, run)
+        return Alert(
+            f"failure:{place}:{first.run_id}", "failure", f"[실패] {place}: {cause}", f"[failed] {place}: {cause}", link
+        )
+    if any(not _will_be_retried(other) for other in streak):
+        words = (f"[복구] {place}: 다시 정상입니다", f"[recovered] {place} works again")
+        return Alert(f"recovery:{place}:{run.run_id}", "recovery", *words, link)
+    if run.job_name == "training":
+        return Alert(f"success:{place}:{run.run_id}", "success", f"[완료] {place}", f"[done] {place}", link)
+    return None
+
+
+def cause_of(instance: DagsterInstance, run: DagsterRun) -> str:
+    """Why a run failed, in the words of the first step that did."""
+    for record in instance.get_records_for_run(run.run_id, of_type=DagsterEventType.STEP_FAILURE).records:
+        event = record.event_log_entry.dagster_event
+        if event is not None and event.step_failure_data.user_failure_data:
+            return (event.step_failure_data.user_failure_data.description or "")[:800]
+        if event is not None and event.step_failure_data.error:
+            return f"{event.step_key}: {event.step_failure_data.error.message.strip().splitlines()[0][:800]}"
+    return "the run's process ended without saying why; see its log"
+
+
+def failed_checks(instance: DagsterInstance, run: DagsterRun) -> list[str]:
+    """Conditions of the gate that did not hold, in words."""
+    found = []
+    for record in instance.get_records_for_run(run.run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION).records:
+        event = record.event_log_entry.dagster_event
+        if event is not None and not event.asset_check_evaluation_data.passed:
+            check = event.asset_check_evaluation_data
+            if check.check_name != "gate":
+                found.append(f"{check.check_name}: {check.description}")
+    return found
+
+
+class Outbox:
+    """Alerts to send and those that were sent, in the instance's storage."""
+
+    def __init__(self, instance: DagsterInstance, notifiers: Sequence[Notifier]):
+        self._storage = instance.daemon_cursor_storage
+        self._notifiers = notifiers
+
+    def tell(self, alert: Alert) -> bool:
+        """Send to every channel that has not had it; True once all have. Trouble is kept for the next call."""
+        key = f"korean_llm/alert/{alert.key}"
+        told = set(json.loads(self._storage.get_cursor_values({key}).get(key, "[]")))
+        for notifier in self._notifiers:
+            name = type(notifier).__name__
+            if name in told:
+                continue
+            try:
+                notifier.send(alert)
+            except NotDelivered:
+                continue
+            told.add(name)
+            self._storage.set_cursor_values({key: json.dumps(sorted(told))})
+        return len(told) >= len(self._notifiers)
+
+
+def _place(run: DagsterRun) -> str:
+    partition = run.tags.get("dagster/partition", "")
+    return f"{run.job_name.strip('_').lower()} {partition}".strip()
+
+
+def _will_be_retried(run: DagsterRun) -> bool:
+    return run.tags.get("dagster/will_retry", "").lower() == "true"
+
+
+def _earlier(instance: DagsterInstance, run: DagsterRun) -> list[DagsterRun]:
+    """Ended runs of the same job and partition before this one, newest first."""
+    tags = {"dagster/partition": run.tags["dagster/partition"]} if "dagster/partition" in run.tags else {}
+    runs = instance.get_runs(RunsFilter(job_name=run.job_name, tags=tags, statuses=list(_ENDED)), limit=50)
+    ids = [other.run_id for other in runs]
+    return list(runs[ids.index(run.run_id) + 1 :]) if run.run_id in ids else list(runs)
+
+
+@sensor(minimum_interval_seconds=30, default_status=DefaultSensorStatus.RUNNING)
+def alerts(context: SensorEvaluationContext) -> SkipReason:
+    """Tell what ended since the last look. A receiver that is down is tried again; nothing here touches a run."""
+    notifiers = configured_notifiers()
+    if not notifiers:
+        return SkipReason("no alert channel is configured (korean_llm_assets/alerts.py names the variables)")
+    if context.cursor is None:
+        context.update_cursor(str(time.time()))
+        return SkipReason("runs that end from now on are told")
+    outbox, told = Outbox(context.instance, notifiers), 0
+    since = datetime.fromtimestamp(float(context.cursor), tz=UTC)
+    records = context.instance.get_run_records(
+        RunsFilter(statuses=list(_ENDED), updated_after=since), limit=_PAGE, order_by="update_timestamp", ascending=True
+    )
+    for record in records:
+        alert = alert_of(context.instance, record.dagster_run)
+        if alert is not None and not outbox.tell(alert):
+            return SkipReason(f"{told} told; a receiver does not answer, tried again at the next tick")
+        told += alert is not None
+        context.update_cursor(str(record.update_timestamp.timestamp()))
+    return SkipReason(f"{told} told")
