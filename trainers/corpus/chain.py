@@ -15,7 +15,7 @@ from trainers.corpus.earlier import FOLDER, EarlierCorpus, write_index
 from trainers.corpus.join import Joined
 from trainers.corpus.near_dedup import BANDS
 from trainers.corpus.plan import Plan
-from trainers.corpus.pool import Pool, Task
+from trainers.corpus.pool import Pool, Spent, Task
 from trainers.corpus.read import BLOCK_BYTES, read_blocks
 from trainers.corpus.report import markdown, page
 from trainers.corpus.write import write_documents, write_exclusions
@@ -79,19 +79,20 @@ def clean_blocks(
             if not place.exists():
                 yield Task(block, place)
 
-    seconds, cleaned = 0.0, 0
+    seconds, cleaned, peak = 0.0, 0, 0
     for task, spent in _run(cleaner, missing(), _pool_size(plan, workers), reporter):
-        seconds, cleaned = seconds + spent, cleaned + task.block.size
+        seconds, cleaned, peak = seconds + spent.seconds, cleaned + task.block.size, max(peak, spent.peak)
         rate = f"{cleaned / 1e6 / seconds:.1f} MB/s a core" if seconds else ""
         reporter.say(f"cleaned {task.block.file} from line {task.block.line}; {read / 1e6:.1f} MB read  {rate}")
-    return [PublishedBlock(place) for place in places], {"cleaned_bytes": cleaned, "cleaning_cpu_seconds": seconds}
+    timings = {"cleaned_bytes": cleaned, "cleaning_cpu_seconds": seconds, "cleaning_peak_bytes": peak}
+    return [PublishedBlock(place) for place in places], timings
 
 
 def _pool_size(plan: Plan, workers: int) -> int:
     return workers if workers > 1 and plan.size * 2 > _BLOCKS_WORTH_A_POOL * BLOCK_BYTES else 0
 
 
-def _run(cleaner: Cleaner, tasks: Iterator[Task], processes: int, reporter: Reporter) -> Iterator[tuple[Task, float]]:
+def _run(cleaner: Cleaner, tasks: Iterator[Task], processes: int, reporter: Reporter) -> Iterator[tuple[Task, Spent]]:
     if processes:
         with Pool(cleaner, processes, reporter.warn) as pool:
             yield from pool.run(tasks)

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 import time
@@ -13,6 +14,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 from trainers.contract import DoesNotFit
 from trainers.corpus.clean import Cleaner
@@ -30,11 +32,19 @@ class Task:
     block: Block
     place: Path
 
-    def run(self, cleaner: Cleaner) -> float:
-        """Do it; returns CPU seconds."""
+    def run(self, cleaner: Cleaner) -> "Spent":
+        """Do it; returns what it took."""
         began = time.process_time()
         cleaner.clean(self.block).publish(self.place, self.block.file)
-        return time.process_time() - began
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return Spent(time.process_time() - began, peak)
+
+
+class Spent(NamedTuple):
+    """What a task took: CPU seconds, and the most memory its process ever had, in bytes."""
+
+    seconds: float
+    peak: int
 
 
 @dataclass
@@ -63,8 +73,8 @@ class Pool:
         for worker in self._workers:
             worker.process.join()
 
-    def run(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, float]]:
-        """Do all tasks; gives each when it is done, with its CPU seconds.
+    def run(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, Spent]]:
+        """Do all tasks; gives each when it is done, with what it took.
 
         Raises:
             DoesNotFit: a block's worker was killed three times.
@@ -137,7 +147,7 @@ def _work(pipe: Connection, cleaner: Cleaner, parent: int) -> None:
         except EOFError:
             return
         try:
-            answer: float | Exception = task.run(cleaner)
+            answer: Spent | Exception = task.run(cleaner)
         except OSError as error:
             answer = error
         except Exception as error:  # noqa: BLE001 - told to the parent, which raises it

@@ -95,8 +95,10 @@ def test_what_the_stage_leaves(tmp_path):
     assert details.masked == {"PHONE": 1}
     for path in folder.rglob("*"):
         assert path.is_dir() or b"010-1234-5678" not in path.read_bytes()
-    assert "exact_duplicate" in (folder / "report.md").read_text()
-    assert (folder / "report.html").read_text().startswith("<!doctype html>")
+    report = (folder / "report.md").read_text()
+    assert "| exact_duplicate | 1 |" in report and "after too_short (-1)" in report
+    page = (folder / "report.html").read_text()
+    assert page.startswith("<!doctype html>") and page.count("<svg") >= 5 and "http" not in page
 
 
 def test_the_same_bytes_again_and_however_the_input_is_cut(tmp_path, monkeypatch):
