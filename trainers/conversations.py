@@ -5,11 +5,11 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trainers.contract import BadData, DatasetDetails, StageRequest, canonical_json
+from trainers.contract import canonical_json
 from trainers.corpus.read import files_below, read_blocks
 from trainers.corpus.records import Exclusion, Unusable, repair_surrogates, rows
 
@@ -25,6 +25,8 @@ class ConversationSet:
 
     kept: list[Row] = field(default_factory=list)
     exclusions: list[Exclusion] = field(default_factory=list)
+    places: list[tuple[str, int]] = field(default_factory=list)
+    """File and line of each kept row."""
     read: int = 0
 
     @property
@@ -64,6 +66,7 @@ def collect(folder: Path, convert: Callable[[Row], Row], identity: tuple[str, ..
             result.exclusions.append(Exclusion(row["id"], file, line, "exact_duplicate", "", first[key]))
         else:
             first[key] = row["id"]
+            result.places.append((file, line))
             result.kept.append(row)
     return result
 
@@ -124,59 +127,6 @@ def messages(value: Any, name: str = "messages") -> list[Message]:
     return found
 
 
-def split(rows_: list[Row], prompt: Callable[[Row], Any], share: float) -> tuple[list[Row], list[Row]]:
-    """Training and validation rows: rows of one prompt stay together, chosen by the prompt's hash.
-
-    At least one prompt is held out where there are two and `share` is not 0.
-    """
-    places = [int(hashlib.sha256(canonical_json(prompt(row)).encode()).hexdigest()[:16], 16) for row in rows_]
-    limit = share * 2**64
-    if share and len(set(places)) > 1:
-        limit = max(limit, min(places) + 1)
-    pairs = list(zip(rows_, places, strict=True))
-    return [row for row, place in pairs if place >= limit], [row for row, place in pairs if place < limit]
-
-
 def write_jsonl(path: Path, rows_: list[Row]) -> None:
     """One JSON object a line."""
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows_), encoding="utf-8")
-
-
-def finish(
-    result: ConversationSet,
-    prompt: Callable[[Row], Any],
-    share: float,
-    max_bad_share: float,
-    output: Path,
-    request: StageRequest,
-) -> DatasetDetails:
-    """Split, write `train.jsonl`, `validation.jsonl` and `exclusions.jsonl`, and give the manifest's details.
-
-    Raises:
-        BadData: nothing is usable, or more rows are broken than the recipe allows; names the biggest reasons.
-    """
-    excluded = result.excluded
-    broken = sum(excluded.values()) - excluded["exact_duplicate"]
-    if not result.kept or broken > max_bad_share * result.read:
-        first = {row.reason: f"{row.file}:{row.line}" for row in reversed(result.exclusions)}
-        reasons = ", ".join(f"{reason} ({n}, first at {first[reason]})" for reason, n in excluded.most_common(3))
-        raise BadData(
-            f"{request.stage} of release {request.release}: {broken} of {result.read} rows are broken (allowed: "
-            f"{max_bad_share:.0%}); the biggest reasons: {reasons or 'the folder is empty'}"
-        )
-    train, validation = split(result.kept, prompt, share)
-    write_jsonl(output / "train.jsonl", train)
-    write_jsonl(output / "validation.jsonl", validation)
-    write_jsonl(output / "exclusions.jsonl", [asdict(row) for row in result.exclusions])
-    return DatasetDetails(
-        read=result.read,
-        kept=len(result.kept),
-        train=len(train),
-        validation=len(validation),
-        excluded=dict(excluded.most_common()),
-        by_source=dict(Counter(row["source"] for row in result.kept).most_common(200)),
-        by_licence=dict(Counter(row["licence"] for row in result.kept).most_common()),
-        inherited_from=request.input("landing").inherited_from,
-        samples=[json.dumps(row, ensure_ascii=False)[:600] for row in train[:_SAMPLES]],
-        extra={"by_task": dict(Counter(row["task"] for row in result.kept).most_common())},
-    )

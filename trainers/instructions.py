@@ -1,21 +1,14 @@
 """Stage `instructions`: landed instruction data (Alpaca, messages, ShareGPT) become checked conversations."""
 
-from trainers.conversations import Row, collect, content, finish, messages
+from trainers.conversation_sets import make_set
+from trainers.conversations import Row, content, messages
 from trainers.corpus.records import Unusable
-from trainers.recipe.data import InstructionsSection
 from trainers.stage import StageContext, StageResult
 
 
 def run(context: StageContext) -> StageResult:
     """Leave `train.jsonl`, `validation.jsonl` and `exclusions.jsonl`."""
-    section: InstructionsSection = context.section
-    result = collect(context.inputs["landing"], conversation, identity=("messages",))
-    details = finish(result, _prompt, section.validation_share, section.max_bad_share, context.output, context.request)
-    context.reporter.say(f"kept {details.kept:,} of {details.read:,} conversations")
-    return StageResult(
-        metrics={"rows": float(details.kept), "train": float(details.train), "validation": float(details.validation)},
-        details=details,
-    )
+    return make_set(context, conversation, identity=("messages",), prompt=_prompt)
 
 
 def conversation(row: Row) -> Row:

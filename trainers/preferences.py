@@ -2,22 +2,15 @@
 
 from typing import Any
 
-from trainers.conversations import Message, Row, collect, content, finish, messages
+from trainers.conversation_sets import make_set
+from trainers.conversations import Message, Row, content, messages
 from trainers.corpus.records import Unusable
-from trainers.recipe.data import PreferencesSection
 from trainers.stage import StageContext, StageResult
 
 
 def run(context: StageContext) -> StageResult:
     """Leave `train.jsonl`, `validation.jsonl` and `exclusions.jsonl`."""
-    section: PreferencesSection = context.section
-    result = collect(context.inputs["landing"], pair, identity=("prompt", "chosen", "rejected"))
-    details = finish(result, _prompt, section.validation_share, section.max_bad_share, context.output, context.request)
-    context.reporter.say(f"kept {details.kept:,} of {details.read:,} pairs")
-    return StageResult(
-        metrics={"rows": float(details.kept), "train": float(details.train), "validation": float(details.validation)},
-        details=details,
-    )
+    return make_set(context, pair, identity=("prompt", "chosen", "rejected"), prompt=_prompt)
 
 
 def pair(row: Row) -> Row:

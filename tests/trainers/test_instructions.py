@@ -2,10 +2,12 @@
 
 import pytest
 
-from tests.trainers.corpus.landing import read_jsonl, run_data_stage, write_jsonl
-from trainers.contract import BadData
+from tests.trainers.corpus.landing import data_request, read_jsonl, run_data_stage, write_jsonl
+from trainers.artifacts import ArtifactStore
+from trainers.contract import Artifact, BadData, Input
 from trainers.corpus.records import Unusable
 from trainers.instructions import conversation
+from trainers.stage import run_stage
 
 USER = {"role": "user", "content": "수도는?"}
 ANSWER = {"role": "assistant", "content": "서울입니다."}
@@ -96,3 +98,37 @@ def test_real_files(testdata, tmp_path):
     broken = {k: v for k, v in manifest.details.excluded.items() if k != "exact_duplicate"}
     assert sum(broken.values()) == 12
     assert manifest.details.kept + sum(manifest.details.excluded.values()) == 2012
+
+
+def test_length_language_privacy_and_manners(tmp_path):
+    landed = [
+        *rows(20),
+        {"instruction": "길게", "output": "가나다 " * 200},
+        {"instruction": "Ответь", "output": "Это ответ на русском языке"},
+        {"instruction": "제 번호는 010-1234-5678입니다", "output": "알겠어요"},
+    ]
+    write_jsonl(tmp_path / "landing/r1/instructions/a.jsonl", landed)
+    manifest, folder = run_data_stage("instructions", tmp_path, max_characters=500)
+    excluded = {row["line"]: row["reason"] for row in read_jsonl(folder / "exclusions.jsonl")}
+    assert excluded == {21: "too_long", 22: "language"}
+    kept = read_jsonl(folder / "train.jsonl") + read_jsonl(folder / "validation.jsonl")
+    assert any("[PHONE]" in row["messages"][0]["content"] for row in kept)
+    assert manifest.details.extra["masked"] == {"PHONE": 1}
+    assert manifest.details.extra["honorifics"] == {"formal": 20, "polite": 1}
+
+
+def test_rows_with_pieces_of_a_benchmark_are_left_out(tmp_path):
+    item = (
+        "훈민정음은 조선의 제4대 임금인 세종이 1443년에 만들고 1446년에 펴낸 글자이며 백성이 쉽게 읽고 쓰게 하려는 "
+        "뜻을 담았다"
+    )
+    write_jsonl(tmp_path / "landing/r1/benchmarks/history.jsonl", [{"id": "k1", "text": item}])
+    artifact = Artifact.of(run_data_stage("benchmarks", tmp_path)[0])
+    write_jsonl(tmp_path / "landing/r1/instructions/a.jsonl", [*rows(20), {"instruction": "설명해 줘", "output": item}])
+    wanted = data_request("instructions", tmp_path / "landing")
+    suite = Input(name="benchmarks", digest=artifact.digest, path=artifact.path)
+    wanted = wanted.model_copy(update={"inputs": (*wanted.inputs, suite)})
+    store = ArtifactStore(tmp_path / "artifacts")
+    manifest = run_stage(wanted, store, tmp_path / "landing")
+    assert manifest.details.excluded == {"contaminated": 1}
+    assert read_jsonl(store.folder(wanted) / "exclusions.jsonl")[0]["detail"] == "history:k1"

@@ -84,18 +84,23 @@ class CorpusSection(Section):
     shard_megabytes: float = Field(default=64, gt=0, description="of text, before compression")
 
 
-class InstructionsSection(Section):
+class ConversationsSection(Section):
+    """What instruction sets and preference pairs have in common."""
+
+    validation_share: float = Field(default=0.05, ge=0, lt=0.5, description="of the prompts")
+    max_bad_share: float = Field(default=0.2, ge=0, le=1, description="more broken rows than this fail the asset")
+    max_characters: int = Field(default=100_000, ge=1, description="of a whole conversation")
+    min_hangul_or_latin_share: float = Field(default=0.5, ge=0, le=1, description="letters of known scripts / letters")
+    mask_personal_data: bool = True
+    decontamination: DecontaminationSettings = DecontaminationSettings()
+
+
+class InstructionsSection(ConversationsSection):
     """Instruction sets for SFT."""
 
-    validation_share: float = Field(default=0.05, ge=0, lt=0.5)
-    max_bad_share: float = Field(default=0.2, ge=0, le=1, description="more broken rows than this fail the asset")
 
-
-class PreferencesSection(Section):
+class PreferencesSection(ConversationsSection):
     """Preference pairs for RLHF."""
-
-    validation_share: float = Field(default=0.05, ge=0, lt=0.5)
-    max_bad_share: float = Field(default=0.2, ge=0, le=1)
 
 
 class BenchmarksSection(Section):

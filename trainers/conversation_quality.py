@@ -1,0 +1,91 @@
+"""What conversations must be beyond well-formed: of a fit length and language, private, and no part of a benchmark."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from trainers.conversations import ConversationSet, Message, Row
+from trainers.corpus.characters import Texts
+from trainers.corpus.contamination import Suites
+from trainers.corpus.filters import measure
+from trainers.corpus.personal_data import mask
+from trainers.corpus.records import Exclusion
+from trainers.recipe.data import ConversationsSection, DecontaminationSettings
+
+_PARTS = ("messages", "prompt", "chosen", "rejected")
+_STYLES = (
+    ("formal", ("니다", "니까", "시오", "소서")),
+    ("polite", ("요", "죠")),
+    ("plain", ("다", "해", "야", "어", "아", "지", "자", "라", "냐", "니", "까", "네")),
+)
+
+
+def refine(result: ConversationSet, section: ConversationsSection, suites: Sequence[Path]) -> Counter[str]:
+    """Mask personal data in the kept rows and exclude those that break a rule; returns what was masked, by type."""
+    spans = [list(_of(row)) for row in result.kept]
+    texts = Texts.of([message["content"] for messages in spans for message in messages])
+    owners = np.repeat(np.arange(len(spans)), [len(messages) for messages in spans])
+    verdicts = _verdicts(texts, owners, len(spans), section)
+    for number, item in _contaminated(texts, owners, suites, section.decontamination).items():
+        verdicts.setdefault(number, ("contaminated", item))
+    masked: Counter[str] = Counter()
+    if section.mask_personal_data:
+        texts, masked = mask(texts)
+        for message, text in zip((m for messages in spans for m in messages), texts.strings, strict=True):
+            message["content"] = text
+    for number, (reason, detail) in sorted(verdicts.items()):
+        file, line = result.places[number]
+        result.exclusions.append(Exclusion(result.kept[number]["id"], file, line, reason, detail))
+    stay = [number for number in range(len(result.kept)) if number not in verdicts]
+    result.kept, result.places = [result.kept[n] for n in stay], [result.places[n] for n in stay]
+    return masked
+
+
+def honorifics(rows: Sequence[Row]) -> dict[str, int]:
+    """Assistant messages by the level of politeness that their last Korean word shows."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        for message in _of(row):
+            if message["role"] == "assistant":
+                counts[_style(message["content"])] += 1
+    return dict(counts.most_common())
+
+
+def _style(text: str) -> str:
+    words = "".join(char if "가" <= char <= "힣" else " " for char in text).split()
+    if not words:
+        return "no Korean"
+    return next((name for name, endings in _STYLES if words[-1].endswith(endings)), "noun or other")
+
+
+def _of(row: Row) -> Iterator[Message]:
+    for part in _PARTS:
+        yield from row.get(part, ())
+
+
+def _verdicts(
+    texts: Texts, owners: np.ndarray, count: int, section: ConversationsSection
+) -> dict[int, tuple[str, str]]:
+    """Rows that are too long, or in a script that no model here is trained on; by their number."""
+    measures = measure(texts)
+    characters, letters, known = np.zeros(count), np.zeros(count), np.zeros(count)
+    np.add.at(characters, owners, measures.characters)
+    np.add.at(letters, owners, measures.letters)
+    np.add.at(known, owners, measures.hangul + measures.latin)
+    found = {
+        n: ("too_long", f"{characters[n]:.0f} characters") for n in np.flatnonzero(characters > section.max_characters)
+    }
+    for number in np.flatnonzero(known < section.min_hangul_or_latin_share * letters):
+        found.setdefault(number, ("language", f"{known[number] / letters[number]:.2f} of the letters"))
+    return {int(number): verdict for number, verdict in found.items()}
+
+
+def _contaminated(
+    texts: Texts, owners: np.ndarray, suites: Sequence[Path], settings: DecontaminationSettings
+) -> dict[int, str]:
+    """Rows that hold a piece of a suite, and of which item."""
+    if settings.action == "off" or not suites:
+        return {}
+    return {int(owners[hit.document]): hit.item for hit in reversed(Suites.read(settings, suites).find(texts))}
