@@ -30,7 +30,7 @@ class LocalPlatform:
         command: Callable[[Path, int], list[str]] = transformers_serve,
     ):
         self._folder_of, self._logs = folder_of, logs
-        self._ready_seconds, self._command = ready_seconds, command
+        self.ready_seconds, self._command = ready_seconds, command
         self._servers: dict[str, Server] = {}
         self._front = _Front(port)
 
@@ -43,7 +43,7 @@ class LocalPlatform:
         """A server of its own for this version."""
         log = self._log(version)
         self._servers[version] = Server.start(
-            self._folder_of(version), log, ready_seconds=self._ready_seconds, command=self._command
+            self._folder_of(version), log, ready_seconds=self.ready_seconds, command=self._command
         )
         return self._servers[version].url
 

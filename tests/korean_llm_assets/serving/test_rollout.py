@@ -28,7 +28,7 @@ def platform(tmp_path):
     def command(folder: Path, port: int) -> list[str]:
         return [sys.executable, str(FAKE), folder.name.split("-")[0], str(port), folder.name]
 
-    made = LocalPlatform(lambda version: tmp_path / version, tmp_path / "logs", ready_seconds=8, command=command)
+    made = LocalPlatform(lambda version: tmp_path / version, tmp_path / "logs", ready_seconds=60, command=command)
     yield made
     made.close()
 
@@ -67,13 +67,14 @@ def test_a_canary_gets_its_share_and_then_everything(platform):
     ("bad", "words"),
     [
         ("dead-2", "never became ready: the server ended with 1"),
-        ("deaf-2", "never became ready: the server was not ready after 8 s"),
+        ("deaf-2", "never became ready: the server was not ready after 3 s"),
         ("english-2", "smoke test failed.*no Korean"),
     ],
 )
 def test_a_version_that_cannot_answer_is_taken_back_with_its_log(platform, bad, words):
     put_in_service(platform, "good-1")
     promoted = []
+    platform.ready_seconds = 3 if bad == "deaf-2" else 60
     outcome = put_in_service(platform, bad, "good-1", promote=lambda: promoted.append(bad))
     assert not outcome.promoted and promoted == []
     assert re.search(words, outcome.steps[-1], re.DOTALL)
