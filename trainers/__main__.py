@@ -80,6 +80,11 @@ def _run(options: argparse.Namespace) -> str:
         return run_text(options) if options.stage == "text" else run_corpus(options)
     request = _read_request(options.request, options.stage)
     go_offline(request)
+    if getattr(options, "of", None):
+        from trainers.corpus.stage import clean_slice
+
+        done = clean_slice(request, ArtifactStore(options.artifacts), options.landing, options.index, options.of)
+        return f"slice {options.index} of {options.of} done: {done} blocks; run the stage without --index to join them"
     manifest = run_stage(request, ArtifactStore(options.artifacts), options.landing)
     return f"stage {options.stage} done: {options.artifacts / manifest.request.relative_path}"
 
@@ -135,6 +140,9 @@ def _parser() -> argparse.ArgumentParser:
             what.add_argument("--input", type=Path, nargs="+", metavar="FILE", help="your own files or folders instead")
             command.add_argument("--output", type=Path, metavar="DIR", help="with --input: where the corpus shall lie")
             _add_settings(command)
+            index = int(os.environ.get("JOB_COMPLETION_INDEX", 0))
+            command.add_argument("--of", type=int, metavar="N", help="clean one of N slices only (an Indexed Job)")
+            command.add_argument("--index", type=int, default=index, help="which slice (JOB_COMPLETION_INDEX)")
         command.add_argument("--artifacts", type=Path, default=home / "artifacts", help="artifact root (%(default)s)")
         command.add_argument("--landing", type=Path, default=home / "landing", help="landing root (%(default)s)")
     planning = commands.add_parser("plan", help="memory, time and money of a recipe on given GPUs; trains nothing")

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -19,10 +20,19 @@ from trainers.corpus.pool import Pool, Spent, Task
 from trainers.corpus.read import BLOCK_BYTES, read_blocks
 from trainers.corpus.report import markdown, page
 from trainers.corpus.write import write_documents, write_exclusions
-from trainers.reporting import Reporter
 
 _BLOCKS_WORTH_A_POOL = 3
 """Starting processes costs seconds; less work than this is done sooner without them."""
+
+
+class Voice(Protocol):
+    """Who is told how the work goes; a stage's Reporter is one."""
+
+    def say(self, text: str) -> None:
+        """One line for people."""
+
+    def warn(self, text: str) -> None:
+        """One line that somebody should read."""
 
 
 @dataclass
@@ -35,7 +45,7 @@ class Corpus:
 
 
 def build(
-    plan: Plan, scratch: Path, output: Path, reporter: Reporter, workers: int, earlier: Sequence[EarlierCorpus] = ()
+    plan: Plan, scratch: Path, output: Path, reporter: Voice, workers: int, earlier: Sequence[EarlierCorpus] = ()
 ) -> Corpus:
     """Run the chain; finished blocks in `scratch` are not done again.
 
@@ -61,7 +71,7 @@ def build(
 
 
 def clean_blocks(
-    plan: Plan, folder: Path, reporter: Reporter, workers: int, index: int = 0, of: int = 1
+    plan: Plan, folder: Path, reporter: Voice, workers: int, index: int = 0, of: int = 1
 ) -> tuple[list[PublishedBlock], dict[str, float]]:
     """Clean the blocks that are not published yet, of every `of` the one at `index`; all that are in order, timings."""
     cleaner = Cleaner(plan.section, plan.buckets, plan.suites)
@@ -92,7 +102,7 @@ def _pool_size(plan: Plan, workers: int) -> int:
     return workers if workers > 1 and plan.size * 2 > _BLOCKS_WORTH_A_POOL * BLOCK_BYTES else 0
 
 
-def _run(cleaner: Cleaner, tasks: Iterator[Task], processes: int, reporter: Reporter) -> Iterator[tuple[Task, Spent]]:
+def _run(cleaner: Cleaner, tasks: Iterator[Task], processes: int, reporter: Voice) -> Iterator[tuple[Task, Spent]]:
     if processes:
         with Pool(cleaner, processes, reporter.warn) as pool:
             yield from pool.run(tasks)

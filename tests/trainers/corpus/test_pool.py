@@ -12,6 +12,7 @@ import pytest
 
 from tests.trainers.corpus.landing import data_request, write_jsonl
 from tests.trainers.corpus.test_stage import rows
+from trainers.__main__ import main
 from trainers.artifacts import ArtifactStore
 from trainers.contract import DoesNotFit, Needs
 from trainers.corpus import read
@@ -128,3 +129,37 @@ def test_any_number_of_workers_gives_the_same_digest(tmp_path, monkeypatch):
         wanted = data_request("corpus", tmp_path / "landing").model_copy(update={"needs": Needs(cpu=cpu)})
         digests.add(run_stage(wanted, ArtifactStore(tmp_path / str(cpu)), tmp_path / "landing").digest)
     assert len(digests) == 1
+
+
+def test_slices_in_any_order_then_the_stage_give_the_same_bytes(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(read, "BLOCK_BYTES", 10_000)
+    monkeypatch.setattr(read, "_CHUNK", 5_000)
+    write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", rows(200))
+    wanted = data_request("corpus", tmp_path / "landing")
+    (tmp_path / "request.json").write_text(wanted.model_dump_json())
+    whole = run_stage(wanted, ArtifactStore(tmp_path / "whole"), tmp_path / "landing")
+    command = ["corpus", "--request", str(tmp_path / "request.json"), "--landing", str(tmp_path / "landing")]
+    command += ["--artifacts", str(tmp_path / "sliced")]
+    for index in (2, 0, 1):
+        assert main([*command, "--index", str(index), "--of", "3"]) == 0
+    assert main([*command, "--index", "3", "--of", "3"]) == 64
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "cleaned" not in capsys.readouterr().out
+    assert ArtifactStore(tmp_path / "sliced").find(wanted).digest == whole.digest
+
+
+def test_slices_of_another_plan_are_refused(tmp_path, capsys):
+    write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", rows(40))
+    wanted = data_request("corpus", tmp_path / "landing")
+    (tmp_path / "request.json").write_text(wanted.model_dump_json())
+    command = ["corpus", "--request", str(tmp_path / "request.json"), "--landing", str(tmp_path / "landing")]
+    command += ["--artifacts", str(tmp_path / "sliced"), "--of", "2", "--index"]
+    assert main([*command, "0"]) == 0
+    (mark,) = tmp_path.glob("sliced/corpus/r1/*.partial/scratch/blocks.plan.json")
+    mark.write_text(json.dumps({"plan": "0" * 64}))
+    assert main([*command, "1"]) == 64
+    assert "work of another plan" in capsys.readouterr().err
+    write_jsonl(tmp_path / "landing/r1/corpus/b.jsonl", rows(3))
+    assert main([*command, "1"]) == 64
+    assert "changed after the request was built" in capsys.readouterr().err
