@@ -6,10 +6,12 @@ import signal
 import pyarrow.parquet
 import pytest
 
+from tests.trainers.evaluation.judge_server import fair, judging
 from tests.trainers.evaluation.toy import TEMPLATE, build_lineage
 from trainers import evaluate
 from trainers.artifacts import ArtifactStore
 from trainers.contract import Artifact, BadRequest, EvaluationDetails
+from trainers.evaluation.judge_questions import QUESTIONS
 from trainers.stage import run_stage
 
 
@@ -113,6 +115,16 @@ def test_a_stage_with_another_template_is_refused(tmp_path):
     lineage = build_lineage(tmp_path / "artifacts", template_of_sft=TEMPLATE.replace("assistant\n", "assistant: "))
     with pytest.raises(BadRequest, match="chat template of sft"):
         run_stage(lineage.evaluate(), lineage.store)
+
+
+def test_a_judge_named_in_the_recipe_compares_and_is_in_the_report(lineage):
+    with judging(fair) as (settings, asked):
+        manifest = run_stage(lineage.evaluate(judge=settings.model_dump(exclude_defaults=True)), lineage.store)
+    figures = manifest.details.suites
+    assert figures["judge/over_sft"]["rlhf"].n == len(QUESTIONS)
+    assert figures["judge/agreement_sft"]["rlhf"].value == 1
+    assert "judge/over_champion" not in figures, "there is no champion yet"
+    assert len(asked) == 2 * len(QUESTIONS)
 
 
 @pytest.mark.slow

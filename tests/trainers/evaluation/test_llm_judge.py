@@ -1,11 +1,10 @@
 """The LLM judge against real HTTP servers: a fair one, one that favours a place, one that is broken."""
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 
 import pytest
 
+from tests.trainers.evaluation.judge_server import fair, judging
 from trainers.contract import ServiceMissing
 from trainers.evaluation.judge_questions import QUESTIONS
 from trainers.evaluation.llm_judge import KEY_VARIABLE, judge_rows
@@ -14,44 +13,11 @@ from trainers.recipe.evaluation import JudgeSettings
 ANSWERS = {"rlhf": ["길고 자세한 답입니다."] * len(QUESTIONS), "sft": ["답"] * len(QUESTIONS)}
 
 
-def fair(first, second):
-    return "[[A]]" if len(first) > len(second) else "[[B]]" if len(second) > len(first) else "[[비김]]"
-
-
 @pytest.fixture
 def judge_server():
     """Starts a judge by its rule; gives its settings and what it was asked."""
-    servers = []
-
-    def start(rule):
-        asked = []
-
-        class Judge(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                asked.append((self.headers.get("Authorization"), body))
-                text = body["messages"][1]["content"]
-                first = text.split("[답변 A]\n")[1].split("\n\n[답변 B]")[0]
-                second = text.split("[답변 B]\n")[1].split("\n\n[판정]")[0]
-                said = f"둘을 견주면 다음과 같습니다.\n{rule(first, second)}"
-                data = json.dumps({"choices": [{"message": {"content": said}}]}).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *arguments):
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Judge)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return JudgeSettings(url=f"http://127.0.0.1:{server.server_port}/v1", model="judge"), asked
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with ExitStack() as servers:
+        yield lambda rule: servers.enter_context(judging(rule))
 
 
 def mean(rows, suite):
