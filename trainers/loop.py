@@ -28,6 +28,12 @@ _HISTORY_KEYS = (
     "grad_norm",
     "learning_rate",
     "mean_token_accuracy",
+    "accuracy",
+    "eval_accuracy",
+    "reward",
+    "kl",
+    "completions/mean_length",
+    "rewards/repeated_share/mean",
     "rewards/accuracies",
     "rewards/margins",
     "eval_rewards/accuracies",
@@ -93,6 +99,7 @@ class Durable:
     model: Any
     args: TrainingArguments
     state: TrainerState
+    stopped_because: Callable[[], str | None] = staticmethod(lambda: None)
     _aside: Path | None = None
     _tokens = 0
 
@@ -253,11 +260,23 @@ class Trained:
         every = math.ceil(len(points) / _PLOT_POINTS) or 1
         return points[::-every][::-1]
 
+    def has(self, key: str) -> bool:
+        """True where the figure was ever logged."""
+        return any(key in row for row in self.history)
+
+    def first(self, key: str) -> float:
+        """The mean of a figure over the first tenth of its rows."""
+        values = [row[key] for row in self.history if key in row]
+        return _mean(values[: max(1, int(len(values) * _TAIL))])
+
     def last(self, key: str) -> float:
         """The mean of a figure over the last tenth of its rows."""
         values = [row[key] for row in self.history if key in row]
-        tail = values[-max(1, int(len(values) * _TAIL)) :]
-        return sum(tail) / len(tail)
+        return _mean(values[-max(1, int(len(values) * _TAIL)) :])
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
 
 
 def identity_of(context: StageContext, data: str) -> dict[str, str]:
@@ -310,7 +329,7 @@ def train(
             gc.collect()
             torch.cuda.empty_cache()
     state = trainer.state
-    if state.global_step < state.max_steps:
+    if state.global_step < state.max_steps and not trainer.stopped_because():
         raise Interrupted(f"stopped by SIGTERM; step {state.global_step} of {state.max_steps} is saved, run again")
     history = [{key: row[key] for key in _HISTORY_KEYS if key in row} for row in state.log_history]
     history = [row for row in history if "loss" in row or "eval_loss" in row]

@@ -1,6 +1,8 @@
 """From a finished training to the stage's result: adapters merged and compared, files published, details told."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,12 @@ def training_result(
     mask_sample: str | None = None,
     extra: dict[str, Any] | None = None,
     metrics: dict[str, float] | None = None,
+    measure: Callable[[Any], dict[str, float]] = lambda model: {},
 ) -> StageResult:
     """Write model/, adapter/ and history.jsonl into the output, and say what they are.
 
     `parent` is the model folder that training began from; its tokenizer, template and settings travel on.
+    `measure` takes the finished model and gives more metrics.
     """
     output = context.output
     model = trainer.accelerator.unwrap_model(trainer.model)
@@ -36,6 +40,7 @@ def training_result(
         _publish_adapter(model, context.request.inputs[0].digest, output / "adapter")
         model, compared = merge(model, trainer.processing_class)
         context.reporter.say(f"merged = adapter + base: {compared}")
+    measured = measure(model)
     publish_weights(model, parent.path, output / "model")
     trained.write_history(output / "history.jsonl")
     tokens_seen = round(tokens_per_epoch * trained.epochs)
@@ -62,10 +67,11 @@ def training_result(
     return StageResult(
         metrics={
             "loss": trained.last("loss"),
-            "evaluation_loss": trained.last("eval_loss"),
+            **({"evaluation_loss": trained.last("eval_loss")} if trained.has("eval_loss") else {}),
             "steps": trained.steps,
             "tokens": tokens_seen,
             **(metrics or {}),
+            **measured,
         },
         details=details,
         timings={
@@ -73,6 +79,53 @@ def training_result(
             "tokens_per_second": round(speed, 1),
             "saving_seconds": round(trained.seconds_saving, 3),
         },
+    )
+
+
+def reward_model_result(
+    context: StageContext,
+    trainer: Any,
+    trained: Trained,
+    parent: ModelFolder,
+    backend: str,
+    tokens_per_epoch: int,
+    packing: dict[str, float],
+) -> StageResult:
+    """The judge goes to reward_model/; the policy that it judges stays what it was."""
+    output = context.output
+    judge = trainer.accelerator.unwrap_model(trainer.model)
+    trainable = sum(weight.numel() for weight in judge.parameters() if weight.requires_grad)
+    if context.section.lora is not None:
+        judge = judge.merge_and_unload()
+    publish_weights(judge, parent.path, output / "reward_model")
+    shutil.copytree(parent.path, output / "model", dirs_exist_ok=True)
+    trained.write_history(output / "history.jsonl")
+    tokens = round(tokens_per_epoch * trained.epochs)
+    return StageResult(
+        metrics={
+            "loss": trained.last("loss"),
+            "evaluation_loss": trained.last("eval_loss"),
+            "reward_accuracy": trained.last("eval_accuracy"),
+            "steps": trained.steps,
+            "tokens": tokens,
+        },
+        details=TrainingDetails(
+            method=context.section.method,
+            backend=backend,
+            steps=trained.steps,
+            epochs=trained.epochs,
+            tokens_seen=tokens,
+            tokens_trained=tokens,
+            trainable_parameters=trainable,
+            tokenizer_hash=parent.tokenizer_hash,
+            template_hash=parent.template_hash,
+            packing=packing,
+            lineage=_lineage(context),
+            loss=trained.curve("loss"),
+            evaluation_loss=trained.curve("eval_loss"),
+            extra={"algorithm": context.section.algorithm},
+        ),
+        timings={"train_seconds": round(trained.seconds, 3), "saving_seconds": round(trained.seconds_saving, 3)},
     )
 
 

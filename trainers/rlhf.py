@@ -1,58 +1,72 @@
-"""Learning from preferences: DPO (Rafailov et al. 2023) with the reference's log-probabilities computed once."""
+"""Learning from preferences or verifiable rewards, by the algorithm that the recipe names."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 from trainers.backends import open_backend
-from trainers.contract import BadData, sha256_of
+from trainers.contract import sha256_of
 from trainers.model_folder import ModelFolder
 from trainers.recipe import RlhfSection
 from trainers.stage import StageContext, StageResult
 
 
 def run(context: StageContext) -> StageResult:
-    """Make `rlhf_model` from `sft_model` and `preferences`."""
+    """Make `rlhf_model` from `sft_model` and `preferences`.
+
+    `reward_model` leaves the policy as it is: model/ is the SFT model, and reward_model/ the trained judge.
+    """
     section: RlhfSection = context.section
     folder = ModelFolder(context.inputs["sft_model"] / "model").check(max_length=section.max_length, chat=True)
     backend = open_backend(section)  # before trl is imported
     from datasets import Dataset
     from transformers import AutoTokenizer
-    from trl import DPOConfig, DPOTrainer
 
-    from trainers.loop import Batching, Durable, train, training_arguments
-    from trainers.result import training_result
-
-    class PreferenceTrainer(Durable, DPOTrainer):
-        """TRL's trainer with our checkpoints; its data come tokenized and counted already."""
-
-        def _prepare_dataset(self, dataset: Dataset, *arguments: Any) -> Dataset:
-            return dataset
+    from trainers.alignment.accuracy import preference_accuracy
+    from trainers.alignment.algorithms import chosen
+    from trainers.alignment.pairs import read_pairs
+    from trainers.loop import Batching, train, training_arguments
+    from trainers.result import reward_model_result, training_result
 
     tokenizer = AutoTokenizer.from_pretrained(folder.path)
     source = context.inputs["preferences"]
-    rows, audit = tokenized_pairs(source / "train.jsonl", tokenizer, section)
-    held_out, _ = tokenized_pairs(source / "validation.jsonl", tokenizer, section)
+    pairs, audit = read_pairs(source / "train.jsonl", tokenizer, section)
+    held_out, _ = read_pairs(source / "validation.jsonl", tokenizer, section)
+    algorithm = chosen(section)
+    rows = algorithm.rows(pairs)
     context.reporter.params({**context.request.section, **audit})
+    online = algorithm.watch is not None
+    judges = section.algorithm == "reward_model"
+    before: list[float] = []
 
     def build(batching: Batching) -> Any:
-        return PreferenceTrainer(
-            model=backend.load(folder.path, section, context.request.seed),
-            args=training_arguments(
-                DPOConfig,
-                context,
-                batching,
-                beta=section.beta,
-                max_length=None,  # nothing is cut: pairs that are too long were left out and counted
-                precompute_ref_log_probs=True,
-                loss_type=["sigmoid"],
-            ),
+        model = (backend.load_judge if judges else backend.load)(folder.path, section, context.request.seed)
+        if not judges and not before:
+            before.append(preference_accuracy(model, held_out, tokenizer.pad_token_id))
+        evaluation = {} if online else {"eval_dataset": Dataset.from_list(algorithm.rows(held_out))}
+        more = {"eval_strategy": "no"} if online else {}
+        trainer = algorithm.trainer(
+            model=model,
+            args=training_arguments(algorithm.arguments, context, batching, **{**algorithm.settings, **more}),
             train_dataset=Dataset.from_list(rows),
-            eval_dataset=Dataset.from_list(held_out),
             processing_class=tokenizer,
+            **evaluation,
+            **({"reward_funcs": algorithm.reward_functions} if online else {}),
         )
+        if algorithm.watch is not None:
+            watch = algorithm.watch
+            trainer.add_callback(watch)
+            trainer.stopped_because = lambda: watch.reason
+        return trainer
 
-    trainer, trained = train(build, context, sha256_of(rows), audit["tokens"] / len(rows))
+    trainer, trained = train(build, context, sha256_of(rows), audit["tokens"] / len(pairs))
+    extra: dict[str, Any] = {"algorithm": section.algorithm}
+    if reason := trainer.stopped_because():
+        context.reporter.warn(f"stopped before the end: {reason}")
+        extra["stopped"] = reason
+    if judges:
+        return reward_model_result(context, trainer, trained, folder, backend.name, int(audit["tokens"]), audit)
+    metrics = {"preference_accuracy_before": before[0]}
+    if trained.has("reward"):
+        metrics |= {"reward_before": trained.first("reward"), "reward": trained.last("reward")}
     return training_result(
         context,
         trainer,
@@ -61,38 +75,7 @@ def run(context: StageContext) -> StageResult:
         backend=backend.name,
         tokens_per_epoch=int(audit["tokens"]),
         packing=audit,
-        extra={"algorithm": section.algorithm},
-        metrics={
-            "preference_accuracy": trained.last("eval_rewards/accuracies"),
-            "reward_margin": trained.last("eval_rewards/margins"),
-        },
+        extra=extra,
+        metrics=metrics,
+        measure=lambda merged: {"preference_accuracy": preference_accuracy(merged, held_out, tokenizer.pad_token_id)},
     )
-
-
-def tokenized_pairs(path: Path, tokenizer: Any, section: RlhfSection) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """Pairs as prompt_ids, chosen_ids and rejected_ids, and their counts. Too long ones are left out.
-
-    Raises:
-        BadData: no pair is left, or more are too long than the recipe allows.
-    """
-    with path.open(encoding="utf-8") as stream:
-        pairs = [json.loads(line) for line in stream]
-    rows = []
-    for pair in pairs:
-        prompt = _ids(tokenizer, pair["prompt"], add_generation_prompt=True)
-        sides = {side: _ids(tokenizer, pair["prompt"] + pair[side])[len(prompt) :] for side in ("chosen", "rejected")}
-        if len(prompt) + max(map(len, sides.values())) <= section.max_length:
-            rows.append({"prompt_ids": prompt, "chosen_ids": sides["chosen"], "rejected_ids": sides["rejected"]})
-    too_long = len(pairs) - len(rows)
-    if too_long > section.max_too_long_share * len(pairs) or not rows:
-        raise BadData(
-            f"{path}: {too_long} of {len(pairs)} pairs are longer than max_length {section.max_length} tokens; the "
-            f"recipe allows a share of {section.max_too_long_share}. Raise max_length, or the share"
-        )
-    tokens = sum(2 * len(row["prompt_ids"]) + len(row["chosen_ids"]) + len(row["rejected_ids"]) for row in rows)
-    return rows, {"pairs": len(rows), "too_long": too_long, "tokens": tokens}
-
-
-def _ids(tokenizer: Any, messages: list[dict[str, str]], **how: Any) -> list[int]:
-    ids: list[int] = tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, **how)["input_ids"]
-    return ids

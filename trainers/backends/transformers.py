@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig, set_seed
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, BitsAndBytesConfig, set_seed
 
 from trainers.contract import BadRequest
 from trainers.recipe import TrainingSection
@@ -30,6 +30,17 @@ class TransformersBackend:
         else:
             base = AutoModelForCausalLM.from_pretrained(folder, dtype=frozen_dtype())
         return get_peft_model(base, lora_config(section))
+
+    def load_judge(self, folder: Path, section: TrainingSection, seed: int) -> Any:
+        """See Backend."""
+        set_seed(seed)  # the head's first values, too
+        dtype = torch.float32 if section.lora is None else frozen_dtype()
+        model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, dtype=dtype)
+        if section.lora is None:
+            return model
+        config = lora_config(section)
+        config.task_type, config.modules_to_save = "SEQ_CLS", ["score"]
+        return get_peft_model(model, config)
 
 
 def frozen_dtype() -> torch.dtype:

@@ -1,5 +1,6 @@
 """Recipes: one page of YAML that holds one complete, pinned run, read into typed sections."""
 
+from trainers.recipe.alignment import RlhfSection
 from trainers.recipe.data import (
     BenchmarksSection,
     CorpusSection,
@@ -22,7 +23,6 @@ from trainers.recipe.training import (
     CptSection,
     LoraSettings,
     ModelShape,
-    RlhfSection,
     SftSection,
     TrainingSection,
 )

@@ -8,10 +8,11 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from trainers.contract import BadRequest
+from trainers.recipe.alignment import RlhfSection
 from trainers.recipe.data import DataRecipe
 from trainers.recipe.evaluation import EvaluateSection, ExportSection
 from trainers.recipe.section import Section, Strict
-from trainers.recipe.training import BaseSection, CptSection, RlhfSection, SftSection
+from trainers.recipe.training import BaseSection, CptSection, SftSection
 
 _PACKAGED = Path(__file__).parent.parent / "recipes"
 _DATA_RECIPE = "corpus"

@@ -133,11 +133,3 @@ class SftSection(TrainingSection):
     neftune_alpha: float | None = Field(default=None, gt=0, description="noise on embeddings (Jain et al. 2023)")
     system_prompt: str | None = Field(default=None, description="put first where a conversation has none of its own")
     max_too_long_share: float = Field(default=0.05, ge=0, le=1, description="conversations left out as too long")
-
-
-class RlhfSection(TrainingSection):
-    """Learning from preferences."""
-
-    algorithm: Literal["dpo"] = "dpo"
-    max_too_long_share: float = Field(default=0.05, ge=0, le=1, description="pairs left out as too long")
-    beta: float = Field(default=0.1, gt=0, description="DPO's inverse temperature (Rafailov et al. 2023)")

@@ -1,0 +1,1 @@
+"""Learning from preferences and from verifiable rewards: data, algorithms, rewards, and the watch over them."""

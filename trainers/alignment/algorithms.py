@@ -1,0 +1,102 @@
+"""The algorithms of RLHF: for each, TRL's trainer, its settings, and the form of data that it reads."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from datasets import Dataset
+from trl import (
+    DPOConfig,
+    DPOTrainer,
+    GRPOConfig,
+    GRPOTrainer,
+    KTOConfig,
+    KTOTrainer,
+    RewardConfig,
+    RewardTrainer,
+    RLOOConfig,
+    RLOOTrainer,
+)
+
+from trainers.alignment import pairs
+from trainers.alignment.hacking import HackingWatch
+from trainers.alignment.pairs import Pair
+from trainers.alignment.rewards import Reward, reward_functions
+from trainers.loop import Durable
+from trainers.recipe import RlhfSection
+from trainers.recipe.alignment import StopRules
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a section's algorithm needs."""
+
+    trainer: type
+    arguments: type
+    rows: Callable[[list[Pair]], list[dict[str, Any]]]
+    settings: dict[str, Any]
+    reward_functions: list[Reward] = field(default_factory=list)
+    watch: HackingWatch | None = None
+
+
+class DpoTrainer(Durable, DPOTrainer):
+    """TRL's trainer with our checkpoints; its data come tokenized and counted already."""
+
+    def _prepare_dataset(self, dataset: Dataset, *arguments: Any) -> Dataset:
+        return dataset
+
+
+class KtoTrainer(Durable, KTOTrainer):
+    """TRL's trainer with our checkpoints."""
+
+
+class RewardModelTrainer(Durable, RewardTrainer):
+    """TRL's trainer with our checkpoints."""
+
+
+class GrpoTrainer(Durable, GRPOTrainer):
+    """TRL's trainer with our checkpoints."""
+
+
+class RlooTrainer(Durable, RLOOTrainer):
+    """TRL's trainer with our checkpoints."""
+
+
+def chosen(section: RlhfSection) -> Chosen:
+    """The section's algorithm. Nothing is cut by length: what is too long was left out and counted before."""
+    if section.algorithm == "dpo":
+        own = {"beta": section.beta, "max_length": None, "precompute_ref_log_probs": True, "loss_type": ["sigmoid"]}
+        return Chosen(DpoTrainer, DPOConfig, pairs.tokenized, own)
+    if section.algorithm == "kto":
+        own = {"beta": section.beta, "max_length": None, "precompute_ref_log_probs": True}
+        return Chosen(KtoTrainer, KTOConfig, pairs.judged_singly, own)
+    if section.algorithm == "orpo":
+        return _orpo(section)
+    if section.algorithm == "reward_model":
+        return Chosen(RewardModelTrainer, RewardConfig, pairs.whole_conversations, {"max_length": None})
+    return _online(section)
+
+
+def _orpo(section: RlhfSection) -> Chosen:
+    from trl.experimental.orpo import ORPOConfig, ORPOTrainer
+
+    class OrpoTrainer(Durable, ORPOTrainer):
+        """TRL's trainer with our checkpoints."""
+
+    return Chosen(OrpoTrainer, ORPOConfig, pairs.in_messages, {"beta": section.beta, "max_length": section.max_length})
+
+
+def _online(section: RlhfSection) -> Chosen:
+    settings = section.sampling
+    assert settings is not None  # the section's own check
+    own: dict[str, Any] = {
+        "beta": section.beta,
+        "num_generations": settings.generations,
+        "max_completion_length": settings.completion_length,
+        "temperature": settings.temperature,
+    }
+    watch = HackingWatch(section.stop or StopRules())
+    own["reward_weights"] = [1.0] * len(settings.rewards) + [0.0]
+    functions: list[Reward] = [*reward_functions(settings), watch.reward()]
+    trainer, arguments = (GrpoTrainer, GRPOConfig) if section.algorithm == "grpo" else (RlooTrainer, RLOOConfig)
+    return Chosen(trainer, arguments, pairs.prompts, own, functions, watch)
