@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from trainers.artifacts import ArtifactStore
 from trainers.contract import STAGES, BadRequest, ExitCode, StageError, StageRequest
 from trainers.planner import GPUS, plan_recipe, table
+from trainers.ranks import is_leader, rank
 from trainers.recipe import ModelRecipe, load_model_recipe, load_model_recipes
-from trainers.stage import classify, run_stage
+from trainers.stage import classify, follow_stage, run_stage
 
 _OFFLINE = {
     "HF_HUB_OFFLINE": "1",
@@ -80,12 +81,16 @@ def _run(options: argparse.Namespace) -> str:
         return run_text(options) if options.stage == "text" else run_corpus(options)
     request = _read_request(options.request, options.stage)
     go_offline(request)
+    store = ArtifactStore(options.artifacts)
     if getattr(options, "of", None):
         from trainers.corpus.stage import clean_slice
 
-        done = clean_slice(request, ArtifactStore(options.artifacts), options.landing, options.index, options.of)
+        done = clean_slice(request, store, options.landing, options.index, options.of)
         return f"slice {options.index} of {options.of} done: {done} blocks; run the stage without --index to join them"
-    manifest = run_stage(request, ArtifactStore(options.artifacts), options.landing)
+    if not is_leader():
+        follow_stage(request, store, options.landing)
+        return f"stage {options.stage}: rank {rank()} has followed to the end"
+    manifest = run_stage(request, store, options.landing)
     return f"stage {options.stage} done: {options.artifacts / manifest.request.relative_path}"
 
 

@@ -189,6 +189,10 @@ class ArtifactStore:
             return found
         return manifest.tracking_run
 
+    def scratch(self, request: StageRequest) -> Path:
+        """The scratch folder of the request's unfinished work."""
+        return self._beside(request, ".partial") / "scratch"
+
     def failure(self, request: StageRequest) -> Failure | None:
         """Why the last attempt failed, if it said so."""
         path = self._beside(request, ".partial") / FAILURE

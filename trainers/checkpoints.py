@@ -44,7 +44,7 @@ class Checkpoints:
     @contextmanager
     def writing(self, step: int) -> Iterator[Path]:
         """A folder to save into; sealed and published when the block ends well, else left as rubbish."""
-        aside = self.folder / f".writing-{step}"
+        aside = self.aside(step)
         began = time.monotonic()
         with disk_errors_named(f"saving the checkpoint of step {step}"):
             shutil.rmtree(aside, ignore_errors=True)
@@ -60,6 +60,10 @@ class Checkpoints:
         self._last_save = time.monotonic()
         self.seconds_saving += self._last_save - began
         self.saves += 1
+
+    def aside(self, step: int) -> Path:
+        """Where the checkpoint of a step is while it is being written."""
+        return self.folder / f".writing-{step}"
 
     def is_due(self, failure_hours: float) -> bool:
         """True where the time since the last save is worth a save (Young 1974, Daly 2006).

@@ -4,6 +4,7 @@ from typing import Any
 
 from trainers.backends import open_backend
 from trainers.model_folder import ModelFolder
+from trainers.ranks import leader_first
 from trainers.recipe import CptSection
 from trainers.stage import StageContext, StageResult
 
@@ -26,10 +27,10 @@ def run(context: StageContext) -> StageResult:
 
     tokenizer = AutoTokenizer.from_pretrained(folder.path)
     corpus, scratch = context.inputs["corpus"], context.scratch
-    data = corpus_rows(
-        corpus / "train", scratch / "train.arrow", tokenizer, section.max_length, section.english_replay_share
-    )
-    held_out = corpus_rows(corpus / "validation", scratch / "validation.arrow", tokenizer, section.max_length)
+    share, length = section.english_replay_share, section.max_length
+    with leader_first():
+        data = corpus_rows(corpus / "train", scratch / "train.arrow", tokenizer, length, share)
+        held_out = corpus_rows(corpus / "validation", scratch / "validation.arrow", tokenizer, length)
     context.reporter.params({**context.request.section, **data.audit})
     context.reporter.say(
         f"{data.audit['documents']:,} documents, {data.audit['tokens']:,} tokens in {data.audit['rows']:,} rows, "

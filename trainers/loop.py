@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from transformers import PrinterCallback, TrainerCallback, TrainerControl, Train
 from trainers.artifacts import write_atomically
 from trainers.checkpoints import Checkpoints
 from trainers.contract import DoesNotFit, Interrupted, LossIsNaN, sha256_of
+from trainers.ranks import any_of, from_leader, is_leader, wait_for_all, world_size
 from trainers.recipe import TrainingSection
 from trainers.stage import StageContext
 from trainers.watch import Watchdog
@@ -77,6 +79,7 @@ def training_arguments(kind: type[TrainingArguments], context: StageContext, bat
         gradient_checkpointing=on_gpu,
         dataloader_pin_memory=on_gpu,
         remove_unused_columns=False,
+        ddp_find_unused_parameters=False if world_size() > 1 else None,
     )
     _place_logs(context)
     return kind(**{**settings, **own})
@@ -104,8 +107,14 @@ class Durable:
     _tokens = 0
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        with self.checkpoints.writing(self.state.global_step) as self._aside:
+        step = self.state.global_step
+        # Followers write their random numbers' state into the leader's folder.
+        writing = self.checkpoints.writing(step) if is_leader() else nullcontext(self.checkpoints.aside(step))
+        with writing as self._aside:
+            wait_for_all()
             super()._save_checkpoint(model, trial)  # type: ignore[misc]
+            wait_for_all()
+        wait_for_all()
         self._aside = None
 
     def _get_output_dir(self, trial: Any) -> str:
@@ -210,11 +219,10 @@ class Voice(TrainerCallback):
         """Ask for a checkpoint where one is due; stop where the stage was told to."""
         self._watchdog.beat()
         by_steps = state.global_step % self._section.checkpoint_steps == 0
-        if by_steps or self._checkpoints.is_due(self._section.failure_hours):
-            control.should_save = True
-        if self._context.stop.requested:
-            control.should_save = True
-            control.should_training_stop = True
+        by_time = is_leader() and self._checkpoints.is_due(self._section.failure_hours)
+        by_time, stopped = any_of(by_time, self._context.stop.requested)
+        control.should_save = by_steps or by_time or stopped
+        control.should_training_stop = control.should_training_stop or stopped
         if state.global_step >= state.max_steps:
             control.should_save = False  # what follows is short, and ends in the artifact itself
 
@@ -313,7 +321,7 @@ def train(
         while True:
             trainer = build(batching)
             trainer.context, trainer.checkpoints = context, checkpoints
-            trainer.add_callback(Voice(context, checkpoints, watchdog, tokens_per_row * batching.rows))
+            trainer.add_callback(Voice(context, checkpoints, watchdog, tokens_per_row * batching.rows * world_size()))
             trainer.remove_callback(PrinterCallback)  # the reporter speaks
             resume = _newest(checkpoints, context)
             first_step = Checkpoints.step_of(resume.parent) if resume and first_step is None else first_step or 0
@@ -346,7 +354,7 @@ def train(
 
 
 def _newest(checkpoints: Checkpoints, context: StageContext) -> Path | None:
-    newest = checkpoints.newest()
+    newest: Path | None = from_leader(checkpoints.newest() if is_leader() else None)
     if newest is None:
         return None
     step = Checkpoints.step_of(newest)
@@ -356,7 +364,7 @@ def _newest(checkpoints: Checkpoints, context: StageContext) -> Path | None:
 
 
 def _halved(batching: Batching, error: torch.OutOfMemoryError) -> Batching:
-    if batching.size == 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if batching.size == 1 or world_size() > 1:
         raise DoesNotFit(
             f"out of GPU memory with batch_size {batching.size}: {error}. Lower batch_size or max_length, or ask "
             "`python -m trainers plan` for a setting that fits"

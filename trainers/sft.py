@@ -8,6 +8,7 @@ from typing import Any
 from trainers.backends import open_backend
 from trainers.contract import BadData
 from trainers.model_folder import ModelFolder
+from trainers.ranks import leader_first
 from trainers.recipe import SftSection
 from trainers.stage import StageContext, StageResult
 
@@ -30,10 +31,10 @@ def run(context: StageContext) -> StageResult:
 
     tokenizer = AutoTokenizer.from_pretrained(folder.path)
     source, scratch = context.inputs["instructions"], context.scratch
-    data = conversation_rows(read_conversations(source / "train.jsonl"), scratch / "train.arrow", tokenizer, section)
-    held_out = conversation_rows(
-        read_conversations(source / "validation.jsonl"), scratch / "validation.arrow", tokenizer, section
-    )
+    train_set, validation_set = (read_conversations(source / f"{split}.jsonl") for split in ("train", "validation"))
+    with leader_first():
+        data = conversation_rows(train_set, scratch / "train.arrow", tokenizer, section)
+        held_out = conversation_rows(validation_set, scratch / "validation.arrow", tokenizer, section)
     context.reporter.params({**context.request.section, **data.audit})
     context.reporter.say(f"{data.audit['conversations']:,} conversations in {data.audit['rows']:,} rows")
     context.reporter.say(f"trained part in ⟦⟧: {data.mask_sample!r}")

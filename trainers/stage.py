@@ -5,6 +5,7 @@ import importlib
 import os
 import platform
 import signal
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from trainers.contract import (
     StageError,
     StageRequest,
 )
+from trainers.ranks import QuietReporter
 from trainers.recipe import SECTIONS, Section
 from trainers.reporting import Reporter
 
@@ -173,6 +175,29 @@ def _attempt(request: StageRequest, store: ArtifactStore, workspace: Workspace, 
             workspace.end_attempt(code)
             workspace.fail(Failure(exit_code=code, error=type(error).__name__, reason=reason, attempt=attempt.number))
         raise
+
+
+def follow_stage(request: StageRequest, store: ArtifactStore, landing: Path | None = None) -> None:
+    """Take part in a stage that another process leads (trainers/ranks.py)."""
+    if store.find(request) is not None:
+        return
+    stop = StopSignal()
+    stop.install()
+    with tempfile.TemporaryDirectory() as nowhere:
+        inputs = {item.name: store.resolve(item, landing) for item in request.inputs}
+        manifests = {item.name: store.read(inputs[item.name]) for item in request.inputs if item.root == "artifacts"}
+        context = StageContext(
+            request=request,
+            section=typed_section(request),
+            inputs=inputs,
+            manifests=manifests,
+            output=Path(nowhere),
+            scratch=store.scratch(request),
+            reporter=QuietReporter(request),
+            stop=stop,
+            attempt=Attempt(number=0, started=0.0),
+        )
+        _stage_function(request.stage)(context)
 
 
 def _stage_function(stage: str) -> Callable[[StageContext], StageResult]:

@@ -94,11 +94,13 @@ class Micro:
         own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "KOREAN_LLM_HOME": str(self.root / "home")}
         return {**os.environ, **own, **more}
 
-    def start(self, request: StageRequest, **environment: str) -> subprocess.Popen[str]:
-        """The stage as a process of its own."""
+    def start(self, request: StageRequest, processes: int = 1, **environment: str) -> subprocess.Popen[str]:
+        """The stage as a process of its own, or as several through torchrun."""
         path = self.root / f"{request.digest}.json"
         path.write_text(request.model_dump_json())
-        command = [sys.executable, "-m", "trainers", request.stage, "--request", str(path)]
+        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+        launcher = torchrun if processes > 1 else []
+        command = [sys.executable, *launcher, "-m", "trainers", request.stage, "--request", str(path)]
         return subprocess.Popen(
             [*command, "--artifacts", str(self.store.root), "--landing", str(self.root)],
             env=self.environment(**environment),
@@ -108,10 +110,10 @@ class Micro:
             stderr=subprocess.STDOUT,
         )
 
-    def run(self, stage: str, **changes: Any) -> Manifest:
+    def run(self, stage: str, processes: int = 1, **changes: Any) -> Manifest:
         """Run a stage to its end and keep its artifact for the stages after it."""
         request = self.request(stage, **changes)
-        process = self.start(request)
+        process = self.start(request, processes)
         said, _ = process.communicate(timeout=300)
         assert process.returncode == 0, said
         return self.keep(request)
