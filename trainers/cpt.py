@@ -21,12 +21,19 @@ def run(context: StageContext) -> StageResult:
     from trainers.loop import Batching, Durable, train, training_arguments
     from trainers.result import training_result
     from trainers.rows import PackedCollator
+    from trainers.vocabulary import NewTokensFirst, expanded
 
     class CptTrainer(Durable, SFTTrainer):
         """TRL's trainer with our checkpoints."""
 
-    tokenizer = AutoTokenizer.from_pretrained(folder.path)
     corpus, scratch = context.inputs["corpus"], context.scratch
+    extra: dict[str, Any] = {}
+    if section.vocabulary is not None:
+        base = folder
+        with leader_first():
+            folder, extra = expanded(base, corpus / "train", scratch / "expanded", section.vocabulary.tokens)
+        context.reporter.say(f"{extra['new_tokens']} new tokens; {extra['compute_saved']:.1%} fewer tokens to train on")
+    tokenizer = AutoTokenizer.from_pretrained(folder.path)
     share, length = section.english_replay_share, section.max_length
     with leader_first():
         data = corpus_rows(corpus / "train", scratch / "train.arrow", tokenizer, length, share)
@@ -43,7 +50,7 @@ def run(context: StageContext) -> StageResult:
         )
 
     def build(batching: Batching) -> Any:
-        return CptTrainer(
+        trainer = CptTrainer(
             model=backend.load(folder.path, section, context.request.seed),
             args=training_arguments(
                 SFTConfig,
@@ -57,6 +64,9 @@ def run(context: StageContext) -> StageResult:
             eval_dataset=held_out.rows,
             processing_class=tokenizer,
         )
+        if section.vocabulary is not None:
+            trainer.add_callback(NewTokensFirst(extra["first_new_token"], section.vocabulary.new_tokens_first))
+        return trainer
 
     tokens = int(data.audit["tokens"])
     trainer, trained = train(build, context, data.digest, tokens / len(data.rows))
@@ -68,5 +78,5 @@ def run(context: StageContext) -> StageResult:
         backend=backend.name,
         tokens_per_epoch=tokens,
         packing=data.audit,
-        extra={"english_share": round(data.english_share, 6)},
+        extra={"english_share": round(data.english_share, 6), **extra},
     )

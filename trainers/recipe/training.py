@@ -121,10 +121,28 @@ class TrainingSection(Section):
         return self
 
 
+class VocabularySettings(Strict):
+    """New tokens for a language that the tokenizer cuts too finely (Kim et al. 2024, EEVE)."""
+
+    tokens: int = Field(ge=1, description="tokens to add, at most; learned from the corpus")
+    new_tokens_first: float = Field(
+        default=0.2, ge=0, lt=1, description="share of the steps in which only the new tokens' embeddings learn"
+    )
+
+
 class CptSection(TrainingSection):
     """Continued pre-training."""
 
     english_replay_share: float = Field(default=0.0, ge=0, lt=1, description="share of English tokens in the mix")
+    vocabulary: VocabularySettings | None = Field(default=None, description="expand the tokenizer first")
+
+    @model_validator(mode="after")
+    def _new_tokens_can_learn(self) -> "CptSection":
+        if self.vocabulary and self.method != "full" and self.embedding_learning_rate is None:
+            raise ValueError(
+                "vocabulary: new tokens need trained embeddings; add embedding_learning_rate, or say method: full"
+            )
+        return self
 
 
 class SftSection(TrainingSection):
