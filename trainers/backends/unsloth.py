@@ -1,4 +1,4 @@
-"""The backend of one GPU (or DDP): Unsloth's kernels. Imported only where there is a GPU, before trl and transformers."""
+"""The backend of one GPU (or DDP): Unsloth. Imported only where there is a GPU, before trl and transformers."""
 
 import os
 from pathlib import Path
