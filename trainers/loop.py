@@ -184,6 +184,7 @@ class Voice(TrainerCallback):
         self._tokens_per_step = tokens_per_step
         self._started = 0.0
         self._first_step = 0
+        self.seconds = 0.0
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -192,8 +193,9 @@ class Voice(TrainerCallback):
         self._started, self._first_step = time.monotonic(), state.global_step
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """A save is no stall."""
+        """A save is no stall; it counts as training time."""
         self._watchdog.pause_ended()
+        self.seconds = time.monotonic() - self._started
 
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -218,6 +220,7 @@ class Voice(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Ask for a checkpoint where one is due; stop where the stage was told to."""
         self._watchdog.beat()
+        self.seconds = time.monotonic() - self._started
         by_steps = state.global_step % self._section.checkpoint_steps == 0
         by_time = is_leader() and self._checkpoints.is_due(self._section.failure_hours)
         by_time, stopped = any_of(by_time, self._context.stop.requested)
@@ -315,13 +318,13 @@ def train(
     checkpoints = Checkpoints(context.scratch / "checkpoints", identity_of(context, data), context.reporter.warn)
     watchdog = Watchdog(section.stall_seconds, context.scratch / "stalled-stacks.txt")
     batching = Batching(section.batch_size, section.accumulation)
-    started = time.monotonic()
     first_step = None
     with context.stop.deferred(), watchdog.watching():
         while True:
             trainer = build(batching)
             trainer.context, trainer.checkpoints = context, checkpoints
-            trainer.add_callback(Voice(context, checkpoints, watchdog, tokens_per_row * batching.rows * world_size()))
+            voice = Voice(context, checkpoints, watchdog, tokens_per_row * batching.rows * world_size())
+            trainer.add_callback(voice)
             trainer.remove_callback(PrinterCallback)  # the reporter speaks
             resume = _newest(checkpoints, context)
             first_step = Checkpoints.step_of(resume.parent) if resume and first_step is None else first_step or 0
@@ -346,7 +349,7 @@ def train(
         steps=state.global_step,
         epochs=state.epoch,
         tokens_trained=int(sum(row.get("tokens", 0) for row in history)),
-        seconds=time.monotonic() - started,
+        seconds=max(voice.seconds, 1e-9),
         steps_here=state.global_step - first_step,
         seconds_saving=checkpoints.seconds_saving,
     )

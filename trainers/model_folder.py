@@ -1,6 +1,7 @@
 """A model on disk (Hugging Face layout): looked into before any weight is loaded, and published with its hashes."""
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,7 @@ SIDE_FILES = (
 )
 """What travels with the weights from stage to stage, byte for byte."""
 
+_MARK = re.compile(r"<\|\w+\|>|<(?:bos|start_of_turn|end_of_turn)>")
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 
@@ -80,6 +82,7 @@ class ModelFolder:
             )
         if chat:
             require_generation_marks(self.template, str(self.path))
+            self._check_marks_are_tokens()
         return self
 
     def _check_weights(self) -> None:
@@ -91,6 +94,16 @@ class ModelFolder:
         missing = [shard for shard in shards if not (self.path / shard).is_file()]
         if missing:
             raise BadData(f"{self.path} lacks {', '.join(missing)}; fetch the model again")
+
+    def _check_marks_are_tokens(self) -> None:
+        content = json.loads((self.path / "tokenizer.json").read_text(encoding="utf-8"))
+        known = {token["content"] for token in content["added_tokens"]}
+        missing = sorted(set(_MARK.findall(self.template or "")) - known)
+        if missing:
+            raise BadRequest(
+                f"the chat template of {self.path} writes {', '.join(missing)}, which its tokenizer does not know as "
+                "special tokens; name the template of the model's own family with base_model's key 'template'"
+            )
 
     def _check_tokenizer(self) -> None:
         path = self.path / "tokenizer.json"

@@ -70,6 +70,8 @@ class Micro:
 
     root: Path
     made: dict[str, Input] = field(default_factory=dict)
+    scale: int = 1
+    sections: dict[str, dict[str, Any]] = field(default_factory=lambda: dict(SECTIONS))
 
     def __post_init__(self) -> None:
         self.store = ArtifactStore(self.root / "artifacts")
@@ -78,7 +80,7 @@ class Micro:
         self._commit("preferences", _set_details(), self._write_preferences)
 
     def request(self, stage: str, **changes: Any) -> StageRequest:
-        section = {**SECTIONS[stage], **changes}
+        section = {**self.sections[stage], **changes}
         kind = STAGES[stage]
         return StageRequest(
             stage=stage,
@@ -139,7 +141,7 @@ class Micro:
         self.made[stage] = Input(name=stage, digest=manifest.digest, path=request.relative_path)
 
     def _write_corpus(self, folder: Path) -> None:
-        for split, count, seed in (("train", 120, 1), ("validation", 10, 2)):
+        for split, count, seed in (("train", 120 * self.scale, 1), ("validation", 10, 2)):
             rows = [
                 {"id": f"{split}-{i}", "text": text, "source": "", "licence": "", "url": "", "language": language}
                 for i, (language, text) in enumerate(texts(count, seed))
@@ -149,12 +151,15 @@ class Micro:
             (folder / split / "00000.jsonl.zst").write_bytes(zstandard.compress(data))
 
     def _write_instructions(self, folder: Path) -> None:
-        rows = [{"id": str(i), "messages": conversation(i), "source": "", "licence": "", "task": ""} for i in range(80)]
+        rows = [
+            {"id": str(i), "messages": conversation(i), "source": "", "licence": "", "task": ""}
+            for i in range(80 * self.scale)
+        ]
         _write(folder, rows)
 
     def _write_preferences(self, folder: Path) -> None:
         rows = []
-        for number in range(64):
+        for number in range(64 * self.scale):
             question, answer = conversation(number)
             rude = {"role": "assistant", "content": f"몰라. {_THINGS[number % 5]}"}
             rows.append(

@@ -1,11 +1,13 @@
 """The label mask over Korean conversations, decoded and looked at."""
 
+import copy
+
 import pytest
 from transformers import AutoTokenizer
 
 from trainers.base_model import _train_tokenizer, sample_texts
 from trainers.contract import BadRequest
-from trainers.rendering import marked, render
+from trainers.rendering import marked, render, require_stop_is_trained
 from trainers.templates import require_generation_marks, template_text
 
 KOREAN = [
@@ -36,6 +38,39 @@ def test_only_the_assistant_and_its_end_of_turn_are_trained(tokenizer):
     )
 
 
+FAMILIES = {
+    "qwen2.5": (
+        ["<|im_start|>", "<|im_end|>"],
+        "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
+        "<|im_start|>user\n수도가 어디야?<|im_end|>\n<|im_start|>assistant\n⟦서울입니다.<|im_end|>⟧\n"
+        "<|im_start|>user\n고마워!<|im_end|>\n<|im_start|>assistant\n⟦천만에요. 또 물어보세요 😊<|im_end|>⟧\n",
+    ),
+    "llama3": (
+        ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
+        "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n수도가 어디야?<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\n⟦서울입니다.<|eot_id|>⟧"
+        "<|start_header_id|>user<|end_header_id|>\n\n고마워!<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\n⟦천만에요. 또 물어보세요 😊<|eot_id|>⟧",
+    ),
+    "gemma": (
+        ["<bos>", "<start_of_turn>", "<end_of_turn>"],
+        "<bos><start_of_turn>user\n수도가 어디야?<end_of_turn>\n<start_of_turn>model\n⟦서울입니다.<end_of_turn>⟧\n"
+        "<start_of_turn>user\n고마워!<end_of_turn>\n<start_of_turn>model\n⟦천만에요. 또 물어보세요 😊<end_of_turn>⟧\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_familys_template_marks_the_assistant(tokenizer, family):
+    marks, expected = FAMILIES[family]
+    own = copy.deepcopy(tokenizer)
+    own.add_special_tokens({"additional_special_tokens": marks})
+    own.chat_template = template_text(family)
+    rendered = render([KOREAN[1:]], own)[0]
+    assert marked(rendered, own) == expected
+    require_stop_is_trained(rendered, own)
+
+
 def test_a_system_prompt_goes_first_where_there_is_none(tokenizer):
     with_own, without = render([KOREAN, KOREAN[1:3]], tokenizer, system_prompt="존댓말로 답하세요.")
     assert "존댓말" not in tokenizer.decode(with_own.ids)
@@ -47,5 +82,5 @@ def test_a_template_without_marks_is_refused():
         require_generation_marks("{% for m in messages %}{{ m.content }}{% endfor %}", "model")
     with pytest.raises(BadRequest, match="no chat template"):
         require_generation_marks(None, "model")
-    with pytest.raises(BadRequest, match="there are: chatml"):
+    with pytest.raises(BadRequest, match="there are: chatml, gemma, llama3, qwen2.5"):
         template_text("vicuna")

@@ -48,7 +48,9 @@ class BaseSection(Section):
     repo: str | None = None
     revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$", description="a commit, never a branch")
     shape: ModelShape | None = Field(default=None, description="for the planner; checked against the fetched config")
-    template: Literal["chatml"] = "chatml"
+    template: Literal["chatml", "qwen2.5", "llama3", "gemma"] = Field(
+        default="chatml", description="the family's way of writing a chat, with the assistant's part marked"
+    )
 
     @model_validator(mode="after")
     def _source_is_complete(self) -> "BaseSection":
