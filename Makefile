@@ -8,7 +8,7 @@ export KOREAN_LLM_HOME ?= $(CURDIR)/var
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui serve test test-cluster check format lint types prove bench bench-corpus bench-eval clean-state
+.PHONY: help setup demo ui serve test test-cluster check format lint types prove bench bench-corpus bench-eval bench-train gpu-check clean-state
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -61,6 +61,12 @@ bench-eval: $(READY) ## items/s of the offline suites against lm_eval called pla
 bench-corpus: $(READY) ## the corpus chain against its peers, as JSON; INPUT= and TRUTH= for other files, BIG= for scaling
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[trainer,dev,bench]'
 	$(BIN)/python -m tests.bench.corpus $(if $(INPUT),--input '$(INPUT)') $(if $(TRUTH),--truth '$(TRUTH)') $(if $(BIG),--big '$(BIG)')
+
+bench-train: $(READY) ## tokens/s of CPT, SFT and DPO against a bare TRL script, as JSON
+	$(BIN)/python -m tests.bench.train
+
+gpu-check: $(READY) ## Unsloth against plain TRL on a GPU; GPU_CHECK=--dry walks through it on a CPU
+	$(BIN)/python -m tests.gpu.check $(GPU_CHECK)
 
 bench: $(READY) ## set-up time, demo time by stage, tokens/s by stage, as JSON
 	$(BIN)/python -m tests.bench.demo

@@ -192,13 +192,13 @@ def _plan(shape: Shape, setting: Setting, gpu: Gpu, tokens: float, sharded: bool
         parts["gathered layers"] = 2 * shape.layer_weights / shape.layers * 2.0
     parts = {name: size * (1 if name == "reserved" else _FRAGMENTATION) for name, size in parts.items() if size}
     step_tokens = row * setting.accumulation
-    seconds = step_tokens * _flops_per_token(shape, setting) / (gpu.flops * _MFU)
+    seconds = step_tokens * flops_per_token(shape, setting) / (gpu.flops * _MFU)
     hours = tokens / (step_tokens * setting.gpus) * seconds / 3600
     return Plan(setting, sharded, parts, gpu.memory, seconds, hours, hours * setting.gpus * gpu.price)
 
 
-def _flops_per_token(shape: Shape, setting: Setting) -> float:
-    """Forward 2, backward to activations 2, to weights 2 (only where they are trained), recomputing 2."""
+def flops_per_token(shape: Shape, setting: Setting) -> float:
+    """FLOP per token: forward 2, backward to activations 2, to weights 2 (where they are trained), recomputing 2."""
     passes = 8 if setting.method == "full" else 6
     attention = shape.layers * setting.max_length * shape.hidden  # half of the square: causal
     return passes * (shape.layer_weights + shape.vocabulary * shape.hidden + attention)

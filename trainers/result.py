@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from trainers.contract import Manifest, TrainingDetails
 from trainers.loop import Trained
 from trainers.merging import merge
@@ -78,8 +80,13 @@ def training_result(
             "train_seconds": round(trained.seconds, 3),
             "tokens_per_second": round(speed, 1),
             "saving_seconds": round(trained.seconds_saving, 3),
+            **_peak_memory(),
         },
     )
+
+
+def _peak_memory() -> dict[str, float]:
+    return {"peak_gpu_bytes": float(torch.cuda.max_memory_allocated())} if torch.cuda.is_available() else {}
 
 
 def reward_model_result(
