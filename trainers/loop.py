@@ -81,6 +81,8 @@ def training_arguments(kind: type[TrainingArguments], context: StageContext, bat
         remove_unused_columns=False,
         ddp_find_unused_parameters=False if world_size() > 1 else None,
     )
+    if section.shard_weights and world_size() > 1:
+        settings |= {"fsdp": True, "fsdp_config": {"activation_checkpointing": on_gpu}, "gradient_checkpointing": False}
     _place_logs(context)
     return kind(**{**settings, **own})
 

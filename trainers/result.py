@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
 
 from trainers.contract import Manifest, TrainingDetails
 from trainers.loop import Trained
 from trainers.merging import merge
 from trainers.model_folder import ModelFolder, publish_weights
+from trainers.ranks import wait_for_all
 from trainers.stage import StageContext, StageResult
 
 
@@ -35,8 +38,8 @@ def training_result(
     `measure` takes the finished model and gives more metrics.
     """
     output = context.output
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    trainable = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    trainable = sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad)
+    model = _whole_model(trainer, context, parent)
     compared: dict[str, float] = {}
     if context.section.lora is not None:
         _publish_adapter(model, context.request.inputs[0].digest, output / "adapter")
@@ -83,6 +86,19 @@ def training_result(
             **_peak_memory(),
         },
     )
+
+
+def _whole_model(trainer: Any, context: StageContext, parent: ModelFolder) -> Any:
+    """The trained model in this process; sharded weights are gathered through a file."""
+    if not trainer.is_fsdp_enabled:
+        return trainer.accelerator.unwrap_model(trainer.model)
+    gathered = context.scratch / "gathered"
+    trainer.save_model(str(gathered))  # every process takes part, the leader writes
+    wait_for_all()
+    if context.section.lora is None:
+        return AutoModelForCausalLM.from_pretrained(gathered)
+    base = AutoModelForCausalLM.from_pretrained(parent.path, dtype="auto")
+    return PeftModel.from_pretrained(base, gathered)
 
 
 def _peak_memory() -> dict[str, float]:

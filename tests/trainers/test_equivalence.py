@@ -32,15 +32,18 @@ def weights(micro, processes=1, **changes):
 
 
 @pytest.mark.parametrize(
-    ("processes", "batch_size", "accumulation"),
+    ("processes", "changes"),
     (
-        pytest.param(1, 1, 8, id="1 x 8 micro-batches", marks=pytest.mark.prove),
-        pytest.param(2, 4, 1, id="2 processes x 4"),
+        pytest.param(1, {"batch_size": 1, "accumulation": 8}, id="1 x 8 micro-batches", marks=pytest.mark.prove),
+        pytest.param(2, {"batch_size": 4, "accumulation": 1}, id="2 processes x 4"),
+        pytest.param(
+            2, {"batch_size": 4, "shard_weights": True}, id="2 processes x 4, sharded", marks=pytest.mark.prove
+        ),
     ),
 )
-def test_eight_rows_a_step_are_eight_rows_a_step(micro, eight_at_once, processes, batch_size, accumulation):
+def test_eight_rows_a_step_are_eight_rows_a_step(micro, eight_at_once, processes, changes):
     expected, reference = eight_at_once
-    found, manifest = weights(micro, processes, batch_size=batch_size, accumulation=accumulation)
+    found, manifest = weights(micro, processes, **changes)
     assert found.keys() == expected.keys()
     assert max(float((found[name] - expected[name]).abs().max()) for name in found) < TOLERANCE
     assert manifest.details.tokens_trained == reference.details.tokens_trained

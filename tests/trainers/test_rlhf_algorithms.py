@@ -5,8 +5,18 @@ import pytest
 from tests.trainers.micro import Micro
 
 pytestmark = pytest.mark.slow
-SAMPLING = {"rewards": ["language", "length"], "generations": 4, "completion_length": 12, "length_band": [4, 12]}
-ONLINE = {"sampling": SAMPLING, "batch_size": 8, "max_steps": 12, "learning_rate": 1e-2, "beta": 0.01}
+SAMPLING = {"rewards": ["language"], "generations": 8, "completion_length": 12}
+# Every weight is trained: adapters over embeddings this small cannot make a model sure of anything.
+ONLINE = {
+    "method": "full",
+    "lora": None,
+    "sampling": SAMPLING,
+    "batch_size": 32,
+    "max_steps": 20,
+    "learning_rate": 1e-2,
+    "schedule": "constant_with_warmup",
+    "beta": 1e-3,
+}
 LONGER = {"max_steps": 24, "learning_rate": 1e-2}
 
 
@@ -40,8 +50,8 @@ def test_the_algorithm_moves_its_figure(micro, algorithm, changes):
         assert metrics["preference_accuracy"] >= max(0.8, metrics["preference_accuracy_before"])
 
 
+@pytest.mark.prove
 def test_a_rule_stops_a_model_that_games_its_reward(micro):
-    changes = {**ONLINE, "algorithm": "grpo", "max_steps": 40, "learning_rate": 5e-2, "beta": 1e-3}
-    manifest = micro.run("rlhf", stop={"kl": 0.05}, **changes)
+    manifest = micro.run("rlhf", algorithm="grpo", stop={"kl": 0.02}, **ONLINE)
     assert manifest.details.extra["stopped"].startswith("kl ")
-    assert manifest.details.steps < 40
+    assert manifest.details.steps < ONLINE["max_steps"]

@@ -67,6 +67,16 @@ def test_lineage_names_every_ancestor(manifests):
     assert manifests["rlhf"].details.lineage == digests
 
 
+def test_cpt_expands_the_vocabulary_and_goes_on(micro, manifests):
+    elsewhere = dict(micro.made)
+    details = micro.run("cpt", vocabulary={"tokens": 40, "new_tokens_first": 0.5}).details
+    micro.made = elsewhere
+    assert details.extra["new_tokens"] > 0
+    assert details.extra["compute_saved"] > 0
+    assert details.tokenizer_hash != manifests["base_model"].details.tokenizer_hash
+    assert details.loss[-1][1] < details.loss[0][1]
+
+
 def test_the_same_request_gives_the_same_bytes(micro, manifests, tmp_path):
     again = Micro(tmp_path)
     again.made = dict(micro.made)

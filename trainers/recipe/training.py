@@ -99,6 +99,9 @@ class TrainingSection(Section):
     max_length: int = Field(default=512, ge=16, description="tokens per sequence")
     epochs: float = Field(default=1.0, gt=0)
     max_steps: int | None = Field(default=None, ge=1, description="stop earlier than the epochs say")
+    shard_weights: bool = Field(
+        default=False, description="share weights, gradients and optimizer out over the processes (FSDP2)"
+    )
     checkpoint_steps: int = Field(default=50, ge=1, description="save at least this often")
     failure_hours: float = Field(
         default=24, gt=0, description="expected hours between failures; saves are at most sqrt(2 x cost x this) apart"
