@@ -55,6 +55,11 @@ def _run(options: argparse.Namespace, home: Home) -> int:
             for name, value in home.environment().items():
                 print(f"export {name}={shlex.quote(value)}")
             print(f"# workspace: {home.workspace}")
+        case "costs" | "remake" as operation:
+            from korean_llm_assets import backfill
+
+            made: int = getattr(backfill, operation)(options, home)
+            return made
         case operation:
             from korean_llm_assets import operations
 
@@ -105,6 +110,14 @@ def _add_operations(commands: Any) -> None:
     waited = commands.add_parser("wait", help="wait for a run: exit 0 success, 1 failure, 124 timeout")
     waited.add_argument("run")
     waited.add_argument("--timeout", type=float, default=86400, help="seconds (%(default)s)")
+    again = commands.add_parser("remake", help="make assets again for models and releases; shows the cost first")
+    again.add_argument("--assets", required=True, help="by name, separated by commas, e.g. sft_model,rlhf_model")
+    again.add_argument("--models", default="all", help="names, or %(default)s")
+    again.add_argument("--releases", default="all", help="partition keys, or %(default)s")
+    again.add_argument("--yes", action="store_true", help="start it")
+    summed = commands.add_parser("costs", help="hours, GPU-hours, goodput and money by model and release")
+    for command in (again, summed):
+        command.add_argument("--price", type=float, default=3.0, help="US dollars per GPU and hour (%(default)s)")
     commands.add_parser("cancel", help="cancel a run; its stage saves what it can").add_argument("run")
 
 
