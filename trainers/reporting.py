@@ -12,6 +12,7 @@ from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, PipesContext, open_dags
 
 from trainers.artifacts import Workspace
 from trainers.contract import Manifest, StageRequest
+from trainers.exporter import Exporter, exporting
 from trainers.tracking import Tracking
 
 _QUIET_SECONDS = 2.0
@@ -21,9 +22,12 @@ _QUIET_SECONDS = 2.0
 class Reporter:
     """One stage's voice. Losing a listener never fails the stage."""
 
-    def __init__(self, request: StageRequest, tracking: Tracking, pipes: PipesContext | None):
+    def __init__(
+        self, request: StageRequest, tracking: Tracking, pipes: PipesContext | None, exporter: Exporter | None = None
+    ):
         self._request = request
         self._tracking = tracking
+        self._exporter = exporter
         self._pipes = pipes
         self._started = time.monotonic()
         self._first_step: int | None = None
@@ -38,7 +42,7 @@ class Reporter:
             if DAGSTER_PIPES_CONTEXT_ENV_VAR in os.environ:
                 pipes = stack.enter_context(open_dagster_pipes())
             tracking = stack.enter_context(Tracking.open(request, workspace))
-            yield cls(request, tracking, pipes)
+            yield cls(request, tracking, pipes, stack.enter_context(exporting(request)))
 
     @property
     def tracking_run(self) -> str | None:
@@ -76,6 +80,8 @@ class Reporter:
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Figures of one step, for the tracker."""
         self._tracking.metrics(step, values)
+        if self._exporter is not None:
+            self._exporter.step(step, values)
 
     def params(self, values: Mapping[str, object]) -> None:
         """Settings, for the tracker."""
