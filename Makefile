@@ -8,7 +8,7 @@ export KOREAN_LLM_HOME ?= $(CURDIR)/var
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui serve test test-cluster check format lint types prove bench bench-corpus bench-eval bench-train gpu-check clean-state
+.PHONY: help setup demo ui serve test test-cluster check check-monitoring format lint types prove bench bench-corpus bench-eval bench-train gpu-check clean-state
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -50,6 +50,9 @@ types: $(READY)
 test-cluster: $(READY) ## the launcher's tests against KUBECONFIG's cluster (tests/cluster/conftest.py says what it takes)
 	@test -n "$$KUBECONFIG" || { echo "set KUBECONFIG to the cluster to test against"; exit 2; }
 	$(BIN)/python -m pytest tests/cluster
+
+check-monitoring: $(READY) ## alert rules and dashboards: parsed, tested, and built only from series that exist
+	$(BIN)/python -m pytest -q tests/dagster_deploy/test_monitoring.py
 
 prove: $(READY) ## everything, the slow proofs included
 	@tests/install_system_packages.sh

@@ -1,6 +1,7 @@
 """Alert rules and dashboards: parsed and tested by Prometheus' own tools, built only from series that exist."""
 
 import json
+import os
 import re
 import shutil
 import socket
@@ -36,7 +37,8 @@ def known_series() -> set[str]:
     request = StageRequest(stage="cpt", stage_version=1, model="tiny", release="r1")
     ours = {metric.name for metric in Exporter(request).registry.collect()}
     recorded = {rule["record"] for rule in rules() if "record" in rule}
-    counters = ROOT.parent / "shared" / "schemas" / "dcgm-default-counters.csv"
+    schemas = Path(os.environ.get("KOREAN_LLM_SCHEMAS", ROOT.parent / "shared" / "schemas"))
+    counters = schemas / "dcgm-default-counters.csv"
     if not counters.exists():
         pytest.skip(f"dcgm-exporter's default list is not at {counters}")
     return ours | recorded | OTHERS | set(re.findall(r"^(DCGM_\w+)", counters.read_text(), re.MULTILINE))
