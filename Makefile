@@ -21,6 +21,7 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock torch
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[trainer,dev]'
+	$(BIN)/python -m trainers.corpus.compile
 	@touch $@
 
 demo: $(READY) ## sample drop -> corpus -> CPT -> SFT -> RLHF -> eval report -> registered model

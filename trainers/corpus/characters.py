@@ -34,7 +34,8 @@ class Texts(Sequence[str]):
         """The batch of some strings, which hold no lone surrogates."""
         starts = np.zeros(len(strings) + 1, np.int64)
         np.cumsum([len(text) for text in strings], out=starts[1:])
-        return cls(np.frombuffer("".join(strings).encode("utf-32-le"), np.uint32), starts)
+        codes = np.frombuffer("".join(strings).encode("utf-32-le"), np.uint32)
+        return cls(codes.copy(), starts)  # writable, as all others are: numba would compile its loops twice
 
     def __len__(self) -> int:
         return len(self.starts) - 1
