@@ -3,6 +3,7 @@
 import argparse
 import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 from korean_llm_assets.home import Home
@@ -60,6 +61,10 @@ def _run(options: argparse.Namespace, home: Home) -> int:
 
             made: int = getattr(backfill, operation)(options, home)
             return made
+        case "takedown":
+            from korean_llm_assets.takedown import takedown
+
+            return takedown(options, home)
         case operation:
             from korean_llm_assets import operations
 
@@ -118,6 +123,8 @@ def _add_operations(commands: Any) -> None:
     summed = commands.add_parser("costs", help="hours, GPU-hours, goodput and money by model and release")
     for command in (again, summed):
         command.add_argument("--price", type=float, default=3.0, help="US dollars per GPU and hour (%(default)s)")
+    taken = commands.add_parser("takedown", help="exclude documents from every later build; list what has them")
+    taken.add_argument("--ids", type=Path, required=True, help="a file: one id or text sha256 per line")
     commands.add_parser("cancel", help="cancel a run; its stage saves what it can").add_argument("run")
 
 

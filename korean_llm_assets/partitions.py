@@ -14,6 +14,7 @@ from dagster import (
     StaticPartitionsDefinition,
 )
 
+from korean_llm_assets.takedown import taken_down
 from trainers.contract import STAGES, Stage
 from trainers.recipe import DataRecipe, ModelRecipe, load_data_recipe, load_model_recipes
 
@@ -29,8 +30,10 @@ def model_recipes() -> dict[str, ModelRecipe]:
 
 @cache
 def data_recipe() -> DataRecipe:
-    """The recipe of the data assets, as it was when this process began."""
-    return load_data_recipe()
+    """The recipe of the data assets and the takedown list, as they were when this process began."""
+    recipe = load_data_recipe()
+    names = tuple(sorted({*recipe.corpus.takedown, *taken_down()}))
+    return recipe.model_copy(update={"corpus": recipe.corpus.model_copy(update={"takedown": names})})
 
 
 releases = DynamicPartitionsDefinition(name="release")

@@ -1,0 +1,86 @@
+"""Takedown: documents that must not be in any later build, and what was made from them already.
+
+The list is one id or text sha256 per line, in KOREAN_LLM_TAKEDOWN or `takedown.txt` below KOREAN_LLM_HOME. It becomes
+part of the corpus recipe's section: every corpus is stale at once, and the next build leaves the documents out.
+"""
+
+import io
+import json
+import os
+from argparse import Namespace
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from korean_llm_assets.home import Home
+from trainers.artifacts import MANIFEST, ArtifactStore, write_atomically
+from trainers.contract import BadRequest, Manifest
+
+
+def takedown_file() -> Path:
+    """Where the list is kept."""
+    named = os.environ.get("KOREAN_LLM_TAKEDOWN")
+    return Path(named) if named else Home.from_environment().root / "takedown.txt"
+
+
+def taken_down() -> tuple[str, ...]:
+    """Ids and hashes on the list, sorted."""
+    path = takedown_file()
+    return _lines(path) if path.exists() else ()
+
+
+def takedown(options: Namespace, home: Home) -> int:
+    """Add ids to the list; prints every corpus, model and deployment made from these documents."""
+    if not options.ids.is_file():
+        raise BadRequest(f"--ids {options.ids}: there is no such file; it holds one id or text sha256 per line")
+    wanted = set(_lines(options.ids))
+    if not wanted:
+        raise BadRequest(f"--ids {options.ids} names no document; write one id or text sha256 per line")
+    write_atomically(takedown_file(), "\n".join(sorted({*taken_down(), *wanted})) + "\n")
+    manifests = {manifest.digest: manifest for manifest in _manifests(ArtifactStore(home.artifacts))}
+    found = {
+        digest: names
+        for digest, manifest in manifests.items()
+        if manifest.request.stage == "corpus"
+        and (names := _documents(home.artifacts / manifest.request.relative_path, wanted))
+    }
+    affected = set(found)
+    while more := {
+        digest
+        for digest, manifest in manifests.items()
+        if digest not in affected and affected & {item.digest for item in manifest.request.inputs}
+    }:
+        affected |= more
+    print(f"{len(wanted)} ids are excluded from every later build ({takedown_file()})")
+    for digest in sorted(affected, key=lambda key: manifests[key].request.relative_path):
+        told = f"  holds {', '.join(sorted(found[digest]))}" if digest in found else ""
+        print(f"made from them: {manifests[digest].request.relative_path}{told}")
+    missing = wanted - set().union(*found.values())
+    if missing:
+        print(f"in no corpus that is kept here: {', '.join(sorted(missing))}")
+    return 0
+
+
+def _lines(path: Path) -> tuple[str, ...]:
+    return tuple(sorted({line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}))
+
+
+def _manifests(store: ArtifactStore) -> Iterator[Manifest]:
+    for path in sorted(store.root.glob(f"*/**/{MANIFEST}")):
+        if ".partial" not in path.as_posix():
+            yield Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+def _documents(corpus: Path, wanted: set[str]) -> set[str]:
+    """Which of the wanted ids and text hashes a corpus holds."""
+    import zstandard
+
+    found: set[str] = set()
+    for split in ("train", "validation"):
+        for shard in sorted((corpus / split).glob("*.jsonl.zst")):
+            with shard.open("rb") as packed:
+                stream = zstandard.ZstdDecompressor().stream_reader(packed)
+                for line in io.TextIOWrapper(stream, encoding="utf-8"):
+                    row = json.loads(line)
+                    found |= {row["id"], sha256(row["text"].encode()).hexdigest()} & wanted
+    return found
