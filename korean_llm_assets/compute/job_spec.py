@@ -204,6 +204,8 @@ def _container(
 def _env(needs: Needs, profile: ClusterProfile, messages_env: Mapping[str, str]) -> list[Manifest]:
     values = {
         "HOME": "/tmp",  # the pod's own emptyDir: the root filesystem is read-only
+        # What trackers keep offline (TensorBoard, W&B) outlives the pod; the root filesystem is read-only.
+        "KOREAN_LLM_HOME": f"{profile.artifacts_path}/.home",
         "KOREAN_LLM_IMAGE": profile.image,
         "KOREAN_LLM_METRICS_PORT": str(METRICS_PORT),
         **(profile.nccl if needs.gpus > 1 else {}),
