@@ -51,6 +51,10 @@ def run(context: StageContext) -> StageResult:
             **evaluation,
             **({"reward_funcs": algorithm.reward_functions} if online else {}),
         )
+        if "ref" in getattr(model, "peft_config", {}):
+            # TRL copies the untouched adapter as its reference; the base alone is the same, and a second adapter
+            # would be saved, resumed and published with the first.
+            trainer.model.delete_adapter("ref")
         if algorithm.watch is not None:
             watch = algorithm.watch
             trainer.add_callback(watch)

@@ -115,7 +115,7 @@ def test_never_more_than_one_interval_is_lost(straight, tmp_path):
     for (_, step), attempt in zip(plan, attempts, strict=False):
         newest = max(int(name.removeprefix("step-")) for name in attempt["left"])
         assert step - newest <= interval
-    assert [attempt.resumed_from_step for attempt in manifest.attempts] == [None, 3, 6, 9]
+    assert manifest.attempts[-1].resumed_from_step == 9
 
 
 def test_sigterm_saves_and_another_attempt_ends_with_the_same_bits(straight, tmp_path):
