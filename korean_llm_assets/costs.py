@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
-from korean_llm_assets.partitions import model_recipes, stage_of
+from korean_llm_assets.partitions import stage_of
 from korean_llm_assets.requests import settings
 from trainers.artifacts import MANIFEST, ArtifactStore
 from trainers.contract import STAGES, BadRequest, Manifest
@@ -89,24 +89,26 @@ def estimate(assets: Sequence[str], model: str, past: Sequence[Spent]) -> list[E
             gpu_hours = mean(row.asked for row in rows) / _HOUR
             found.append(Estimate(asset, model, hours, gpu_hours, f"the mean of {len(rows)} past runs"))
         elif stage.name in _PLANNED and gpus:
-            hours = _planned_hours(model, stage.name, gpus)
-            found.append(Estimate(asset, model, hours, hours * gpus, "the planner's arithmetic"))
+            gpu_hours = _planned_gpu_hours(model, stage.name)
+            found.append(Estimate(asset, model, gpu_hours / gpus, gpu_hours, "the planner's arithmetic"))
         else:
             found.append(Estimate(asset, model, 0.0, 0.0, "unknown: no past run, and nothing to plan from"))
     return found
 
 
-def _planned_hours(model: str, stage: str, gpus: int) -> float:
-    """The trainers' planner, run as the command it is (the wall between the worlds)."""
-    if model not in model_recipes():
-        raise BadRequest(f"there is no model {model!r}; there are: {', '.join(sorted(model_recipes()))}")
+def _planned_gpu_hours(model: str, stage: str) -> float:
+    """The trainers' planner, run as the command it is (the wall between the worlds).
+
+    It plans all stages on one number of GPUs, and refuses what does not fit: so the recipe's largest is asked for.
+    """
+    gpus = max(settings(STAGES[name], model)[0].needs.gpus for name in _PLANNED)
     command = [sys.executable, "-m", "trainers", "plan", "--recipe", model, "--gpus", str(gpus), "--json"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise BadRequest(f"the planner says of {model}: {done.stderr.strip()}")
     planned: dict[str, Any] = json.loads(done.stdout)
     hours: float = planned["stages"][stage]["hours"]
-    return hours
+    return hours * gpus
 
 
 def estimate_table(estimates: Sequence[Estimate], releases: int, price: float) -> str:
