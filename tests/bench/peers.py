@@ -111,8 +111,9 @@ def datatrove(path: Path, work: Path) -> set[str]:
     config = MinhashConfig(n_grams=5, num_buckets=14, hashes_per_bucket=8)
 
     def run(pipeline: list, tasks: int = 1) -> None:
+        logs = str(work / "logs" / type(pipeline[-1]).__name__)
         for rank in range(tasks):
-            executor = LocalPipelineExecutor(pipeline=pipeline, tasks=tasks, logging_dir=None)
+            executor = LocalPipelineExecutor(pipeline=pipeline, tasks=tasks, logging_dir=logs)
             executor._run_for_rank(rank)
 
     steps = [str(work / name) for name in ("signatures", "buckets", "removed", "out")]
