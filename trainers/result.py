@@ -89,8 +89,10 @@ def training_result(
 
 
 def _whole_model(trainer: Any, context: StageContext, parent: ModelFolder) -> Any:
-    """The trained model in this process; sharded weights are gathered through a file."""
-    if not trainer.is_fsdp_enabled:
+    """The trained model in this process, never in 4 bit: adapters merged into a 4-bit base are gibberish without any
+    error (unsloth#5410), so the base is loaded again as it was published. Sharded weights are gathered through a file.
+    """
+    if not trainer.is_fsdp_enabled and context.section.method != "qlora":
         return trainer.accelerator.unwrap_model(trainer.model)
     gathered = context.scratch / "gathered"
     trainer.save_model(str(gathered))  # every process takes part, the leader writes
