@@ -169,7 +169,7 @@ def test_conditions_make_what_new_data_and_changed_recipes_ask_for_of_automatic_
     asked, cursor = requested(platform, cursor)
     assert asked == {}
 
-    changed = yaml.safe_load((recipe_folders()[0] / "tiny.yaml").read_text())["sft"] | {"learning_rate": 1e-3}
+    changed = yaml.safe_load((recipe_folders()[0] / "tiny.yaml").read_text())["sft"] | {"learning_rate": 1.5e-3}
     recipe(platform.home.root, "tiny", sft=changed)
     platform.definitions = define(reload=True)
     asked, cursor = requested(platform, cursor)
