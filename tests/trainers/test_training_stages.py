@@ -86,3 +86,12 @@ def test_the_same_request_gives_the_same_bytes(micro, manifests, tmp_path):
             target.parent.mkdir(parents=True)
             target.symlink_to(micro.store.root / micro.made[name].path)
     assert again.run("cpt").files == manifests["cpt"].files
+
+
+def test_wandb_offline_and_tensorboard_write_their_files_where_the_recipe_asks(micro, manifests):
+    elsewhere = dict(micro.made)
+    micro.run("sft", report_to=["wandb", "tensorboard"], max_steps=2)
+    micro.made = elsewhere
+    kept = micro.root / "home" / "tracking"
+    assert list(kept.rglob("offline-run-*/*.wandb"))
+    assert list(kept.rglob("events.out.tfevents.*"))
