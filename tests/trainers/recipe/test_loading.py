@@ -36,7 +36,7 @@ def test_packaged_recipes_load():
         (lambda d: d["rlhf"].update(algorithm="ppo"), ["'rlhf.algorithm'", "'dpo'", "given: 'ppo'"]),
         (lambda d: d["sft"].pop("learning_rate"), ["'sft.learning_rate' is required"]),
         (lambda d: d["sft"]["needs"].update(gpu=1), ["unknown key 'sft.needs.gpu'", "gpus, cpu, memory, nodes"]),
-        (lambda d: d["base_model"]["architecture"].update(heads=3), ["hidden_size 256 must be a multiple of heads 3"]),
+        (lambda d: d["base_model"]["architecture"].update(heads=5), ["hidden_size 192 must be a multiple of heads 5"]),
         (lambda d: d.update(model="other"), ["key 'model' says 'other'", "'tiny'"]),
     ],
 )
