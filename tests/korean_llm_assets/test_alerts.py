@@ -196,6 +196,8 @@ def test_the_sensor_tells_later_what_a_receiver_would_not_take(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KOREAN_LLM_ALERT_WEBHOOK", receiver.url)
+    # An answer that comes after the time limit has been heard all the same; a loaded machine must not answer so late.
+    monkeypatch.setattr(alerts_module, "_TIMEOUT_SECONDS", 30)
     with DagsterInstance.ephemeral() as instance:
         context = build_sensor_context(instance=instance)
         alerts(context)
