@@ -87,8 +87,9 @@ def disk_errors_named(doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+            where = f" ({error.filename})" if error.filename else ""
             raise DiskTrouble(
-                f"{doing}: {error.strerror} ({error.filename}). Free space or repair the volume, then run again; "
+                f"{doing}: {error.strerror}{where}. Free space or repair the volume, then run again; "
                 "finished work is kept."
             ) from error
         raise

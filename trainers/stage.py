@@ -147,7 +147,10 @@ def _attempt(request: StageRequest, store: ArtifactStore, workspace: Workspace, 
     attempt = workspace.begin_attempt()
     (workspace.folder / FAILURE).unlink(missing_ok=True)
     try:
-        with disk_errors_named(f"stage {request.stage}"), Reporter.open(request, workspace) as reporter:
+        with (
+            disk_errors_named(f"stage {request.stage} in {workspace.folder}"),
+            Reporter.open(request, workspace) as reporter,
+        ):
             section = typed_section(request)
             inputs = {item.name: store.resolve(item, landing) for item in request.inputs}
             context = StageContext(
@@ -171,9 +174,11 @@ def _attempt(request: StageRequest, store: ArtifactStore, workspace: Workspace, 
             return manifest
     except BaseException as error:
         code, reason = classify(error)
-        with disk_errors_named("recording why the stage failed"):
+        try:
             workspace.end_attempt(code)
             workspace.fail(Failure(exit_code=code, error=type(error).__name__, reason=reason, attempt=attempt.number))
+        except OSError as unrecorded:  # a full volume: the exit code and the last line still say why
+            error.add_note(f"the failure could not be recorded in {workspace.folder}: {unrecorded}")
         raise
 
 
