@@ -18,6 +18,7 @@ from trainers.contract import BadData, BenchmarkDetails
 from trainers.conversations import Row, content, landed_rows, messages, write_jsonl
 from trainers.corpus.read import files_below
 from trainers.corpus.records import Unusable
+from trainers.evaluation.suites import spread
 from trainers.evaluation.verify import Check
 from trainers.preferences import pair
 from trainers.published_suites import is_published, published_suites
@@ -44,7 +45,7 @@ def run(context: StageContext) -> StageResult:
         if not items:
             reasons = ", ".join(f"{reason} ({n})" for reason, n in excluded[suite].most_common(3))
             raise BadData(f"suite {suite!r} ({order[suite]}) has no usable item; the biggest reasons: {reasons}")
-        rows = [row for _, row in items][: section.max_items_per_suite]
+        rows = [row for _, row in spread(items, section.max_items_per_suite)]
         path = context.output / f"{suite}.jsonl"
         write_jsonl(path, rows)
         listing[suite] = {

@@ -1,11 +1,16 @@
-"""Published Korean benchmarks (KoBEST, KLUE, KMMLU) from their own files to multiple-choice items, offline.
+"""Published Korean benchmarks from their own files to multiple-choice items, offline.
 
-KoBEST and KMMLU are asked in lm_eval 0.4.13's words, so that figures compare with published ones. lm_eval ships no
-KLUE: those questions are ours. Files are recognised by their names anywhere under the folder.
+They are asked in lm_eval 0.4.13's words, so that figures compare with published ones. It ships no KLUE and reads
+another edition of HAE-RAE than the CSV files: those questions are ours. Files are recognised by their names anywhere
+under the folder; an item of a suite with parts (subjects, categories) keeps the name of its part.
 
     [kobest/]{BoolQ,COPA,HellaSwag,SentiNeg,WiC}/test.tsv   kobest_boolq, kobest_copa, ...
     klue-{nli,sts}-*_dev.json, klue-{ner,dp}-*_dev.tsv      klue_nli, klue_sts, klue_ner, klue_dp
-    [kmmlu/]<Subject>-test.csv                              kmmlu (one item per row, its subject kept)
+    kmmlu/[data/]<Subject>-test.csv                         kmmlu
+    HAERAE-Bench-v1-{KGK,HI,LW,RW,SN,RC}.csv                haerae (edition 1.0)
+    haerae/<category>/test/*.parquet                        haerae (as Hugging Face converts the edition of lm_eval)
+    csatqa_eval.json                                        csatqa (JSON lines)
+    {Culture,Language}/<category>/<Category>_<Exam>.json    click
 """
 
 import csv
@@ -14,6 +19,8 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet
 
 from trainers.contract import BadData
 
@@ -26,6 +33,14 @@ _NLI = {"entailment": 0, "neutral": 1, "contradiction": 2}
 _ENTITIES = {"PS": "인물", "LC": "장소", "OG": "기관", "DT": "날짜", "TI": "시간", "QT": "수량"}
 _ENTITY = re.compile(rf"<([^<>]+):({'|'.join(_ENTITIES)})>")
 _DP_CHOICES = 4
+_HAERAE = {
+    "KGK": "general_knowledge",
+    "HI": "history",
+    "LW": "loan_words",
+    "RW": "rare_words",
+    "SN": "standard_nomenclature",
+    "RC": "reading_comprehension",
+}
 
 
 def published_suites(folder: Path) -> dict[str, list[Row]]:
@@ -70,6 +85,15 @@ def _table(path: Path) -> Iterator[dict[str, str]]:
         if len(cells) != len(columns):
             raise ValueError(f"{len(cells)} cells under {len(columns)} columns: {line[:80]!r}")
         yield dict(zip(columns, (cell.strip() for cell in cells), strict=True))
+
+
+def _csv(path: Path) -> Iterator[dict[str, str]]:
+    """Rows of a comma-separated file by column name."""
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        for row in csv.DictReader(stream, strict=True):
+            if None in row or None in row.values():
+                raise ValueError(f"not as many cells as columns: {str(row)[:80]}")
+            yield row
 
 
 def _item(identity: str, question: str, choices: list[str], answer: int, **more: str) -> Row:
@@ -156,12 +180,61 @@ def _dp(path: Path) -> Iterator[Row]:
 
 def _kmmlu(path: Path) -> Iterator[Row]:
     subject = path.name.removesuffix("-test.csv")
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        for number, row in enumerate(csv.DictReader(stream)):
-            options = "\n".join(f"{letter}. {row[letter]}" for letter in "ABCD")
-            question = f"{row['question'].strip()}\n{options}\n정답："
-            answer = int(row["answer"]) - 1
-            yield _item(f"{subject}-{number}", question, list("ABCD"), answer, score="sum", subject=subject)
+    for number, row in enumerate(_csv(path)):
+        options = "\n".join(f"{letter}. {row[letter]}" for letter in "ABCD")
+        question = f"{row['question'].strip()}\n{options}\n정답："
+        answer = int(row["answer"]) - 1
+        yield _item(f"{subject}-{number}", question, list("ABCD"), answer, score="sum", subject=subject)
+
+
+def _haerae_csv(path: Path) -> Iterator[Row]:
+    subject = _HAERAE[path.stem.rsplit("-", 1)[1]]
+    for number, row in enumerate(_csv(path)):
+        options = "\n".join(f"({letter.upper()}) {row[letter]}" for letter in "abcde")
+        question = f"{row['question'].strip()}\n{options}\n정답:"
+        yield _haerae_item(subject, number, question, row["answer"])
+
+
+def _haerae_parquet(path: Path) -> Iterator[Row]:
+    """The question there holds its options."""
+    subject = path.parent.parent.name
+    for number, row in enumerate(pyarrow.parquet.read_table(path).to_pylist()):
+        yield _haerae_item(subject, f"{path.stem}-{number}", row["query"], row["answer"])
+
+
+def _haerae_item(subject: str, number: int | str, question: str, answer: str) -> Row:
+    gold = "ABCDE".index(answer.strip(" ()").upper())
+    choices = [f"({letter})" for letter in "ABCDE"]
+    return _item(f"{subject}-{number}", question, choices, gold, score="sum", subject=subject)
+
+
+def _csatqa(path: Path) -> Iterator[Row]:
+    for number, line in enumerate(filter(None, path.read_text("utf-8-sig").split("\n"))):
+        row = json.loads(line)
+        options = "\n".join(f"({n}) {row[f'option#{n}']}" for n in range(1, 6))
+        question = (
+            f"다음을 읽고 정답으로 알맞은 것을 고르시요.\n### Context: {row['context']}\n"
+            f"### Question: {row['question']}\n### Options:\n{options}\n### Answer: 주어진 문제의 정답은"
+        )
+        choices = [f"({n})" for n in range(1, 6)]
+        answer, subject = int(row["gold"]) - 1, row["Category"]
+        yield _item(f"{subject}-{number}", question, choices, answer, score="sum", subject=subject)
+
+
+def _click(path: Path) -> Iterator[Row]:
+    """Ids are by file and position, because published ids repeat. lm_eval names five letters where it shows four."""
+    subject = path.parent.name
+    for number, row in enumerate(json.loads(path.read_text("utf-8-sig"))):
+        options = row["choices"]
+        shown = ", ".join([f"A:{options[0]}", *(f"{letter}: {options[n]}" for n, letter in enumerate("BCD", start=1))])
+        wanted = "적절한 정답을 A, B, C, D 중에 골라 알파벳 하나로 답하시오."
+        asked = f"주어진 질문을 천천히 읽고, {wanted}\n\n"
+        if row["paragraph"]:
+            asked = f"주어진 맥락을 천천히 읽고, 질문에 대한 {wanted}\n\n맥락: {row['paragraph']}\n"
+        question = f"{asked}질문: {row['question']}\n보기:\n{shown}\n정답:"
+        letters = list("ABCDE" if "CSAT" in row["id"] else "ABCD")
+        answer = options.index(row["answer"])
+        yield _item(f"{path.stem}-{number}", question, letters, answer, score="sum", subject=subject)
 
 
 _FILES: list[tuple[re.Pattern[str], str, Callable[[Path], Iterator[Row]]]] = [
@@ -174,5 +247,9 @@ _FILES: list[tuple[re.Pattern[str], str, Callable[[Path], Iterator[Row]]]] = [
     (re.compile(r"(^|/)klue-sts-[^/]*_dev\.json$"), "klue_sts", _sts),
     (re.compile(r"(^|/)klue-ner-[^/]*_dev\.tsv$"), "klue_ner", _ner),
     (re.compile(r"(^|/)klue-dp-[^/]*_dev\.tsv$"), "klue_dp", _dp),
-    (re.compile(r"(^|/)kmmlu/[^/]+-test\.csv$"), "kmmlu", _kmmlu),
+    (re.compile(r"(^|/)kmmlu/(data/)?[^/]+-test\.csv$"), "kmmlu", _kmmlu),
+    (re.compile(rf"(^|/)HAERAE-Bench-v1-({'|'.join(_HAERAE)})\.csv$"), "haerae", _haerae_csv),
+    (re.compile(r"(^|/)haerae/[^/]+/test/[^/]+\.parquet$"), "haerae", _haerae_parquet),
+    (re.compile(r"(^|/)csatqa_eval\.json$"), "csatqa", _csatqa),
+    (re.compile(r"(^|/)(Culture|Language)/[^/]+/[A-Z][a-z]+_[A-Za-z]+\.json$"), "click", _click),
 ]

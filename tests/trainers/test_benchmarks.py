@@ -83,12 +83,12 @@ def test_verifiable_instructions_keep_their_checks():
     )
 
 
-def test_wrong_items_are_counted_and_a_limit_keeps_the_first(tmp_path):
+def test_wrong_items_are_counted_and_a_limit_takes_items_evenly(tmp_path):
     rows = [{**ROWS["text"], "text": f"본문 {n}"} for n in range(5)]
     write_jsonl(tmp_path / "landing/r1/benchmarks/a.jsonl", [rows[0], {"text": 3}, ROWS["instruction"], *rows[1:]])
     manifest, folder = run_data_stage("benchmarks", tmp_path, max_items_per_suite=3)
     assert manifest.details.excluded == {"field_not_text": 1, "other_format": 1}
-    assert [row["text"] for row in read_jsonl(folder / "a.jsonl")] == ["본문 0", "본문 1", "본문 2"]
+    assert [row["text"] for row in read_jsonl(folder / "a.jsonl")] == ["본문 0", "본문 1", "본문 3"]
 
 
 def test_a_suite_with_nothing_usable_fails(tmp_path):

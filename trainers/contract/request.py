@@ -27,7 +27,7 @@ class Stage(BaseModel):
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage(name="benchmarks", asset="benchmarks", by_model=False, by_release=True, version=1),
+        Stage(name="benchmarks", asset="benchmarks", by_model=False, by_release=True, version=2),
         Stage(name="corpus", asset="corpus", by_model=False, by_release=True, version=1),
         Stage(name="instructions", asset="instructions", by_model=False, by_release=True, version=1),
         Stage(name="preferences", asset="preferences", by_model=False, by_release=True, version=1),

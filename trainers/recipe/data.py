@@ -107,7 +107,7 @@ class PreferencesSection(ConversationsSection):
 class BenchmarksSection(Section):
     """Evaluation suites."""
 
-    max_items_per_suite: int | None = Field(default=None, ge=1)
+    max_items_per_suite: int | None = Field(default=None, ge=1, description="at most, evenly over the file")
 
 
 class DataRecipe(Strict):
