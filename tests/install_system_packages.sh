@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Chromium and Prometheus for the tests that need them: installed where we may (root, apt-get), else told.
+# Chromium, Prometheus and its neighbours for the tests that need them: installed where we may (root, apt-get), else told.
 set -u
 missing=()
-command -v chromium >/dev/null || missing+=(chromium)
-command -v prometheus >/dev/null || missing+=(prometheus)
+for package in chromium prometheus prometheus-pushgateway prometheus-alertmanager; do
+  command -v "$package" >/dev/null || missing+=("$package")
+done
 [ ${#missing[@]} -eq 0 ] && exit 0
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
   log=$(mktemp)

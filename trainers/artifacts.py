@@ -109,7 +109,9 @@ class Workspace:
         return [Attempt.model_validate(row) for row in json.loads(path.read_text())] if path.exists() else []
 
     def begin_attempt(self) -> Attempt:
-        """Record that a new attempt starts."""
+        """Record that a new attempt starts; one that was killed ended at its last sign of life."""
+        if self.attempts and self.attempts[-1].ended is None:
+            self.attempts[-1] = self.attempts[-1].model_copy(update={"ended": self._last_sign_of_life()})
         attempt = Attempt(number=len(self.attempts) + 1, started=time.time())
         self.attempts.append(attempt)
         self._save_attempts()
@@ -119,6 +121,17 @@ class Workspace:
         """Record how the running attempt ended."""
         self.attempts[-1] = self.attempts[-1].model_copy(update={"ended": time.time(), "exit_code": exit_code})
         self._save_attempts()
+
+    def went_on_from(self, step: int, saved: float) -> None:
+        """Record that the running attempt resumed from a step's checkpoint, saved at that Unix time."""
+        self.attempts[-1].resumed_from_step, self.attempts[-1].resumed_from_time = step, saved
+        self._save_attempts()
+
+    def _last_sign_of_life(self) -> float:
+        messages = self.final.with_name(f"{self.final.name}.messages.jsonl")
+        files = [messages, *self.folder.rglob("*")]
+        newest = max(path.stat().st_mtime for path in files if path.exists())
+        return min(max(newest, self.attempts[-1].started), time.time())
 
     def _save_attempts(self) -> None:
         rows = [attempt.model_dump() for attempt in self.attempts]

@@ -1,83 +1,132 @@
-"""What Prometheus sees of a running stage: its figures as gauges, labelled by model, release and stage.
+"""What Prometheus sees of a running stage: its figures, labelled by model, release and stage.
 
     KOREAN_LLM_METRICS_PORT   serve them on this port (a cluster's pods carry the annotations for scraping)
     KOREAN_LLM_PUSHGATEWAY    push the last values at the end: a stage may be shorter than a scrape interval
 
-Without either variable nothing is opened and nothing is imported.
+Without either variable nothing is opened and nothing is imported. A series is absent until its figure is known.
 """
 
+import http.client
 import os
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from trainers.contract import StageRequest
+from trainers.contract import Attempt, StageRequest, lost_seconds
 
-_LABELS = ("model", "release", "stage")
-_FIGURES = {
-    "loss": ("korean_llm_loss", "training loss of the last logged step"),
-    "eval_loss": ("korean_llm_held_out_loss", "loss on the held-out split"),
-    "learning_rate": ("korean_llm_learning_rate", "learning rate of the last logged step"),
-    "grad_norm": ("korean_llm_gradient_norm", "norm of the gradient before clipping"),
-    "tokens_per_second": ("korean_llm_tokens_per_second", "tokens trained on per second, over all GPUs"),
+LABELS = ("model", "release", "stage")
+PUSHED_JOB = "korean-llm-pushed"
+"""The `job` of what a Pushgateway keeps; rules about running stages leave it out."""
+SERIES = {
+    "korean_llm_step": "steps done",
+    "korean_llm_loss": "training loss of the last logged step",
+    "korean_llm_held_out_loss": "loss on the held-out split",
+    "korean_llm_learning_rate": "learning rate of the last logged step",
+    "korean_llm_gradient_norm": "norm of the gradient before clipping",
+    "korean_llm_tokens_total": "tokens seen since the training's first step, over all processes",
+    "korean_llm_tokens_per_second": "tokens seen per second, over all processes",
+    "korean_llm_step_seconds": "seconds per step since the last logged one",
+    "korean_llm_last_step_timestamp_seconds": "when a step was last logged, Unix time",
+    "korean_llm_checkpoint_age_seconds": "seconds since the last checkpoint was saved; what a crash now would lose",
+    "korean_llm_gpu_memory_bytes": "GPU memory that torch holds in the leading process; absent without a GPU",
+    "korean_llm_goodput_ratio": "share of all attempts' time that was not lost to restarts",
 }
+_FIGURES = {
+    "loss": "korean_llm_loss",
+    "eval_loss": "korean_llm_held_out_loss",
+    "learning_rate": "korean_llm_learning_rate",
+    "grad_norm": "korean_llm_gradient_norm",
+    "tokens_seen": "korean_llm_tokens_total",
+    "tokens_per_second": "korean_llm_tokens_per_second",
+    "gpu_memory_bytes": "korean_llm_gpu_memory_bytes",
+}
+_ONLY_LIVE = {"korean_llm_last_step_timestamp_seconds", "korean_llm_checkpoint_age_seconds"}
+_PUSH_SECONDS = 10
 
 
 class Exporter:
-    """The gauges of one stage."""
+    """The series of one stage; a collector in prometheus_client's sense, asked at every scrape."""
 
-    def __init__(self, request: StageRequest):
-        from prometheus_client import CollectorRegistry, Gauge
-
-        self.registry = CollectorRegistry()
-        labels = (request.model or "", request.release or "", request.stage)
-        self._job = "/".join(label for label in labels if label)
-
-        def gauge(name: str, text: str) -> Any:
-            return Gauge(name, text, _LABELS, registry=self.registry).labels(*labels)
-
-        self._gauges = {key: gauge(name, text) for key, (name, text) in _FIGURES.items()}
-        self._step = gauge("korean_llm_step", "steps done")
-        self._step_seconds = gauge("korean_llm_step_seconds", "seconds per step since the last logged one")
-        self._last_step = gauge("korean_llm_last_step_timestamp_seconds", "when a step was last logged, Unix time")
-        self._seen: tuple[int, float] | None = None
+    def __init__(self, request: StageRequest, attempts: Sequence[Attempt] = ()):
+        self._labels = {"model": request.model or "", "release": request.release or "", "stage": request.stage}
+        self._attempts = attempts
+        self._known: dict[str, float] = {}
+        self._last_save: float | None = None
 
     def step(self, step: int, values: Mapping[str, float]) -> None:
         """Take over the figures of one step."""
         now = time.time()
-        for key, gauge in self._gauges.items():
-            if key in values:
-                gauge.set(values[key])
-        if self._seen is not None and step > self._seen[0]:
-            self._step_seconds.set((now - self._seen[1]) / (step - self._seen[0]))
-        if self._seen is None or step > self._seen[0]:
-            self._seen = (step, now)
-            self._last_step.set(now)
-        self._step.set(step)
+        self._known.update({_FIGURES[key]: float(value) for key, value in values.items() if key in _FIGURES})
+        before = self._known.get("korean_llm_step")
+        if before is None or step > before:
+            if before is not None:
+                since = now - self._known["korean_llm_last_step_timestamp_seconds"]
+                self._known["korean_llm_step_seconds"] = since / (step - before)
+            self._known["korean_llm_last_step_timestamp_seconds"] = now
+        self._known["korean_llm_step"] = step
+
+    def checkpoint_saved(self) -> None:
+        """A checkpoint was saved just now."""
+        self._last_save = time.time()
+
+    def collect(self) -> Iterator[Any]:
+        """Every series; those whose figure is not known have no sample."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        known = self._now()
+        for name, text in SERIES.items():
+            kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            family = kind(name, text, labels=LABELS)
+            if name in known:
+                family.add_metric([self._labels[label] for label in LABELS], known[name])
+            yield family
 
     def push(self, gateway: str) -> None:
-        """Leave the last values at a Pushgateway; a missing one never fails the stage."""
+        """Leave the last values at a Pushgateway; one that is missing, slow or broken never fails the stage."""
         from prometheus_client import push_to_gateway
 
+        registry = self.registry().restricted_registry(sorted(SERIES.keys() - _ONLY_LIVE))
         try:
-            push_to_gateway(gateway, job=self._job, registry=self.registry, timeout=10)
-        except OSError as error:
-            warnings.warn(f"the metrics of this stage were not pushed: {error}", stacklevel=2)
+            push_to_gateway(gateway, PUSHED_JOB, registry, grouping_key=self._labels, timeout=_PUSH_SECONDS)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            warnings.warn(f"the metrics of this stage were not pushed to {gateway}: {error!r}", stacklevel=2)
+
+    def registry(self) -> Any:
+        """A registry with this collector alone."""
+        from prometheus_client import CollectorRegistry
+
+        registry = CollectorRegistry(auto_describe=True)
+        registry.register(self)
+        return registry
+
+    def _now(self) -> dict[str, float]:
+        """The figures, and those that change by waiting."""
+        known, now = dict(self._known), time.time()
+        if self._last_save is not None:
+            known["korean_llm_checkpoint_age_seconds"] = now - self._last_save
+        held = sum((attempt.ended or now) - attempt.started for attempt in self._attempts)
+        if held > 0:
+            known["korean_llm_goodput_ratio"] = 1 - lost_seconds(self._attempts) / held
+        return known
 
 
 @contextmanager
-def exporting(request: StageRequest) -> Iterator[Exporter | None]:
-    """The exporter that the environment asks for, while the stage runs."""
+def exporting(request: StageRequest, attempts: Sequence[Attempt] = ()) -> Iterator[Exporter | None]:
+    """The exporter that the environment asks for, while the stage runs.
+
+    Args:
+        attempts: at the request so far, the running one last.
+    """
     port, gateway = os.environ.get("KOREAN_LLM_METRICS_PORT"), os.environ.get("KOREAN_LLM_PUSHGATEWAY")
     if (not port and not gateway) or os.environ.get("RANK", "0") != "0":
         yield None
         return
     from prometheus_client import start_http_server
 
-    exporter = Exporter(request)
-    server = start_http_server(int(port), registry=exporter.registry) if port else None
+    exporter = Exporter(request, attempts)
+    server = start_http_server(int(port), registry=exporter.registry()) if port else None
     try:
         yield exporter
     finally:

@@ -197,6 +197,7 @@ class Voice(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """A save is no stall; it counts as training time."""
         self._watchdog.pause_ended()
+        self._context.reporter.checkpoint_saved()
         self.seconds = time.monotonic() - self._started
 
     def on_prediction_step(
@@ -217,6 +218,9 @@ class Voice(TrainerCallback):
                 state.global_step, state.max_steps, figures={"loss": logs["loss"], "tokens/s": speed}
             )
             figures["tokens_per_second"] = speed
+            figures["tokens_seen"] = state.global_step * self._tokens_per_step
+            if torch.cuda.is_available():
+                figures["gpu_memory_bytes"] = torch.cuda.memory_reserved()
         self._context.reporter.metrics(state.global_step, figures)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -363,7 +367,7 @@ def _newest(checkpoints: Checkpoints, context: StageContext) -> Path | None:
     if newest is None:
         return None
     step = Checkpoints.step_of(newest)
-    context.attempt.resumed_from_step = step
+    context.went_on_from(step, newest.stat().st_mtime)
     context.reporter.say(f"going on from step {step}")
     return newest / f"checkpoint-{step}"
 

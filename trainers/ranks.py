@@ -83,7 +83,7 @@ class QuietReporter(Reporter):
 
     def __init__(self, request: StageRequest):
         self._request = request
-        self._pipes = None
+        self._pipes = self._exporter = None
 
     def say(self, text: str) -> None:
         """Nothing; the leader says it."""

@@ -42,7 +42,7 @@ class Reporter:
             if DAGSTER_PIPES_CONTEXT_ENV_VAR in os.environ:
                 pipes = stack.enter_context(open_dagster_pipes())
             tracking = stack.enter_context(Tracking.open(request, workspace))
-            yield cls(request, tracking, pipes, stack.enter_context(exporting(request)))
+            yield cls(request, tracking, pipes, stack.enter_context(exporting(request, workspace.attempts)))
 
     @property
     def tracking_run(self) -> str | None:
@@ -82,6 +82,11 @@ class Reporter:
         self._tracking.metrics(step, values)
         if self._exporter is not None:
             self._exporter.step(step, values)
+
+    def checkpoint_saved(self) -> None:
+        """What was done until now would survive a crash."""
+        if self._exporter is not None:
+            self._exporter.checkpoint_saved()
 
     def params(self, values: Mapping[str, object]) -> None:
         """Settings, for the tracker."""

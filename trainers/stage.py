@@ -28,6 +28,7 @@ from trainers.contract import (
     Manifest,
     StageError,
     StageRequest,
+    lost_seconds,
 )
 from trainers.ranks import QuietReporter
 from trainers.recipe import SECTIONS, Section
@@ -104,6 +105,7 @@ class StageContext:
     reporter: Reporter
     stop: StopSignal
     attempt: Attempt
+    went_on_from: Callable[[int, float], None]  # tells the step resumed from, and when (Unix) it was saved
 
 
 @dataclass
@@ -113,7 +115,6 @@ class StageResult:
     metrics: dict[str, float]
     details: Details
     timings: dict[str, float] = field(default_factory=dict)
-    lost_seconds: float = 0.0
 
 
 def typed_section(request: StageRequest) -> Section:
@@ -165,6 +166,7 @@ def _attempt(request: StageRequest, store: ArtifactStore, workspace: Workspace, 
                 reporter=reporter,
                 stop=stop,
                 attempt=attempt,
+                went_on_from=workspace.went_on_from,
             )
             result = _stage_function(request.stage)(context)
             workspace.end_attempt(ExitCode.OK)
@@ -201,6 +203,7 @@ def follow_stage(request: StageRequest, store: ArtifactStore, landing: Path | No
             reporter=QuietReporter(request),
             stop=stop,
             attempt=Attempt(number=0, started=0.0),
+            went_on_from=lambda step, saved: None,
         )
         _stage_function(request.stage)(context)
 
@@ -213,7 +216,7 @@ def _stage_function(stage: str) -> Callable[[StageContext], StageResult]:
 def _manifest(request: StageRequest, workspace: Workspace, result: StageResult, reporter: Reporter) -> Manifest:
     held = sum((attempt.ended or attempt.started) - attempt.started for attempt in workspace.attempts)
     asked = held * request.needs.gpus
-    lost = min(result.lost_seconds * request.needs.gpus, asked)
+    lost = lost_seconds(workspace.attempts) * request.needs.gpus
     return Manifest(
         request=request,
         request_digest=request.digest,

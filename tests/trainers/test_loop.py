@@ -42,9 +42,13 @@ def context(tmp_path):
     request = StageRequest(stage="cpt", stage_version=1, model="m", release="r")
     said = []
     reporter = SimpleNamespace(warn=said.append, say=said.append, said=said)
-    attempt = SimpleNamespace(resumed_from_step=None)
     return SimpleNamespace(
-        section=section, request=request, scratch=tmp_path, reporter=reporter, stop=StopSignal(), attempt=attempt
+        section=section,
+        request=request,
+        scratch=tmp_path,
+        reporter=reporter,
+        stop=StopSignal(),
+        went_on_from=lambda step, saved: None,
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from trainers import stage as runner
-from trainers.artifacts import ArtifactStore
+from trainers.artifacts import ArtifactStore, Workspace
 from trainers.contract import BadData, BadRequest, BenchmarkDetails, DiskTrouble, ExitCode, Interrupted, StageRequest
 from trainers.stage import StageResult, run_stage
 
@@ -106,6 +106,38 @@ def test_gpu_seconds_are_counted_over_attempts(store, stage):
     stage(lambda context: time.sleep(0.1) or result(context))
     seconds = run_stage(wanted, store).gpu_seconds
     assert seconds.asked == pytest.approx(seconds.used) and seconds.asked >= 0.4
+
+
+def test_what_a_killed_attempt_did_after_its_last_checkpoint_is_lost(store, stage):
+    class Killed(BaseException):
+        """Leaves no end behind."""
+
+    def killed(context):
+        time.sleep(0.1)
+        (context.scratch / "checkpoint").write_text("step 3")
+        time.sleep(0.1)
+        (context.scratch / "log").write_text("alive")
+        raise Killed
+
+    saved = []
+
+    wanted = request(needs={"gpus": 4})
+    stage(killed)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Workspace, "end_attempt", lambda self, code: None)
+        run_stage(wanted, store)
+
+    def go_on(context):
+        saved.append((context.scratch / "checkpoint").stat().st_mtime)
+        context.went_on_from(3, saved[0])
+        return result(context)
+
+    stage(go_on)
+    manifest = run_stage(wanted, store)
+    seconds, (first, last) = manifest.gpu_seconds, manifest.attempts
+    assert last.resumed_from_step == 3 and first.exit_code is None
+    assert seconds.lost == pytest.approx(4 * (first.ended - saved[0])) and seconds.lost >= 0.4
+    assert seconds.used == pytest.approx(seconds.asked - seconds.lost)
 
 
 def test_a_bad_section_is_told(store):

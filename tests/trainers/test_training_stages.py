@@ -1,10 +1,13 @@
 """base_model, CPT, SFT and RLHF as processes, one after the other, on a model of a few thousand weights."""
 
 import json
+import shutil
 
 import pytest
 
+from tests.monitoring_servers import free_port, needs, prometheus, pushgateway, query, scrape
 from tests.trainers.micro import Micro
+from trainers.exporter import PUSHED_JOB, SERIES
 
 pytestmark = pytest.mark.slow
 
@@ -15,7 +18,22 @@ def micro(tmp_path_factory) -> Micro:
 
 
 @pytest.fixture(scope="module")
-def manifests(micro):
+def watched(tmp_path_factory):
+    """A real Prometheus, where there is one, that scrapes the trainings of this file and a Pushgateway."""
+    if not (shutil.which("prometheus") and shutil.which("prometheus-pushgateway")):
+        yield None
+        return
+    port = free_port()
+    with pytest.MonkeyPatch.context() as patch, pushgateway() as gateway:
+        kept = scrape("pushgateway", int(gateway.rsplit(":")[-1]), honor_labels=True)
+        with prometheus(tmp_path_factory.mktemp("prometheus"), scrape("trainers", port), kept) as page:
+            patch.setenv("KOREAN_LLM_METRICS_PORT", str(port))
+            patch.setenv("KOREAN_LLM_PUSHGATEWAY", gateway)
+            yield page
+
+
+@pytest.fixture(scope="module")
+def manifests(micro, watched):
     return {stage: micro.run(stage) for stage in ("base_model", "cpt", "sft", "rlhf")}
 
 
@@ -30,6 +48,27 @@ def test_cpt_loses_and_pads_nothing(manifests):
     assert packing["lost_tokens"] == packing["padded_tokens"] == 0
     assert packing["fill"] >= 0.99
     assert manifests["cpt"].details.extra["english_share"] == pytest.approx(0.1, abs=0.03)
+
+
+@needs("prometheus")
+@needs("prometheus-pushgateway")
+@pytest.mark.parametrize("stage", ("cpt", "sft", "rlhf"))
+def test_prometheus_saw_the_training(watched, manifests, stage):
+    labels = f'model="micro", release="r1", stage="{stage}"'
+
+    def values(job):
+        found = query(watched, f'last_over_time({{__name__=~"korean_llm_.*", job="{job}", {labels}}}[1h])')
+        return {row["metric"]["__name__"]: float(row["value"][1]) for row in found}
+
+    seen, manifest = values("trainers"), manifests[stage]
+    assert SERIES.keys() - seen.keys() == {"korean_llm_gpu_memory_bytes"}, (
+        "all but the memory of a GPU that is not there"
+    )
+    assert seen["korean_llm_step"] == manifest.details.steps == 8
+    assert seen["korean_llm_loss"] == pytest.approx(manifest.details.loss[-1][1])
+    assert seen["korean_llm_goodput_ratio"] == 1.0
+    pushed = values(PUSHED_JOB)
+    assert pushed["korean_llm_tokens_total"] == seen["korean_llm_tokens_total"] > 0
 
 
 @pytest.mark.parametrize("stage", ("cpt", "sft", "rlhf"))

@@ -25,7 +25,7 @@ from trainers.contract.exits import (
     StageError,
     Stalled,
 )
-from trainers.contract.manifest import Artifact, Attempt, Environment, FileRecord, GpuSeconds, Manifest
+from trainers.contract.manifest import Artifact, Attempt, Environment, FileRecord, GpuSeconds, Manifest, lost_seconds
 from trainers.contract.request import STAGES, Input, Needs, Stage, StageRequest, canonical_json, sha256_of
 
 __all__ = [
@@ -62,5 +62,6 @@ __all__ = [
     "Stalled",
     "TrainingDetails",
     "canonical_json",
+    "lost_seconds",
     "sha256_of",
 ]

@@ -1,5 +1,6 @@
 """A manifest: everything that is known of a finished artifact; and the pointer to it that flows between assets."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,6 +27,22 @@ class Attempt(BaseModel):
     ended: float | None = None
     exit_code: int | None = None
     resumed_from_step: int | None = None
+    resumed_from_time: float | None = Field(default=None, description="when that step's checkpoint was saved")
+
+
+def lost_seconds(attempts: Sequence[Attempt]) -> float:
+    """Time of attempts before the last one that nothing rests on: what came after the checkpoint that a later one
+    went on from, or all of it."""
+    lost = 0.0
+    needed = attempts[-1].resumed_from_time if attempts else None
+    for attempt in reversed(attempts[:-1]):
+        ended = attempt.ended or attempt.started
+        if needed is None or needed < attempt.started:
+            lost += ended - attempt.started
+        else:
+            lost += max(ended - needed, 0.0)
+            needed = attempt.resumed_from_time
+    return lost
 
 
 class GpuSeconds(BaseModel):
