@@ -8,7 +8,7 @@ export KOREAN_LLM_HOME ?= $(CURDIR)/var
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui serve test test-cluster check check-monitoring format lint types prove bench bench-corpus bench-eval bench-train gpu-check clean-state
+.PHONY: help setup demo ui serve test test-cluster check check-monitoring format lint types prove bench bench-corpus bench-eval bench-pool bench-train gpu-check clean-state
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -61,6 +61,9 @@ prove: $(READY) ## everything, the slow proofs included
 
 bench-eval: $(READY) ## items/s of the offline suites against lm_eval called plainly, as JSON
 	$(BIN)/python -m tests.bench.evaluation
+
+bench-pool: $(READY) ## 200 mixed runs on 16 GPUs through the local pool's scheduling code, on a virtual clock, as JSON
+	$(BIN)/python -m tests.bench.pool
 
 bench-corpus: $(READY) ## the corpus chain against its peers, as JSON; INPUT= and TRUTH= for other files, BIG= for scaling
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[trainer,dev,bench]'

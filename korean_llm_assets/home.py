@@ -15,10 +15,11 @@ telemetry: {enabled: false}
 nux: {enabled: false}
 # A busy machine needs long to import a code location.
 code_servers: {local_startup_timeout: 300}
-# A pool per kind of work, one step at a time in each; a cancelled run gives its slot back.
+# Runs wait for GPUs (or cores) in line, fairly by model (compute/pool.py): here is only what waits at once.
+# A cancelled run gives its slot back.
 concurrency:
-  runs: {max_concurrent_runs: 4}
-  pools: {default_limit: 1, granularity: op}
+  runs: {max_concurrent_runs: 8}
+  pools: {default_limit: 8, granularity: op}
 run_monitoring:
   enabled: true
   start_timeout_seconds: 300

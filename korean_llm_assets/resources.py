@@ -7,6 +7,7 @@ from typing import Any
 from dagster import SensorDefinition
 
 from korean_llm_assets.compute.local import LocalCompute
+from korean_llm_assets.compute.pool import LocalPool
 from korean_llm_assets.home import Home
 from korean_llm_assets.landing import Landing
 from korean_llm_assets.pointers import PointerIOManager
@@ -40,7 +41,9 @@ def _local() -> dict[str, Any]:
         "io_manager": PointerIOManager(),
         "store": store,
         "landing": Landing(home.landing),
-        "compute": LocalCompute(store, home.landing, environment, home.prepare_tracking),
+        "compute": LocalCompute(
+            store, home.landing, LocalPool.of_this_machine(home.root / "pool"), environment, home.prepare_tracking
+        ),
         "registry": Registry(environment["MLFLOW_TRACKING_URI"], locks=home.artifacts / ".registry"),
     }
 

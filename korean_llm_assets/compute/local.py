@@ -14,8 +14,9 @@ from dagster import AssetExecutionContext, Failure, PipesEnvContextInjector, ope
 
 from korean_llm_assets.compute.messages import MessagesFileReader
 from korean_llm_assets.compute.outcome import MAX_ATTEMPTS, failure, in_words, may_retry
+from korean_llm_assets.compute.pool import Held, LocalPool, is_interactive
 from trainers.artifacts import ArtifactStore
-from trainers.contract import Manifest, StageRequest
+from trainers.contract import Manifest, StageError, StageRequest
 
 _POLL_SECONDS = 0.1
 _SAVING_SECONDS = 120
@@ -24,10 +25,11 @@ _SAVING_SECONDS = 120
 
 @dataclass(frozen=True)
 class LocalCompute:
-    """Runs stages as child processes, one per request on this machine."""
+    """Runs stages as child processes, one per request on this machine, when the pool says that it is their turn."""
 
     store: ArtifactStore
     landing: Path
+    pool: LocalPool
     environment: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[], None] = lambda: None
     command: tuple[str, ...] = (sys.executable, "-m", "trainers")
@@ -48,19 +50,26 @@ class LocalCompute:
                 return found
             self.prepare()
             path.write_text(request.model_dump_json(indent=1), encoding="utf-8")
-            for attempt in range(1, MAX_ATTEMPTS + 1):
-                status = self._attempt(context, request)
-                if status == 0 or not may_retry(status) or attempt == MAX_ATTEMPTS:
-                    break
-                context.log.warning(f"attempt {attempt} of {MAX_ATTEMPTS}: {in_words(status)}; going on with the next")
-            if status != 0:
-                raise failure(request, self.store, status, attempt)
+            try:
+                with self.pool.hold(request, is_interactive(context.run.tags), context.log.info) as held:
+                    self._attempts(context, request, held)
+            except StageError as error:
+                raise Failure(str(error), allow_retries=False) from error
             manifest = self.store.find(request)
         if manifest is None:
             raise Failure(f"{request.stage} ended with exit 0 but left no artifact", allow_retries=False)
         return manifest
 
-    def _attempt(self, context: AssetExecutionContext, request: StageRequest) -> int:
+    def _attempts(self, context: AssetExecutionContext, request: StageRequest, held: Held) -> None:
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            status = self._attempt(context, request, held)
+            if status == 0:
+                return
+            if not may_retry(status) or attempt == MAX_ATTEMPTS:
+                raise failure(request, self.store, status, attempt)
+            context.log.warning(f"attempt {attempt} of {MAX_ATTEMPTS}: {in_words(status)}; going on with the next")
+
+    def _attempt(self, context: AssetExecutionContext, request: StageRequest, held: Held) -> int:
         """One process from start to end; returns its exit status."""
         messages = self.store.messages_path(request)
         reader = MessagesFileReader(messages, offset=messages.stat().st_size if messages.exists() else 0)
@@ -70,11 +79,12 @@ class LocalCompute:
             environment = {
                 **os.environ,
                 **self.environment,
+                **held.environment,
                 **session.get_bootstrap_env_vars(),
                 "KOREAN_LLM_PARENT": str(os.getpid()),
             }
             # A session of its own: Ctrl-C reaches us alone, and we tell the stage once.
-            with subprocess.Popen(command, env=environment, start_new_session=True) as process:
+            with subprocess.Popen(command, env=environment, start_new_session=True, pass_fds=held.locks) as process:
                 return _wait(process)
 
 
