@@ -7,6 +7,7 @@ from functools import cache
 
 from dagster import (
     AssetExecutionContext,
+    DagsterInstance,
     DynamicPartitionsDefinition,
     MultiPartitionKey,
     MultiPartitionsDefinition,
@@ -60,6 +61,12 @@ def cell_of(context: AssetExecutionContext) -> tuple[str | None, str | None]:
     if isinstance(key, MultiPartitionKey):
         return key.keys_by_dimension["model"], key.keys_by_dimension["release"]
     return (key, None) if stage.by_model else (None, key)
+
+
+def earlier_releases(instance: DagsterInstance, release: str) -> list[str]:
+    """The releases that were registered before this one, oldest first."""
+    registered = list(instance.get_dynamic_partitions(releases.name or ""))
+    return registered[: registered.index(release)] if release in registered else registered
 
 
 def cell_key(model: str, release: str) -> MultiPartitionKey:

@@ -1,6 +1,6 @@
 """The IO manager that stores pointers: an Artifact travels as metadata of its materialization, never as a file."""
 
-from dagster import AssetRecordsFilter, Failure, InputContext, IOManager, OutputContext
+from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, Failure, InputContext, IOManager, OutputContext
 
 from trainers.contract import Artifact
 
@@ -21,14 +21,21 @@ class PointerIOManager(IOManager):
             Failure: it was never materialized.
         """
         key, partition = context.asset_key, context.asset_partition_key
-        found = context.instance.fetch_materializations(
-            AssetRecordsFilter(asset_key=key, asset_partitions=[partition]), limit=1
-        )
-        if not found.records:
+        found = latest(context.instance, key, partition)
+        if found is None:
             raise Failure(
                 f"{key.to_user_string()} has not been materialized for {partition!r}; materialize it first",
                 allow_retries=False,
             )
-        materialization = found.records[0].asset_materialization
-        assert materialization is not None, "the filter asks for materializations only"
-        return Artifact.model_validate(materialization.metadata[ARTIFACT].value)
+        return found
+
+
+def latest(instance: DagsterInstance, key: AssetKey, partition: str) -> Artifact | None:
+    """The pointer of a partition's latest materialization, if there is one."""
+    asked = AssetRecordsFilter(asset_key=key, asset_partitions=[partition])
+    found = instance.fetch_materializations(asked, limit=1)
+    if not found.records:
+        return None
+    materialization = found.records[0].asset_materialization
+    assert materialization is not None, "the filter asks for materializations only"
+    return Artifact.model_validate(materialization.metadata[ARTIFACT].value)

@@ -108,6 +108,8 @@ def _training(details: TrainingDetails) -> dict[str, Any]:
     curves = {"training": details.loss, "held out": details.evaluation_loss}
     metadata = _figures(details, shown) | _tables(details, ("packing", "merge"))
     metadata["loss curve"] = MetadataValue.md(picture({name: line for name, line in curves.items() if line}))
+    if "continued_from" in details.extra:
+        metadata["continued from release"] = details.extra["continued_from"]
     if details.mask_sample:
         metadata["what is trained on"] = MetadataValue.md(f"```\n{details.mask_sample}\n```")
     return metadata

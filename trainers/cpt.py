@@ -10,14 +10,16 @@ from trainers.stage import StageContext, StageResult
 
 
 def run(context: StageContext) -> StageResult:
-    """Make `cpt_checkpoint` from `base_model` and `corpus`."""
+    """Make `cpt_checkpoint` from `base_model` and `corpus`, or from `previous_checkpoint` where the request has one."""
     section: CptSection = context.section
-    folder = ModelFolder(context.inputs["base_model"] / "model").check(max_length=section.max_length)
+    previous = context.inputs.get("previous_checkpoint")
+    start = previous or context.inputs["base_model"]
+    folder = ModelFolder(start / "model").check(max_length=section.max_length)
     backend = open_backend(section)  # before trl is imported
     from transformers import AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
-    from trainers.cpt_rows import corpus_rows
+    from trainers.cpt_rows import Replay, corpus_rows
     from trainers.loop import Batching, Durable, train, training_arguments
     from trainers.result import training_result
     from trainers.rows import PackedCollator
@@ -28,16 +30,30 @@ def run(context: StageContext) -> StageResult:
 
     corpus, scratch = context.inputs["corpus"], context.scratch
     extra: dict[str, Any] = {}
-    if section.vocabulary is not None:
+    replay = None
+    if previous is not None:
+        earlier = context.manifests["previous_checkpoint"]
+        extra["continued_from"] = f"{earlier.request.release} ({earlier.digest})"
+        context.reporter.say(f"going on from the checkpoint of release {earlier.request.release}")
+        replay = Replay(context.inputs["previous_corpus"] / "train", section.replay_share or 0.0)
+    elif section.start_from == "previous_release":
+        context.reporter.say("no earlier release has a checkpoint of this model: starting from the base model")
+    # A previous checkpoint has its new tokens already; they are added once.
+    new_tokens = section.vocabulary if previous is None else None
+    if new_tokens is not None:
         base = folder
         with leader_first():
-            folder, extra = expanded(base, corpus / "train", scratch / "expanded", section.vocabulary.tokens)
+            folder, extra = expanded(base, corpus / "train", scratch / "expanded", new_tokens.tokens)
         context.reporter.say(f"{extra['new_tokens']} new tokens; {extra['compute_saved']:.1%} fewer tokens to train on")
     tokenizer = AutoTokenizer.from_pretrained(folder.path)
     share, length = section.english_replay_share, section.max_length
     with leader_first():
-        data = corpus_rows(corpus / "train", scratch / "train.arrow", tokenizer, length, share)
+        data = corpus_rows(corpus / "train", scratch / "train.arrow", tokenizer, length, share, replay)
         held_out = corpus_rows(corpus / "validation", scratch / "validation.arrow", tokenizer, length)
+    if replay is not None and data.replay_share < replay.share * 0.9:
+        context.reporter.warn(
+            f"replay_share asks for {replay.share:.1%}, the previous release's corpus gave {data.replay_share:.1%}"
+        )
     context.reporter.params({**context.request.section, **data.audit})
     context.reporter.say(
         f"{data.audit['documents']:,} documents, {data.audit['tokens']:,} tokens in {data.audit['rows']:,} rows, "
@@ -64,8 +80,8 @@ def run(context: StageContext) -> StageResult:
             eval_dataset=held_out.rows,
             processing_class=tokenizer,
         )
-        if section.vocabulary is not None:
-            trainer.add_callback(NewTokensFirst(extra["first_new_token"], section.vocabulary.new_tokens_first))
+        if new_tokens is not None:
+            trainer.add_callback(NewTokensFirst(extra["first_new_token"], new_tokens.new_tokens_first))
         return trainer
 
     tokens = int(data.audit["tokens"])
@@ -78,5 +94,9 @@ def run(context: StageContext) -> StageResult:
         backend=backend.name,
         tokens_per_epoch=tokens,
         packing=data.audit,
-        extra={"english_share": round(data.english_share, 6), **extra},
+        extra={
+            "english_share": round(data.english_share, 6),
+            **({"replay_share": round(data.replay_share, 6)} if replay else {}),
+            **extra,
+        },
     )

@@ -27,6 +27,15 @@ class CorpusRows:
     audit: dict[str, float]
     english_share: float
     digest: str
+    replay_share: float = 0.0
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Documents of an earlier corpus split, mixed in until they are `share` of all tokens."""
+
+    folder: Path
+    share: float
 
 
 @dataclass
@@ -34,16 +43,23 @@ class _Reading:
     """What passed by while a split was read."""
 
     audit: Audit = field(default_factory=Audit)
-    tokens: dict[bool, int] = field(default_factory=lambda: {False: 0, True: 0})  # English? -> tokens
+    english: int = 0  # tokens
+    replayed: int = 0  # tokens
 
 
 def corpus_rows(
-    folder: Path, kept: Path, tokenizer: Any, row_length: int, english_share: float | None = None
+    folder: Path,
+    kept: Path,
+    tokenizer: Any,
+    row_length: int,
+    english_share: float | None = None,
+    replay: Replay | None = None,
 ) -> CorpusRows:
     """Pack the documents in `folder` (shards of JSON lines) into rows kept as `kept`, or read what is kept there.
 
     Every document is between the tokenizer's marks of a text's begin and end. With `english_share`, English
-    documents are taken until they are that share of all tokens, after the others (training shuffles the rows).
+    documents are taken until they are that share of all tokens, after the others (training shuffles the rows);
+    `replay` comes last. Shards are in the order of their documents' hashes, so the first ones are a fair sample.
 
     Raises:
         BadData: there is no document in the folder.
@@ -51,14 +67,15 @@ def corpus_rows(
     notes_path = kept.with_suffix(".json")
     if not is_kept(kept, notes_path):
         reading = _Reading()
-        pieces = _pieces(folder, tokenizer, row_length, english_share, reading)
+        pieces = _pieces(folder, tokenizer, row_length, english_share, replay, reading)
         packed = pack(pieces, row_length, reading.audit)
         write_rows(kept, ({"input_ids": row.tokens, "lengths": row.lengths} for row in packed))
         if not reading.audit.rows:
             raise BadData(f"{folder} holds no document to train on")
         notes = {
             "audit": reading.audit.figures(row_length),
-            "english_share": reading.tokens[True] / reading.audit.tokens_in,
+            "english_share": reading.english / reading.audit.tokens_in,
+            "replay_share": reading.replayed / reading.audit.tokens_in,
             "digest": file_sha256(kept),
         }
         notes_path.write_text(json.dumps(notes), encoding="utf-8")
@@ -66,20 +83,29 @@ def corpus_rows(
 
 
 def _pieces(
-    folder: Path, tokenizer: Any, row_length: int, english_share: float | None, reading: _Reading
+    folder: Path,
+    tokenizer: Any,
+    row_length: int,
+    english_share: float | None,
+    replay: Replay | None,
+    reading: _Reading,
 ) -> Iterator[Tokens]:
-    if english_share is None:
-        turns: tuple[tuple[bool | None, float], ...] = ((None, float("inf")),)
-    else:
-        turns = ((False, float("inf")), (True, english_share / (1 - english_share)))
-    for english, share in turns:
-        budget = share * reading.tokens[False] if english else float("inf")
+    parts: list[tuple[Path, bool | None, float | None]]  # folder, English or not, share of all tokens
+    parts = [(folder, None, None)] if english_share is None else [(folder, False, None), (folder, True, english_share)]
+    if replay is not None:
+        parts.append((replay.folder, None, replay.share))
+    for source, english, share in parts:
+        budget = float("inf") if share is None else reading.audit.tokens_in * share / (1 - share)
         if not budget:
             continue
-        for is_english, tokens, ends in _tokenized(folder, tokenizer, english):
-            if reading.tokens[True] >= budget:
+        is_replay = replay is not None and source is replay.folder  # a release may have landed an earlier one's text
+        taken = 0
+        for is_english, tokens, ends in _tokenized(source, tokenizer, english):
+            if taken >= budget:
                 break
-            reading.tokens[is_english] += len(tokens)
+            taken += len(tokens)
+            reading.english += is_english * len(tokens)
+            reading.replayed += is_replay * len(tokens)
             reading.audit.documents += 1
             reading.audit.tokens_in += len(tokens)
             yield from cut(tokens, ends, row_length, reading.audit)

@@ -43,29 +43,30 @@ def run(context: StageContext) -> StageResult:
             tokenizer_hash=model.details.tokenizer_hash,
             template_hash=model.details.template_hash,
             model_card=card,
-            extra={"model": model.digest, "report": report.digest, "lineage": [m.digest for m in lineage.values()]},
+            extra={"model": model.digest, "report": report.digest, "lineage": [m.digest for m in lineage]},
         ),
     )
 
 
-def lineage_of(context: StageContext) -> dict[str, Manifest]:
-    """Every artifact this model was made from, by asset, the nearest first; those since deleted are left out."""
+def lineage_of(context: StageContext) -> list[Manifest]:
+    """Every artifact this model was made from, the nearest first (earlier releases' too, where it went on from one);
+    those since deleted are left out."""
     root = context.inputs["rlhf_model"].parents[len(context.request.input("rlhf_model").path.split("/")) - 1]
     store = ArtifactStore(root)
     found: dict[str, Manifest] = {}
     waiting = list(context.manifests.values())
     while waiting:
         manifest = waiting.pop(0)
-        if manifest.request.asset in found:
+        if manifest.digest in found:
             continue
-        found[manifest.request.asset] = manifest
+        found[manifest.digest] = manifest
         folders = [store.root / item.path for item in manifest.request.inputs if item.root == "artifacts"]
         waiting += [
             Manifest.model_validate_json((folder / MANIFEST).read_text(encoding="utf-8"))
             for folder in folders
             if (folder / MANIFEST).exists()
         ]
-    return found
+    return list(found.values())
 
 
 def _copy_verified(source: Path, target: Path) -> None:

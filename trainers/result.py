@@ -42,7 +42,7 @@ def training_result(
     model = _whole_model(trainer, context, parent)
     compared: dict[str, float] = {}
     if context.section.lora is not None:
-        _publish_adapter(model, context.request.inputs[0].digest, output / "adapter")
+        _publish_adapter(model, _lineage(context)[-1], output / "adapter")
         model, compared = merge(model, trainer.processing_class)
         context.reporter.say(f"merged = adapter + base: {compared}")
     measured = measure(model)
@@ -166,7 +166,8 @@ def _publish_adapter(model: Any, base: str, folder: Path) -> None:
 
 def _lineage(context: StageContext) -> list[str]:
     """Content digests from the base model to the parent."""
-    parents = [name for name in ("base_model", "cpt_checkpoint", "sft_model") if name in context.manifests]
+    names = ("base_model", "previous_checkpoint", "cpt_checkpoint", "sft_model")
+    parents = [name for name in names if name in context.manifests]
     parent: Manifest = context.manifests[parents[-1]]
     before = parent.details.lineage if isinstance(parent.details, TrainingDetails) else []
     return [*before, parent.digest]

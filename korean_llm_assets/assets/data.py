@@ -2,7 +2,7 @@
 
 from dagster import AssetExecutionContext, Failure, MaterializeResult
 
-from korean_llm_assets.partitions import cell_of, releases
+from korean_llm_assets.partitions import cell_of, earlier_releases
 from korean_llm_assets.stage_asset import materialize, stage_asset
 from trainers.contract import Artifact, Input, StageError
 
@@ -40,8 +40,7 @@ def _landed(context: AssetExecutionContext) -> Input:
     """The landed folder that this data asset reads, its own release's or an earlier one's."""
     _, release = cell_of(context)
     assert release is not None, "data assets are partitioned by release"
-    registered = list(context.instance.get_dynamic_partitions(releases.name or ""))
-    earlier = registered[: registered.index(release)] if release in registered else registered
+    earlier = earlier_releases(context.instance, release)
     try:
         landed: Input = context.resources.landing.input(release, context.asset_key.to_user_string(), earlier)
     except StageError as error:

@@ -2,6 +2,7 @@
 
 from dagster import AssetExecutionContext, MaterializeResult
 
+from korean_llm_assets.continuation import previous_inputs
 from korean_llm_assets.stage_asset import materialize, stage_asset
 from trainers.contract import Artifact
 
@@ -16,8 +17,8 @@ def base_model(context: AssetExecutionContext) -> MaterializeResult:
 
 @stage_asset(group=_GROUP, kinds={"pytorch", "huggingface"})
 def cpt_checkpoint(context: AssetExecutionContext, base_model: Artifact, corpus: Artifact) -> MaterializeResult:
-    """Continued pre-training: the base model after reading the release's corpus."""
-    return materialize(context, base_model, corpus)
+    """Continued pre-training: the base model, or the previous release's checkpoint, after reading this corpus."""
+    return materialize(context, base_model, corpus, *previous_inputs(context, base_model, corpus))
 
 
 @stage_asset(group=_GROUP, kinds={"pytorch", "huggingface"})

@@ -3,11 +3,13 @@
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import zstandard
 
@@ -21,6 +23,7 @@ from trainers.contract import (
     Manifest,
     StageRequest,
 )
+from trainers.stage import run_stage
 
 ROOT = Path(__file__).parents[2]
 INPUTS = {
@@ -29,6 +32,7 @@ INPUTS = {
     "sft": ("cpt_checkpoint", "instructions"),
     "rlhf": ("sft_model", "preferences"),
 }
+OPTIONAL = {"cpt": ("previous_checkpoint", "previous_corpus")}
 SHAPE = {"hidden_size": 32, "layers": 2, "heads": 2, "kv_heads": 1, "intermediate_size": 64, "max_length": 128}
 COMMON = {"batch_size": 4, "max_length": 64, "learning_rate": 3e-3, "checkpoint_steps": 3}
 SECTIONS: dict[str, dict[str, Any]] = {
@@ -89,8 +93,20 @@ class Micro:
             release="r1" if kind.by_release else None,
             section={key: value for key, value in section.items() if value is not None},
             seed=7,
-            inputs=tuple(self.made[name] for name in INPUTS[stage]),
+            inputs=tuple(self.made[name] for name in self._inputs(stage)),
         )
+
+    def _inputs(self, stage: str) -> list[str]:
+        return [*INPUTS[stage], *(name for name in OPTIONAL.get(stage, ()) if name in self.made)]
+
+    def here(self, stage: str, **changes: Any) -> Manifest:
+        """Run a stage in this process, which imports the libraries once for all of them."""
+        request = self.request(stage, **changes)
+        hearing = signal.getsignal(signal.SIGTERM)
+        with patch.dict(os.environ, {"KOREAN_LLM_HOME": str(self.root / "home")}):
+            run_stage(request, self.store, self.root)
+        signal.signal(signal.SIGTERM, hearing)
+        return self.keep(request)
 
     def environment(self, **more: str) -> dict[str, str]:
         own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "KOREAN_LLM_HOME": str(self.root / "home")}

@@ -7,6 +7,7 @@ import pytest
 from tests.trainers.evaluation.toy import build_lineage
 from trainers.artifacts import file_sha256
 from trainers.contract import Artifact, BadRequest
+from trainers.evaluation.model_card import model_card
 from trainers.stage import run_stage
 
 
@@ -42,6 +43,20 @@ def test_the_card_tells_data_licences_recipe_results_limits_and_identity(exporte
         *(lineage.artifacts[name].digest for name in ("base_model", "corpus", "cpt_checkpoint", "rlhf_model")),
     ):
         assert words in card, words
+
+
+def test_the_card_names_the_licences_of_earlier_releases_that_it_went_on_from(exported):
+    lineage, report, _ = exported
+    own = [lineage.store.manifest(artifact) for artifact in lineage.artifacts.values()]
+    corpus = lineage.store.manifest(lineage.artifacts["corpus"])
+    earlier = corpus.model_copy(
+        update={
+            "request": corpus.request.model_copy(update={"release": "r0"}),
+            "details": corpus.details.model_copy(update={"by_licence": {"KOGL-1": 5}}),
+        }
+    )
+    card = model_card("toy", lineage.store.manifest(report), [*own, earlier])
+    assert "| corpus r0 |" in card and "| KOGL-1 | 5 |" in card and "| CC0-1.0 | 72 |" in card
 
 
 def test_a_report_about_another_model_is_refused(exported):

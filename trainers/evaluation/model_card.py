@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from trainers.contract import (
     BaseModelDetails,
@@ -17,10 +17,10 @@ from trainers.contract import (
 _ORDER = ("base_model", "corpus", "cpt_checkpoint", "instructions", "sft_model", "preferences", "rlhf_model")
 
 
-def model_card(name: str, report: Manifest, lineage: Mapping[str, Manifest]) -> str:
-    """Markdown; `lineage` holds manifests by asset."""
+def model_card(name: str, report: Manifest, lineage: Sequence[Manifest]) -> str:
+    """Markdown; `lineage` holds the manifests of all that the model was made from."""
     release = report.request.release
-    known = [lineage[asset] for asset in _ORDER if asset in lineage]
+    known = [manifest for asset in _ORDER for manifest in lineage if manifest.request.asset == asset]
     return "\n".join(
         [
             f"# {name}, release {release}",
@@ -30,7 +30,7 @@ def model_card(name: str, report: Manifest, lineage: Mapping[str, Manifest]) -> 
             "",
             *_base(known),
             *_data(known),
-            *_recipe(known),
+            *_recipe(known, report),
             *_results(report),
             *_limits(report, known),
             *_identity(known, report),
@@ -51,26 +51,33 @@ def _base(known: list[Manifest]) -> list[str]:
 
 
 def _data(known: list[Manifest]) -> list[str]:
-    lines = ["## Data and licences", "", "| asset | documents or rows | sources |", "|---|---|---|"]
+    lines = ["## Data and licences", "", "| data and release | documents or rows | sources |", "|---|---|---|"]
     licences: Counter[str] = Counter()
     for manifest in known:
         details = manifest.details
         if isinstance(details, CorpusDetails | DatasetDetails):
             sources = ", ".join(f"{source} ({count:,})" for source, count in sorted(details.by_source.items())) or "-"
-            lines.append(f"| {manifest.request.asset} | {details.kept:,} of {details.read:,} read | {sources} |")
+            name = f"{manifest.request.asset} {manifest.request.release}"
+            lines.append(f"| {name} | {details.kept:,} of {details.read:,} read | {sources} |")
             licences.update(details.by_licence)
     lines += ["", "| licence of the training data | documents or rows |", "|---|---|"]
     lines += [f"| {licence} | {count:,} |" for licence, count in sorted(licences.items())]
     return [*lines, ""]
 
 
-def _recipe(known: list[Manifest]) -> list[str]:
+def _earlier(manifest: Manifest, report: Manifest) -> str:
+    same = manifest.request.release == report.request.release
+    return "" if same else f" of release {manifest.request.release}"
+
+
+def _recipe(known: list[Manifest], report: Manifest) -> list[str]:
     lines = ["## Recipe", ""]
     for manifest in known:
         details = manifest.details
         if isinstance(details, TrainingDetails):
+            name = f"{manifest.request.asset}{_earlier(manifest, report)}"
             lines.append(
-                f"- {manifest.request.asset}: {details.method} ({details.backend}), {details.steps:,} steps, "
+                f"- {name}: {details.method} ({details.backend}), {details.steps:,} steps, "
                 f"{details.tokens_trained:,} tokens with a loss, {details.trainable_parameters:,} trainable "
                 f"parameters; `{json.dumps(manifest.request.section, ensure_ascii=False, sort_keys=True)}`"
             )

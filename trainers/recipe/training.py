@@ -139,6 +139,18 @@ class CptSection(TrainingSection):
     """Continued pre-training."""
 
     english_replay_share: float = Field(default=0.0, ge=0, lt=1, description="share of English tokens in the mix")
+    start_from: Literal["base", "previous_release"] = Field(
+        default="base",
+        description="previous_release: go on from the checkpoint of the newest earlier release of this model, with its "
+        "tokenizer; from the base where there is none",
+    )
+    replay_share: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="previous_release only: share of tokens from that release's corpus, against forgetting (Ibrahim et "
+        "al. 2024 use 0.05)",
+    )
     vocabulary: VocabularySettings | None = Field(default=None, description="expand the tokenizer first")
 
     @model_validator(mode="after")
@@ -146,6 +158,14 @@ class CptSection(TrainingSection):
         if self.vocabulary and self.method != "full" and self.embedding_learning_rate is None:
             raise ValueError(
                 "vocabulary: new tokens need trained embeddings; add embedding_learning_rate, or say method: full"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _replay_has_a_source(self) -> "CptSection":
+        if (self.start_from == "previous_release") != (self.replay_share is not None):
+            raise ValueError(
+                "start_from: previous_release needs the key 'replay_share', and start_from: base ignores it"
             )
         return self
 

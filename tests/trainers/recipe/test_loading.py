@@ -37,6 +37,7 @@ def test_packaged_recipes_load():
         (lambda d: d["sft"].pop("learning_rate"), ["'sft.learning_rate' is required"]),
         (lambda d: d["sft"]["needs"].update(gpu=1), ["unknown key 'sft.needs.gpu'", "gpus, cpu, memory, nodes"]),
         (lambda d: d["base_model"]["architecture"].update(heads=5), ["hidden_size 192 must be a multiple of heads 5"]),
+        (lambda d: d["cpt"].update(start_from="previous_release"), ["'cpt'", "needs the key 'replay_share'"]),
         (lambda d: d.update(model="other"), ["key 'model' says 'other'", "'tiny'"]),
     ],
 )
