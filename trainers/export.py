@@ -9,6 +9,7 @@ from safetensors import safe_open
 from trainers.artifacts import MANIFEST, ArtifactStore, file_sha256
 from trainers.contract import BadRequest, DiskTrouble, EvaluationDetails, ExportDetails, Manifest, TrainingDetails
 from trainers.evaluation.model_card import model_card
+from trainers.model_folder import require_adapter_of
 from trainers.stage import StageContext, StageResult
 
 
@@ -28,6 +29,7 @@ def run(context: StageContext) -> StageResult:
         adapter = context.inputs["rlhf_model"] / "adapter"
         if not adapter.is_dir():
             raise BadRequest(f"recipe key export.formats asks for 'adapter', but {adapter} is not there (method: full)")
+        require_adapter_of(adapter, model.request.input("sft_model").digest)
         _copy_verified(adapter, context.output / "adapter")
     lineage = lineage_of(context)
     card = model_card(context.request.model or "", report, lineage)

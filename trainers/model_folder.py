@@ -27,6 +27,7 @@ SIDE_FILES = (
 
 _MARK = re.compile(r"<\|\w+\|>|<(?:bos|start_of_turn|end_of_turn)>")
 _WEIGHTS = "model.safetensors"
+_ADAPTER = "adapter_config.json"
 _INDEX = "model.safetensors.index.json"
 
 
@@ -70,9 +71,11 @@ class ModelFolder:
         """Look for what would fail later, before a weight is loaded; returns itself.
 
         Raises:
-            BadData: a file or shard is missing, or the tokenizer has more tokens than the model.
-            BadRequest: `max_length` is above the model's, or a chat is asked of a template without marks.
+            BadData: a file or shard is missing or cut short, or the tokenizer has more tokens than the model.
+            BadRequest: it is an adapter, `max_length` is above the model's, or a chat is asked of a template without
+                marks.
         """
+        self._refuse_adapter()
         self._check_weights()
         self._check_tokenizer()
         if max_length > self.max_length:
@@ -85,6 +88,12 @@ class ModelFolder:
             self._check_marks_are_tokens()
         return self
 
+    def _refuse_adapter(self) -> None:
+        if (self.path / _ADAPTER).is_file():
+            raise BadRequest(
+                f"{self.path} is an adapter of {_base_of(self.path)}, not a whole model; merge it into its base first"
+            )
+
     def _check_weights(self) -> None:
         index = self.path / _INDEX
         if index.is_file():
@@ -94,6 +103,9 @@ class ModelFolder:
         missing = [shard for shard in shards if not (self.path / shard).is_file()]
         if missing:
             raise BadData(f"{self.path} lacks {', '.join(missing)}; fetch the model again")
+        short = [shard for shard in shards if not _is_whole(self.path / shard)]
+        if short:
+            raise BadData(f"{self.path}: {', '.join(short)} is cut short or damaged; fetch the model again")
 
     def _check_marks_are_tokens(self) -> None:
         content = json.loads((self.path / "tokenizer.json").read_text(encoding="utf-8"))
@@ -119,6 +131,36 @@ class ModelFolder:
                 f"the tokenizer in {self.path} does not match its model: token id {largest}, but the model's "
                 f"vocab_size is {self.config['vocab_size']}"
             )
+
+
+def require_adapter_of(folder: Path, base: str) -> None:
+    """Refuse an adapter that was trained on another base than the one with this content digest.
+
+    Raises:
+        BadRequest: naming both.
+    """
+    if (trained_on := _base_of(folder)) != base:
+        raise BadRequest(
+            f"the adapter in {folder} was trained on base {trained_on}, not on {base}: together they are no model"
+        )
+
+
+def _base_of(folder: Path) -> str:
+    settings = json.loads((folder / _ADAPTER).read_text(encoding="utf-8"))
+    return str(settings.get("base_model_name_or_path"))
+
+
+def _is_whole(shard: Path) -> bool:
+    """True where a safetensors file is as long as its header says: 8 bytes of header length, header, tensors."""
+    with shard.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        header = stream.read(length) if length < shard.stat().st_size else b""
+    try:
+        tensors = json.loads(header)
+    except ValueError:
+        return False
+    ends = [tensor["data_offsets"][1] for name, tensor in tensors.items() if name != "__metadata__"]
+    return shard.stat().st_size == 8 + length + max(ends, default=0)
 
 
 def copy_side_files(source: Path, target: Path) -> None:

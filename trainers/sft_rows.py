@@ -34,7 +34,7 @@ def conversation_rows(rows: list[dict[str, Any]], kept: Path, tokenizer: Any, se
     Conversations are never cut: one that is longer than a row is left out and counted.
 
     Raises:
-        BadData: more of them are too long than the recipe allows, or none is left.
+        BadData: nobody answers in any, more of them are too long than the recipe allows, or none is left.
     """
     notes_path = kept.with_suffix(".json")
     if not is_kept(kept, notes_path):
@@ -43,6 +43,8 @@ def conversation_rows(rows: list[dict[str, Any]], kept: Path, tokenizer: Any, se
             for batch in batched(rows, _RENDER_AT_ONCE)
             for conversation in render([row["messages"] for row in batch], tokenizer, section.system_prompt)
         ]
+        if not any(label != IGNORED for conversation in rendered for label in conversation.labels):
+            raise BadData("the instruction set holds no conversation in which the assistant speaks")
         fitting = [conversation for conversation in rendered if len(conversation.ids) <= section.max_length]
         too_long = len(rendered) - len(fitting)
         if too_long > section.max_too_long_share * len(rendered) or not fitting:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.trainers.evaluation.toy import build_model
 from trainers.contract import BadData, BadRequest
-from trainers.model_folder import ModelFolder
+from trainers.model_folder import ModelFolder, require_adapter_of
 
 
 @pytest.fixture
@@ -48,3 +48,12 @@ def test_a_template_without_marks(folder):
     (folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
     with pytest.raises(BadRequest, match="no {% generation %} marks"):
         ModelFolder(folder).check(chat=True)
+
+
+def test_an_adapter_is_no_model_and_belongs_to_one_base(folder):
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "digest-a"}))
+    with pytest.raises(BadRequest, match="is an adapter of digest-a, not a whole model"):
+        ModelFolder(folder).check()
+    require_adapter_of(folder, "digest-a")
+    with pytest.raises(BadRequest, match="trained on base digest-a, not on digest-b"):
+        require_adapter_of(folder, "digest-b")

@@ -32,10 +32,12 @@ def read_pairs(path: Path, tokenizer: Any, section: RlhfSection) -> tuple[list[P
     """The pairs of a file that fit into `max_length`, and their counts.
 
     Raises:
-        BadData: a row is no pair, no pair is left, or more are too long than the recipe allows.
+        BadData: there is no row, a row is no pair, no pair is left, or more are too long than the recipe allows.
     """
     with path.open(encoding="utf-8") as stream:
         rows = [json.loads(line) for line in stream]
+    if not rows:
+        raise BadData(f"{path} has no usable row")
     pairs = [_pair(row, f"{path} row {number}", tokenizer) for number, row in enumerate(rows, 1)]
     limit = section.max_length
     fitting = [

@@ -30,10 +30,12 @@ def open_backend(section: TrainingSection) -> Backend:
     """The section's backend; `auto` is unsloth on one GPU where it is installed, else transformers.
 
     Raises:
-        BadRequest: unsloth was asked for, but there is no GPU.
+        BadRequest: unsloth or 4-bit weights were asked for, but there is no GPU.
         ServiceMissing: unsloth was asked for, but is not installed.
     """
     name = section.backend
+    if section.method == "qlora" and not _has_gpu():
+        raise BadRequest("method: qlora needs a GPU (bitsandbytes' 4-bit kernels); say method: lora here")
     if name == "auto":
         alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
         name = "unsloth" if alone and _has_unsloth() and _has_gpu() else "transformers"

@@ -7,7 +7,6 @@ import torch
 from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, BitsAndBytesConfig, set_seed
 
-from trainers.contract import BadRequest
 from trainers.recipe import TrainingSection
 
 
@@ -66,8 +65,6 @@ def lora_config(section: TrainingSection) -> LoraConfig:
 
 
 def _four_bit(folder: Path) -> Any:
-    if not torch.cuda.is_available():
-        raise BadRequest("method: qlora needs a GPU (bitsandbytes' 4-bit kernels); say method: lora here")
     settings = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
