@@ -65,6 +65,14 @@ def _run(options: argparse.Namespace, home: Home) -> int:
             from korean_llm_assets.takedown import takedown
 
             return takedown(options, home)
+        case "clean":
+            from korean_llm_assets.housekeeping import clean
+
+            return clean(options, home)
+        case "start":
+            from korean_llm_assets.proposals import start
+
+            return start(options, home)
         case operation:
             from korean_llm_assets import operations
 
@@ -106,6 +114,9 @@ def _add_operations(commands: Any) -> None:
     """Commands of korean_llm_assets.operations; each has the name of its function."""
     landed = commands.add_parser("release", help="make a landed folder known as a release, without waiting for _READY")
     landed.add_argument("name", help="the folder's name below the landing root")
+    agreed = commands.add_parser("start", help="agree to make a model that says automation: ask, on one release")
+    agreed.add_argument("--model", required=True)
+    agreed.add_argument("--release", required=True)
     listed = commands.add_parser("status", help="the newest runs, or one run step by step")
     listed.add_argument("run", nargs="?", help="a run's id, or how it begins")
     listed.add_argument("--limit", type=int, default=20, help="how many runs (%(default)s)")
@@ -125,6 +136,10 @@ def _add_operations(commands: Any) -> None:
         command.add_argument("--price", type=float, default=3.0, help="US dollars per GPU and hour (%(default)s)")
     taken = commands.add_parser("takedown", help="exclude documents from every later build; list what has them")
     taken.add_argument("--ids", type=Path, required=True, help="a file: one id or text sha256 per line")
+    cleaned = commands.add_parser("clean", help="show what housekeeping would remove: superseded, left over, finished")
+    cleaned.add_argument("--days", type=float, default=14, help="nothing younger is touched (%(default)s)")
+    cleaned.add_argument("--keep", type=int, default=2, help="artifacts kept of each cell at least (%(default)s)")
+    cleaned.add_argument("--yes", action="store_true", help="remove it")
     commands.add_parser("cancel", help="cancel a run; its stage saves what it can").add_argument("run")
 
 

@@ -1,6 +1,7 @@
 """When things are made: jobs for people, the sensor that starts on new data, and the conditions for the rest."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from dagster import (
@@ -12,7 +13,6 @@ from dagster import (
     AutomationResult,
     DagsterInstance,
     DefaultSensorStatus,
-    MultiPartitionKey,
     ResourceParam,
     RunRequest,
     RunsFilter,
@@ -22,9 +22,11 @@ from dagster import (
     sensor,
 )
 
+from korean_llm_assets.housekeeping import housekeeping_job, housekeeping_schedule
 from korean_llm_assets.incidents import alerts
 from korean_llm_assets.landing import Landing
-from korean_llm_assets.partitions import model_recipes, release_key, releases
+from korean_llm_assets.partitions import release_key, releases
+from korean_llm_assets.proposals import may_make
 from korean_llm_assets.sources import mirror_sources
 
 CONTENT_TAG = "korean_llm/content"
@@ -46,28 +48,30 @@ training_job = define_asset_job(
     selection=AssetSelection.assets("cpt_checkpoint", "sft_model", "rlhf_model", "eval_report", "deployed_model"),
     description="One model on one release: CPT, SFT, RLHF, evaluation, deployment.",
 )
-JOBS = [data_job, base_job, training_job]
+# Jobs of assets and of ops have no public type in common.
+JOBS: list[Any] = [data_job, base_job, training_job, housekeeping_job]
+SCHEDULES = [housekeeping_schedule]
 
 
-class ModelIsAutomatic(AutomationCondition[AssetKey]):
-    """True for partitions of models whose recipe says `automation: auto`."""
+class MayBeMade(AutomationCondition[AssetKey]):
+    """True for partitions of models that say `automation: auto`, and of `ask` once a person agreed to them."""
 
     @property
     def description(self) -> str:
         """Shown in the UI."""
-        return "the model's recipe says automation: auto"
+        return "the model's recipe says automation: auto, or ask and a person started it"
 
     def evaluate(self, context: AutomationContext[AssetKey]) -> AutomationResult[AssetKey]:
-        """Keep the candidates of automatic models."""
-        candidates = context.candidate_subset.expensively_compute_asset_partitions()
-        kept = {candidate for candidate in candidates if _is_automatic(candidate.partition_key)}
+        """Keep the candidates that may be made; all the other conditions hold for them (this is asked last)."""
         view = context.asset_graph_view
+        candidates = {each.partition_key: each for each in _partitions(context)}
+        allowed = may_make(view.instance, context.key.to_user_string(), candidates)
+        kept = {candidates[partition] for partition in allowed}
         return AutomationResult(context, view.get_asset_subset_from_asset_partitions(context.key, kept))
 
 
-def _is_automatic(partition: Any) -> bool:
-    model = partition.keys_by_dimension["model"] if isinstance(partition, MultiPartitionKey) else partition
-    return model_recipes()[model].automation == "auto"
+def _partitions(context: AutomationContext[AssetKey]) -> Iterable[Any]:
+    return context.candidate_subset.expensively_compute_asset_partitions()
 
 
 def data_condition() -> AutomationCondition[AssetKey]:
@@ -78,14 +82,15 @@ def data_condition() -> AutomationCondition[AssetKey]:
 
 
 def model_condition() -> AutomationCondition[AssetKey]:
-    """Make what is missing or outdated, of automatic models, once everything before it is there and passed its checks.
+    """Make what is missing or outdated, once everything before it is there and passed its checks.
 
+    Of models that say `automation: ask`, once a person agreed; of those that say off, never.
     A failed run is not repeated by itself: only a new recipe or new upstream data starts the next one.
     """
     is_ = AutomationCondition
     changed: AutomationCondition = is_.code_version_changed() | is_.any_deps_updated()
     due: AutomationCondition = (is_.missing() & ~is_.execution_failed()) | changed.since_last_handled()
-    return due & _idle() & is_.all_deps_blocking_checks_passed() & ModelIsAutomatic()
+    return due & _idle() & is_.all_deps_blocking_checks_passed() & MayBeMade()
 
 
 def _idle() -> AutomationCondition:
@@ -148,6 +153,6 @@ automation_sensor = AutomationConditionSensorDefinition(
     target=AssetSelection.all(),
     default_status=DefaultSensorStatus.RUNNING,
     use_user_code_server=True,
-    description="Makes what new data or a changed recipe asks for, of models with `automation: auto`.",
+    description="Makes what new data or a changed recipe asks for; of models with `automation: ask`, once started.",
 )
 SENSORS = [new_releases, automation_sensor, alerts]

@@ -9,6 +9,7 @@ from korean_llm_assets.resources import cluster_sensors, environment_name, resou
 defs = Definitions(
     assets=load_assets_from_modules([data, training, evaluation, deployment]),
     jobs=automation.JOBS,
+    schedules=automation.SCHEDULES,
     sensors=[*automation.SENSORS, *cluster_sensors()],
     resources=resources(),
     # A stage is a process of its own: one more per step would only add seconds. In a cluster, steps wait for

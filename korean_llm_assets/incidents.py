@@ -22,6 +22,7 @@ from dagster import (
 )
 
 from korean_llm_assets.alerts import Alert, NotDelivered, Notifier, configured_notifiers
+from korean_llm_assets.proposals import proposals
 
 _ENDED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE)
 _PAGE = 100
@@ -135,6 +136,8 @@ def alerts(context: SensorEvaluationContext) -> SkipReason:
         context.update_cursor(str(time.time()))
         return SkipReason("runs that end from now on are told")
     outbox, told = Outbox(context.instance, notifiers), 0
+    for proposal in proposals(context.instance):
+        outbox.tell(proposal)
     since = datetime.fromtimestamp(float(context.cursor), tz=UTC)
     records = context.instance.get_run_records(
         RunsFilter(statuses=list(_ENDED), updated_after=since), limit=_PAGE, order_by="update_timestamp", ascending=True

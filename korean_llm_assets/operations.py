@@ -10,6 +10,7 @@ from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunSta
 from korean_llm_assets.home import Home
 from korean_llm_assets.landing import Landing
 from korean_llm_assets.partitions import release_key, releases
+from korean_llm_assets.proposals import waiting
 from trainers.contract import BadRequest
 
 _TIMED_OUT = 124
@@ -28,11 +29,13 @@ def release(options: Namespace, home: Home) -> int:
 
 
 def status(options: Namespace, home: Home) -> int:
-    """The newest runs, or one run step by step."""
+    """The newest runs and what waits for a person's word, or one run step by step."""
     with DagsterInstance.get() as instance:
         if options.run is None:
             for run in instance.get_runs(limit=options.limit):
                 print(_line(instance, run))
+            for model, names in waiting(instance).items():
+                print(f"waiting for approval: {model} on {', '.join(names)} (start --model {model} --release NAME)")
             return 0
         run = _run(instance, options.run)
         print(_line(instance, run))

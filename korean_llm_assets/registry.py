@@ -75,6 +75,21 @@ class Registry:
         with self._answering(f"looking up {name}"):
             return self._aliased(self._client(), name, alias)
 
+    def live(self) -> list[Version]:
+        """Every version that an alias names, and the one that it replaced: what must be kept.
+
+        Raises:
+            ServiceMissing: the registry does not answer.
+        """
+        with self._answering("looking up what is served"):
+            named = [
+                self._numbered(model.name, str(number))
+                for model in self._client().search_registered_models()
+                for number in model.aliases.values()
+            ]
+            replaced = [self._numbered(each.name, each.tags[_REPLACES]) for each in named if _REPLACES in each.tags]
+            return named + replaced
+
     def promote(
         self, name: str, exported: Manifest, report: Manifest, store: ArtifactStore, tags: Mapping[str, str]
     ) -> Promotion:

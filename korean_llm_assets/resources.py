@@ -1,10 +1,11 @@
 """The environment table: what the assets rest on, chosen by KOREAN_LLM_ENV (local, cluster)."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dagster import SensorDefinition
+from dagster import DagsterInstance, SensorDefinition
 
 from korean_llm_assets.compute.local import LocalCompute
 from korean_llm_assets.compute.pool import LocalPool
@@ -72,6 +73,20 @@ def cluster_sensors() -> list[SensorDefinition]:
     from korean_llm_assets.compute.orphans import orphan_sensor
 
     return [orphan_sensor(_required("KOREAN_LLM_PROFILE"))]
+
+
+def cluster_jobs(instance: DagsterInstance, before: float) -> list[tuple[str, Callable[[], None]]]:
+    """On a cluster: workloads that ended before a time (Unix seconds), and how to remove each."""
+    if environment_name() != "cluster":
+        return []
+    from korean_llm_assets.compute.kube_api import KubeApi, connect
+    from korean_llm_assets.compute.orphans import finished
+    from korean_llm_assets.compute.profiles import load_profile
+
+    profile = load_profile(_required("KOREAN_LLM_PROFILE"))
+    return finished(
+        KubeApi(connect(profile.context), profile.namespace, profile.patience.api), profile, instance, before
+    )
 
 
 def _required(variable: str) -> str:

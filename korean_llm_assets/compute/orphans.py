@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from dagster import (
@@ -93,6 +94,22 @@ def sweep(api: KubeApi, profile: ClusterProfile, instance: DagsterInstance, tell
         advice = "removed" if removes else f"kubectl -n {profile.namespace} delete it, or run its asset again to attach"
         tell(f"orphan {orphan.words}: {advice}")
     return len(found)
+
+
+def finished(
+    api: KubeApi, profile: ClusterProfile, instance: DagsterInstance, before: float
+) -> list[tuple[str, Callable[[], None]]]:
+    """Workloads that ended, and whose run ended before a time (Unix seconds): words, and how to remove each."""
+    found: list[tuple[str, Callable[[], None]]] = []
+    for kind in sorted({WORKLOADS["job"], WORKLOADS[profile.workload]}, key=lambda each: each.kind):
+        for body in api.find(kind, f"{naming.MANAGED}={naming.MANAGER}"):
+            metadata = body["metadata"]
+            state = _run_state(instance, metadata.get("annotations", {}).get(naming.RUN, ""))
+            if kind.verdict(body) is None or (state and (state.ended is None or state.ended >= before)):
+                continue
+            remove = partial(api.delete, kind, metadata["name"], metadata["uid"])
+            found.append((f"{body['kind'].lower()}/{metadata['name']} in {profile.namespace}", remove))
+    return found
 
 
 def _run_state(instance: DagsterInstance, run_id: str) -> RunState | None:

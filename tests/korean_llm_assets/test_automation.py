@@ -1,6 +1,7 @@
 """New data becomes one release and one run per content; conditions make the rest, for automatic models only."""
 
 import shutil
+from argparse import Namespace
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -13,6 +14,7 @@ from dagster import AssetKey, DagsterRun, SensorResult, build_sensor_context, ev
 from korean_llm_assets.landing import Landing
 from korean_llm_assets.partitions import cell_key
 from tests.korean_llm_assets.conftest import WHOLE, Platform, define, drop
+from trainers.contract import BadRequest
 from trainers.recipe import recipe_folders
 
 
@@ -146,13 +148,14 @@ def test_conditions_make_what_new_data_and_changed_recipes_ask_for_of_automatic_
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe(platform.home.root, "asked", automation="ask")
+    recipe(platform.home.root, "never", automation="off")
     monkeypatch.setenv("KOREAN_LLM_RECIPES", str(platform.home.root / "recipes"))
     platform.definitions = define(reload=True)
     cell = cell_key("tiny", "r1")
     chain = {"cpt_checkpoint", "sft_model", "rlhf_model", "eval_report", "deployed_model"}
 
     asked, cursor = requested(platform, None)
-    assert asked == {"base_model": {"tiny"}}  # nothing is needed for it, and `asked` waits for a person
+    assert asked == {"base_model": {"tiny"}}  # nothing is needed for it; there is no data to ask for others with
 
     drop(platform.home.landing, "r1", WHOLE)
     platform.instance.add_dynamic_partitions("release", ["r1"])
@@ -176,6 +179,27 @@ def test_conditions_make_what_new_data_and_changed_recipes_ask_for_of_automatic_
     assert asked == {name: {cell} for name in chain - {"cpt_checkpoint"}}
     asked, cursor = requested(platform, cursor)
     assert asked == {}  # once
+
+    _asked_models_wait_for_a_person_and_models_that_are_off_for_nobody(platform, cursor)
+
+
+def _asked_models_wait_for_a_person_and_models_that_are_off_for_nobody(platform: Platform, cursor: Any) -> None:
+    from korean_llm_assets.proposals import proposals, start, waiting  # as `define(reload=True)` loaded it
+
+    proposed = waiting(platform.instance)
+    assert proposed["asked"] == ["r1"] and "never" not in proposed and "tiny" not in proposed
+    (told,) = [alert for alert in proposals(platform.instance) if "asked r1" in alert.english]
+    assert "start --model asked --release r1" in told.english and "승인 대기" in told.korean
+    with pytest.raises(BadRequest, match="never says automation: off"):
+        start(Namespace(model="never", release="r1"), platform.home)
+    start(Namespace(model="asked", release="r1"), platform.home)
+    asked, cursor = requested(platform, cursor)
+    assert asked == {"base_model": {"asked"}}
+    assert platform.run("base", "asked").success
+    asked, cursor = requested(platform, cursor)
+    assert set(asked) >= {"cpt_checkpoint", "sft_model", "rlhf_model", "eval_report"}
+    assert {partition for partitions in asked.values() for partition in partitions} == {cell_key("asked", "r1")}
+    assert "asked" not in waiting(platform.instance)
 
 
 @pytest.mark.slow

@@ -27,7 +27,9 @@ def graph() -> dict[str, object]:
             "description": spec.description,
         }
     jobs = {job.name: sorted(job.graph.node_dict) for job in defs.resolve_all_job_defs() if job.name[0] != "_"}
-    return {"assets": found, "jobs": jobs, "sensors": sorted(sensor.name for sensor in defs.sensors or ())}
+    sensors = sorted(sensor.name for sensor in defs.sensors or ())
+    schedules = {each.name: f"{each.cron_schedule}, {each.default_status.value}" for each in defs.schedules or ()}
+    return {"assets": found, "jobs": jobs, "sensors": sensors, "schedules": schedules}
 
 
 def test_the_graph_is_the_one_that_was_agreed() -> None:

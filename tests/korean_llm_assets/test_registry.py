@@ -87,6 +87,11 @@ def test_a_second_model_makes_the_first_previous_and_the_first_can_come_back(reg
     assert (number(registry, CHAMPION), number(registry, PREVIOUS)) == ("1", "2")
     again = promote(registry, store, "2", champion=export_of("1").digest)
     assert (again.version, number(registry, CHAMPION), number(registry, PREVIOUS)) == ("2", "2", "1")
+    promote(registry, store, "3", champion=export_of("2").digest)
+    assert {(found.number, found.artifact.digest) for found in registry.live()} == {
+        (model, export_of(model).digest)
+        for model in ("1", "2", "3")  # what `previous` replaced is kept too
+    }
 
 
 def test_promoting_the_champion_again_changes_nothing(registry, store):

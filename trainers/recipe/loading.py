@@ -27,8 +27,8 @@ class ModelRecipe(Strict):
     owner: str = "team:korean-llm"
     automation: Literal["auto", "ask", "off"] = Field(
         default="ask",
-        description="auto: new data and changed recipes re-make it unattended; ask: only when a person asks; "
-        "off: as ask, and the nightly evaluation leaves it out too",
+        description="auto: new data and changed recipes re-make it unattended; ask: what would be made is proposed, "
+        "and made once a person starts it; off: nothing at all, it is made by hand only",
     )
     seed: int = 42
     base_model: BaseSection
