@@ -12,14 +12,10 @@ from trainers.corpus.contamination import Suites
 from trainers.corpus.filters import measure
 from trainers.corpus.personal_data import mask
 from trainers.corpus.records import Exclusion
+from trainers.honorifics import level_of
 from trainers.recipe.data import ConversationsSection, DecontaminationSettings
 
 _PARTS = ("messages", "prompt", "chosen", "rejected")
-_STYLES = (
-    ("formal", ("니다", "니까", "시오", "소서")),
-    ("polite", ("요", "죠")),
-    ("plain", ("다", "해", "야", "어", "아", "지", "자", "라", "냐", "니", "까", "네")),
-)
 
 
 def refine(result: ConversationSet, section: ConversationsSection, suites: Sequence[Path]) -> Counter[str]:
@@ -49,15 +45,8 @@ def honorifics(rows: Sequence[Row]) -> dict[str, int]:
     for row in rows:
         for message in _of(row):
             if message["role"] == "assistant":
-                counts[_style(message["content"])] += 1
+                counts[level_of(message["content"])] += 1
     return dict(counts.most_common())
-
-
-def _style(text: str) -> str:
-    words = "".join(char if "가" <= char <= "힣" else " " for char in text).split()
-    if not words:
-        return "no Korean"
-    return next((name for name, endings in _STYLES if words[-1].endswith(endings)), "noun or other")
 
 
 def _of(row: Row) -> Iterator[Message]:

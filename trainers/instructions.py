@@ -3,7 +3,11 @@
 from trainers.conversation_sets import make_set
 from trainers.conversations import Row, content, messages
 from trainers.corpus.records import Unusable
+from trainers.honorifics import LEVELS
 from trainers.stage import StageContext, StageResult
+
+_LEVELS = tuple(name for name, _ in LEVELS)
+_HEAVIEST = 1000
 
 
 def run(context: StageContext) -> StageResult:
@@ -12,7 +16,7 @@ def run(context: StageContext) -> StageResult:
 
 
 def conversation(row: Row) -> Row:
-    """One landed row as `messages`, ending with the assistant.
+    """One landed row as `messages`, ending with the assistant; its `weight` and `honorific` level where it has them.
 
     Raises:
         Unusable: the row is no conversation; says why.
@@ -37,7 +41,17 @@ def conversation(row: Row) -> Row:
         )
     if found[-1]["role"] != "assistant":
         raise Unusable("no_answer", "the last message is not the assistant's")
-    return {"messages": found}
+    return {"messages": found, **_marks(row)}
+
+
+def _marks(row: Row) -> Row:
+    marks = {name: row[name] for name in ("weight", "honorific") if row.get(name) is not None}
+    weight, level = marks.get("weight", 1), marks.get("honorific", _LEVELS[0])
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight <= _HEAVIEST:
+        raise Unusable("bad_weight", f"weight {weight!r} must be a number above 0, at most {_HEAVIEST}")
+    if level not in _LEVELS:
+        raise Unusable("unknown_honorific", f"honorific {level!r}; there are {', '.join(_LEVELS)}")
+    return marks
 
 
 def _prompt(row: Row) -> object:

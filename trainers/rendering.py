@@ -1,10 +1,11 @@
 """Conversations as token ids with the assistant's part marked, by the model's own chat template."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from trainers.contract import BadData, BadRequest
+from trainers.honorifics import level_of
 from trainers.rows import IGNORED
 
 Messages = list[dict[str, str]]
@@ -16,18 +17,36 @@ class Rendered:
 
     ids: list[int]
     labels: list[int]
+    weight: float = 1.0
+
+    @property
+    def trained(self) -> int:
+        """Tokens with a loss; the first one of a conversation has nothing to be predicted from."""
+        return sum(label != IGNORED for label in self.labels[1:])
 
 
-def render(conversations: Sequence[Messages], tokenizer: Any, system_prompt: str | None = None) -> list[Rendered]:
-    """Render conversations with the tokenizer's template; `system_prompt` goes first where there is no system turn.
+def with_level(messages: Messages, level: str | None, prompts: Mapping[Any, str]) -> Messages:
+    """The conversation with its level's line at the end of its system turn.
+
+    `level` is what the row says; where it says none, it is the one that all answers share, if they do.
+    """
+    answers = {level_of(message["content"]) for message in messages if message["role"] == "assistant"}
+    line = prompts.get(level or (answers.pop() if len(answers) == 1 else ""))
+    if line is None:
+        return messages
+    if messages[0]["role"] != "system":
+        return [{"role": "system", "content": line}, *messages]
+    return [{"role": "system", "content": f"{messages[0]['content']}\n{line}"}, *messages[1:]]
+
+
+def render(conversations: Sequence[Messages], tokenizer: Any) -> list[Rendered]:
+    """Render conversations with the tokenizer's template.
 
     Raises:
         BadRequest: the template marks nothing as the assistant's, though the assistant speaks.
     """
     if not conversations:
         return []
-    if system_prompt:
-        conversations = [_with_system(messages, system_prompt) for messages in conversations]
     encoded = tokenizer.apply_chat_template(
         list(conversations), tokenize=True, return_dict=True, return_assistant_tokens_mask=True
     )
@@ -66,7 +85,8 @@ def require_stop_is_trained(rendered: Rendered, tokenizer: Any) -> None:
         )
 
 
-def _with_system(messages: Messages, prompt: str) -> Messages:
-    if messages and messages[0]["role"] == "system":
+def with_system(messages: Messages, prompt: str | None) -> Messages:
+    """The conversation with a system turn, where it has none of its own and there is a prompt."""
+    if not prompt or (messages and messages[0]["role"] == "system"):
         return messages
     return [{"role": "system", "content": prompt}, *messages]

@@ -21,16 +21,20 @@ _T = TypeVar("_T")
 
 
 def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write rows (each a mapping of names to lists of int32) as an Arrow stream."""
+    """Write rows (each a mapping of names to lists of int32; `weights` of float32) as an Arrow stream."""
     writer = None
     with pa.OSFile(str(path), "wb") as sink:
         for batch in batched(rows, _ROWS_PER_BATCH):
-            columns = {name: pa.array([row[name] for row in batch], pa.list_(pa.int32())) for name in batch[0]}
+            columns = {name: pa.array([row[name] for row in batch], _type_of(name)) for name in batch[0]}
             table = pa.RecordBatch.from_pydict(columns)
             writer = writer or pa.ipc.new_stream(sink, table.schema)
             writer.write_batch(table)
         if writer:
             writer.close()
+
+
+def _type_of(column: str) -> pa.DataType:
+    return pa.list_(pa.float32() if column == "weights" else pa.int32())
 
 
 def is_kept(path: Path, notes: Path) -> bool:
@@ -69,12 +73,12 @@ class PackedCollator:
     flatten: bool = False
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """`rows`: input_ids, lengths of the pieces, and labels where they are not the inputs. Returns tensors of
-        shape (rows, tokens), or (1, all tokens) when flat."""
+        """`rows`: input_ids, lengths of the pieces, labels where they are not the inputs, and weights of the pieces
+        where they differ. Returns tensors of shape (rows, tokens), or (1, all tokens) when flat."""
         columns = [_columns(row) for row in rows]
         if self.flatten:
             return {name: torch.cat([row[name] for row in columns])[None] for name in columns[0]}
-        fill = {"input_ids": self.pad_token_id, "labels": IGNORED, "position_ids": 0}
+        fill = {"input_ids": self.pad_token_id, "labels": IGNORED, "position_ids": 0, "loss_weights": 0}
         return {
             name: torch.nn.utils.rnn.pad_sequence([row[name] for row in columns], True, fill[name])
             for name in columns[0]
@@ -88,4 +92,7 @@ def _columns(row: dict[str, Any]) -> dict[str, torch.Tensor]:
     starts = lengths.cumsum(0) - lengths
     labels[starts] = IGNORED  # predicted from the piece before it, which it does not belong to
     positions = torch.arange(len(ids)) - starts.repeat_interleave(lengths)
-    return {"input_ids": ids, "labels": labels, "position_ids": positions}
+    columns = {"input_ids": ids, "labels": labels, "position_ids": positions}
+    if "weights" in row:
+        columns["loss_weights"] = torch.tensor(row["weights"], dtype=torch.float32).repeat_interleave(lengths)
+    return columns

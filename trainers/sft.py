@@ -1,7 +1,7 @@
 """Supervised fine-tuning on conversations: the loss is on the assistant's tokens only."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +21,40 @@ def run(context: StageContext) -> StageResult:
     from transformers import AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
+    from trainers.buckets import LengthBuckets
     from trainers.loop import Batching, Durable, train, training_arguments
     from trainers.result import training_result
     from trainers.rows import PackedCollator
     from trainers.sft_rows import conversation_rows
+    from trainers.weighting import Weighted
 
-    class ConversationTrainer(Durable, SFTTrainer):
-        """TRL's trainer with our checkpoints."""
+    class ConversationTrainer(Weighted, Durable, SFTTrainer):
+        """TRL's trainer with our checkpoints, sample weights and length buckets."""
+
+        def _get_train_sampler(self, *arguments: Any) -> Any:
+            return buckets(lambda: int(self.state.epoch or 0)) if in_buckets else super()._get_train_sampler(*arguments)
+
+    def buckets(*epoch: Callable[[], int]) -> LengthBuckets:
+        lengths = [sum(pieces) for pieces in data.rows["lengths"]]
+        return LengthBuckets(lengths, section.batch_size, context.request.seed, *epoch)
 
     tokenizer = AutoTokenizer.from_pretrained(folder.path)
     source, scratch = context.inputs["instructions"], context.scratch
     train_set, validation_set = (read_conversations(source / f"{split}.jsonl") for split in ("train", "validation"))
     with leader_first():
         data = conversation_rows(train_set, scratch / "train.arrow", tokenizer, section)
-        held_out = conversation_rows(validation_set, scratch / "validation.arrow", tokenizer, section)
+        # Weights say what to learn from, not what is measured.
+        judged = [{**row, "weight": 1} for row in validation_set]
+        held_out = conversation_rows(judged, scratch / "validation.arrow", tokenizer, section)
+    in_buckets, weighted = section.layout == "buckets", "weights" in data.rows.column_names
+    if in_buckets:
+        data.audit["fill"] = round(buckets().fill(), 6)
     context.reporter.params({**context.request.section, **data.audit})
     context.reporter.say(f"{data.audit['conversations']:,} conversations in {data.audit['rows']:,} rows")
     context.reporter.say(f"trained part in ⟦⟧: {data.mask_sample!r}")
 
     def build(batching: Batching) -> Any:
-        return ConversationTrainer(
+        trainer = ConversationTrainer(
             model=backend.load(folder.path, section, context.request.seed),
             args=training_arguments(
                 SFTConfig,
@@ -48,6 +62,7 @@ def run(context: StageContext) -> StageResult:
                 batching,
                 max_length=section.max_length,
                 neftune_noise_alpha=section.neftune_alpha,
+                **({"loss_type": "nll"} if weighted else {}),
                 dataset_kwargs={"skip_prepare_dataset": True},
             ),
             data_collator=PackedCollator(tokenizer.pad_token_id, flatten=backend.name == "unsloth"),
@@ -55,6 +70,9 @@ def run(context: StageContext) -> StageResult:
             eval_dataset=held_out.rows,
             processing_class=tokenizer,
         )
+        if weighted:
+            trainer.compute_loss_func = trainer.weighted_loss
+        return trainer
 
     tokens = int(data.audit["tokens"])
     trainer, trained = train(build, context, data.digest, tokens / len(data.rows))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from datasets import Dataset
 from trainers.artifacts import file_sha256
 from trainers.contract import BadData
 from trainers.recipe import SftSection
-from trainers.rendering import Rendered, marked, render, require_stop_is_trained
+from trainers.rendering import Rendered, marked, render, require_stop_is_trained, with_level, with_system
 from trainers.rows import IGNORED, batched, is_kept, read_rows, write_rows
 
 _RENDER_AT_ONCE = 256
@@ -38,10 +38,13 @@ def conversation_rows(rows: list[dict[str, Any]], kept: Path, tokenizer: Any, se
     """
     notes_path = kept.with_suffix(".json")
     if not is_kept(kept, notes_path):
+        own = [with_system(row["messages"], section.system_prompt) for row in rows]
+        levels = section.honorific_prompts or {}
+        prompted = [with_level(messages, row.get("honorific"), levels) for row, messages in zip(rows, own, strict=True)]
         rendered = [
-            conversation
-            for batch in batched(rows, _RENDER_AT_ONCE)
-            for conversation in render([row["messages"] for row in batch], tokenizer, section.system_prompt)
+            replace(conversation, weight=row.get("weight", 1))
+            for batch in batched(zip(rows, prompted, strict=True), _RENDER_AT_ONCE)
+            for (row, _), conversation in zip(batch, render([m for _, m in batch], tokenizer), strict=True)
         ]
         if not any(label != IGNORED for conversation in rendered for label in conversation.labels):
             raise BadData("the instruction set holds no conversation in which the assistant speaks")
@@ -53,7 +56,10 @@ def conversation_rows(rows: list[dict[str, Any]], kept: Path, tokenizer: Any, se
                 f"the recipe allows a share of {section.max_too_long_share}. Raise max_length, or the share"
             )
         require_stop_is_trained(fitting[0], tokenizer)
-        packed = list(_laid_whole(fitting, section.max_length))
+        lay = _laid_whole if section.layout == "packed" else _laid_singly
+        weighted = any(conversation.weight != 1 for conversation in fitting)
+        laid = lay(_evened(fitting) if weighted else fitting, section.max_length)
+        packed = [_row(chosen, weighted) for chosen in laid]
         write_rows(kept, packed)
         tokens = sum(len(row["input_ids"]) for row in packed)
         trained = sum(label != IGNORED for row in packed for label in row["labels"])
@@ -66,6 +72,8 @@ def conversation_rows(rows: list[dict[str, Any]], kept: Path, tokenizer: Any, se
                 "lost_tokens": sum(len(conversation.ids) for conversation in fitting) - tokens,
                 "fill": round(tokens / (len(packed) * section.max_length), 6),
                 "trained_share": round(trained / tokens, 6),
+                "with_level": sum(before is not after for before, after in zip(own, prompted, strict=True)),
+                "weighted": sum(conversation.weight != 1 for conversation in fitting),
             },
             "mask_sample": marked(fitting[0], tokenizer)[:_SAMPLE_CHARACTERS],
             "digest": file_sha256(kept),
@@ -74,21 +82,42 @@ def conversation_rows(rows: list[dict[str, Any]], kept: Path, tokenizer: Any, se
     return ConversationRows(rows=read_rows(kept), **json.loads(notes_path.read_text(encoding="utf-8")))
 
 
-def _laid_whole(conversations: list[Rendered], row_length: int) -> Iterator[dict[str, list[int]]]:
+def _evened(conversations: list[Rendered]) -> list[Rendered]:
+    """Weights brought to the mean 1 over all trained tokens, so that the learning rate keeps its meaning."""
+    tokens = sum(conversation.trained for conversation in conversations)
+    heavy = sum(conversation.trained * conversation.weight for conversation in conversations)
+    return [replace(conversation, weight=conversation.weight * tokens / heavy) for conversation in conversations]
+
+
+def _row(conversations: list[Rendered], weighted: bool) -> dict[str, list[Any]]:
+    row: dict[str, list[Any]] = {
+        "input_ids": [token for conversation in conversations for token in conversation.ids],
+        "labels": [label for conversation in conversations for label in conversation.labels],
+        "lengths": [len(conversation.ids) for conversation in conversations],
+    }
+    if weighted:
+        row["weights"] = [conversation.weight for conversation in conversations]
+    return row
+
+
+def _laid_singly(conversations: list[Rendered], row_length: int) -> Iterator[list[Rendered]]:
+    for conversation in conversations:
+        yield [conversation]
+
+
+def _laid_whole(conversations: list[Rendered], row_length: int) -> Iterator[list[Rendered]]:
     """Best-fit decreasing: whole conversations only, so rows end where nothing fits any more."""
     by_length: dict[int, list[Rendered]] = {}
     for conversation in conversations:
         by_length.setdefault(len(conversation.ids), []).append(conversation)
     while by_length:
-        row: dict[str, list[int]] = {"input_ids": [], "labels": [], "lengths": []}
+        row: list[Rendered] = []
         room = row_length
         while fitting := [length for length in by_length if length <= room]:
             length = max(fitting)
             chosen = by_length[length].pop()
             if not by_length[length]:
                 del by_length[length]
-            row["input_ids"] += chosen.ids
-            row["labels"] += chosen.labels
-            row["lengths"].append(length)
+            row.append(chosen)
             room -= length
         yield row

@@ -3,9 +3,11 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -141,6 +143,20 @@ class Micro:
         assert manifest is not None
         self.made[request.asset] = Input(name=request.asset, digest=manifest.digest, path=request.relative_path)
         return manifest
+
+    def change(self, name: str, change: Callable[[Path], None]) -> None:
+        """Put a changed copy of an artifact in its place."""
+        manifest = self.store.read(self.folder(name))
+        request = manifest.request.model_copy(update={"section": {name: change.__name__}})
+        with self.store.workspace(request) as workspace:
+            kept = shutil.ignore_patterns("manifest.json")
+            shutil.copytree(self.folder(name), workspace.output, dirs_exist_ok=True, ignore=kept)
+            change(workspace.output)
+            files = workspace.records(workspace.output)
+            update = {"request": request, "request_digest": request.digest, "files": files}
+            manifest = manifest.model_copy(update=update)
+            workspace.commit(manifest)
+        self.made[name] = Input(name=name, digest=manifest.digest, path=request.relative_path)
 
     def folder(self, asset: str) -> Path:
         return self.store.root / self.made[asset].path

@@ -132,3 +132,13 @@ def test_rows_with_pieces_of_a_benchmark_are_left_out(tmp_path):
     manifest = run_stage(wanted, store, tmp_path / "landing")
     assert manifest.details.excluded == {"contaminated": 1}
     assert read_jsonl(store.folder(wanted) / "exclusions.jsonl")[0]["detail"] == "history:k1"
+
+
+def test_a_rows_weight_and_level_travel_with_it_and_wrong_ones_are_refused():
+    row = {"instruction": "수도가 어디야?", "output": "서울입니다."}
+    kept = conversation({**row, "weight": 2.5, "honorific": "formal"})
+    assert (kept["weight"], kept["honorific"]) == (2.5, "formal")
+    assert conversation({**row, "weight": None}).keys() == {"messages"}
+    for wrong in ({"weight": 0}, {"weight": "2"}, {"weight": float("nan")}, {"honorific": "royal"}):
+        with pytest.raises(Unusable, match=r"bad_weight|unknown_honorific"):
+            conversation({**row, **wrong})

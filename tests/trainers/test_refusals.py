@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from tests.trainers.micro import Micro, conversation
-from trainers.contract import BadData, BadRequest, Input
+from trainers.contract import BadData, BadRequest
 
 pytestmark = pytest.mark.slow
 
@@ -34,21 +34,6 @@ def micro(whole, monkeypatch):
     before = dict(whole.made)
     yield whole
     whole.made = before
-
-
-def damage(micro, name, change):
-    """Commit a copy of an input with a change, in its place."""
-    manifest = micro.store.read(micro.folder(name))
-    request = manifest.request.model_copy(update={"section": {name: change.__name__}})
-    with micro.store.workspace(request) as workspace:
-        shutil.copytree(
-            micro.folder(name), workspace.output, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json")
-        )
-        change(workspace.output)
-        files = workspace.records(workspace.output)
-        damaged = manifest.model_copy(update={"request": request, "request_digest": request.digest, "files": files})
-        workspace.commit(damaged)
-    micro.made[name] = Input(name=name, digest=damaged.digest, path=request.relative_path)
 
 
 def missing_shard(folder):
@@ -126,6 +111,6 @@ REFUSED = (
 )
 def test_it_is_refused_before_any_weight_is_loaded(micro, stage, name, change, settings, kind, reason):
     if change is not None:
-        damage(micro, name, change)
+        micro.change(name, change)
     with pytest.raises(kind, match=reason):
         micro.here(stage, **settings)

@@ -7,7 +7,7 @@ from transformers import AutoTokenizer
 
 from trainers.base_model import _train_tokenizer, sample_texts
 from trainers.contract import BadRequest
-from trainers.rendering import marked, render, require_stop_is_trained
+from trainers.rendering import marked, render, require_stop_is_trained, with_level, with_system
 from trainers.templates import require_generation_marks, template_text
 
 KOREAN = [
@@ -72,9 +72,37 @@ def test_each_familys_template_marks_the_assistant(tokenizer, family):
 
 
 def test_a_system_prompt_goes_first_where_there_is_none(tokenizer):
-    with_own, without = render([KOREAN, KOREAN[1:3]], tokenizer, system_prompt="존댓말로 답하세요.")
+    with_own, without = render([with_system(talk, "존댓말로 답하세요.") for talk in (KOREAN, KOREAN[1:3])], tokenizer)
     assert "존댓말" not in tokenizer.decode(with_own.ids)
     assert tokenizer.decode(without.ids).startswith("<|im_start|>system\n존댓말로 답하세요.<|im_end|>\n")
+
+
+LEVELS = {"formal": "하십시오체로 답하세요.", "polite": "해요체로 답하세요."}
+
+
+@pytest.mark.parametrize(
+    ("answers", "named", "line"),
+    (
+        (["서울입니다."], None, LEVELS["formal"]),
+        (["서울이에요.", "그럼요!"], None, LEVELS["polite"]),
+        (["서울입니다.", "그럼요!"], None, None),  # no one level
+        (["서울입니다.", "그럼요!"], "polite", LEVELS["polite"]),
+        (["서울이야."], None, None),  # a level without a line
+    ),
+)
+def test_a_levels_line_ends_the_system_turn(answers, named, line):
+    talk = [turn for answer in answers for turn in ({"role": "user", "content": "?"}, assistant(answer))]
+    before = [{"role": "system", "content": "친절하게."}, *talk]
+    after = with_level(before, named, LEVELS)
+    if line is None:
+        assert after is before
+    else:
+        assert after == [{"role": "system", "content": f"친절하게.\n{line}"}, *talk]
+        assert with_level(talk, named, LEVELS) == [{"role": "system", "content": line}, *talk]
+
+
+def assistant(text):
+    return {"role": "assistant", "content": text}
 
 
 def test_a_template_without_marks_is_refused():

@@ -1,16 +1,22 @@
 """What a recipe's training keys do, on a model of a few thousand weights, in this process."""
 
+import json
+import shutil
+
 import pytest
 
 from tests.trainers.micro import Micro
+from trainers import loop
 
 pytestmark = pytest.mark.slow
+ALL_WEIGHTS = {"method": "full", "lora": None}
 
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory) -> Micro:
     micro = Micro(tmp_path_factory.mktemp("settings"))
     micro.here("base_model")
+    micro.made["cpt_checkpoint"] = micro.made["base_model"].model_copy(update={"name": "cpt_checkpoint"})
     return micro
 
 
@@ -40,3 +46,61 @@ def test_cpt_goes_on_from_the_previous_release_with_its_tokenizer_and_replay(mic
     assert "new_tokens" not in second.details.extra
     assert second.details.extra["replay_share"] == pytest.approx(0.2, abs=0.03)
     assert second.details.loss[0][1] < first.details.loss[0][1]
+
+
+def weights_of_eight_rows(folder):
+    path = folder / "train.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()[:8]]
+    for number, row in enumerate(rows):
+        row["weight"] = 0.5 + number
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def test_a_weighted_step_is_the_one_that_is_reckoned_by_hand(micro):
+    micro.change("instructions", weights_of_eight_rows)
+    step = {"layout": "buckets", "batch_size": 4, "accumulation": 2, "max_steps": 1}  # all eight rows, in any order
+    manifest = micro.here("sft", **ALL_WEIGHTS, **step)
+    assert manifest.details.packing["weighted"] == 8
+
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = micro.folder("base_model") / "model"
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    rows = [json.loads(line) for line in (micro.folder("instructions") / "train.jsonl").read_text().splitlines()]
+    sums, counts = [], []
+    for row in rows:
+        coded = tokenizer.apply_chat_template(
+            row["messages"], tokenize=True, return_dict=True, return_assistant_tokens_mask=True, return_tensors="pt"
+        )
+        ids, spoken = coded["input_ids"], torch.as_tensor(coded["assistant_masks"]).reshape(-1)[1:].bool()
+        with torch.no_grad():
+            found = model(ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
+        sums.append(-float(found[spoken].sum()))
+        counts.append(int(spoken.sum()))
+    weights = [row["weight"] for row in rows]
+    by_tokens = sum(w * n for w, n in zip(weights, counts, strict=True)) / sum(counts)  # their mean becomes 1
+    expected = sum(w / by_tokens * s for w, s in zip(weights, sums, strict=True)) / sum(counts)
+    assert manifest.details.loss[0][1] == pytest.approx(expected, rel=1e-4)
+    assert abs(expected - sum(sums) / sum(counts)) > 1e-3 * expected  # the weights make a difference
+
+
+def test_buckets_pad_little_and_go_on_where_they_were(micro, monkeypatch):
+    settings = {"layout": "buckets", "max_steps": None, "epochs": 2, "checkpoint_steps": 5}
+    manifest = micro.here("sft", **settings)
+    assert manifest.details.packing["fill"] > 0.97
+    shutil.rmtree(micro.folder("sft_model"))
+
+    on_step_end = loop.Voice.on_step_end
+
+    def crash(self, args, state, control, **named):
+        on_step_end(self, args, state, control, **named)
+        if state.global_step == 23:  # in the second epoch of 18 steps
+            raise RuntimeError("crashed")
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="crashed"):
+        patch.setattr(loop.Voice, "on_step_end", crash)
+        micro.here("sft", **settings)
+    again = micro.here("sft", **settings)
+    assert again.attempts[-1].resumed_from_step == 20
+    assert {file.path: file.sha256 for file in again.files} == {file.path: file.sha256 for file in manifest.files}

@@ -175,4 +175,13 @@ class SftSection(TrainingSection):
 
     neftune_alpha: float | None = Field(default=None, gt=0, description="noise on embeddings (Jain et al. 2023)")
     system_prompt: str | None = Field(default=None, description="put first where a conversation has none of its own")
+    honorific_prompts: dict[Literal["formal", "polite", "plain"], str] | None = Field(
+        default=None,
+        description="a line of the system turn by the level of politeness that the row names, or that all its answers "
+        "share; so that the level can be asked for later",
+    )
+    layout: Literal["packed", "buckets"] = Field(
+        default="packed",
+        description="packed: conversations laid whole into rows; buckets: one to a row, rows of like length in a batch",
+    )
     max_too_long_share: float = Field(default=0.05, ge=0, le=1, description="conversations left out as too long")
