@@ -28,7 +28,7 @@ SERIES = {
     "korean_llm_tokens_total": "tokens seen since the training's first step, over all processes",
     "korean_llm_tokens_per_second": "tokens seen per second, over all processes",
     "korean_llm_step_seconds": "seconds per step since the last logged one",
-    "korean_llm_last_step_timestamp_seconds": "when a step was last logged, Unix time",
+    "korean_llm_last_progress_timestamp_seconds": "when a step, save or evaluation batch ended, Unix time",
     "korean_llm_checkpoint_age_seconds": "seconds since the last checkpoint was saved; what a crash now would lose",
     "korean_llm_gpu_memory_bytes": "GPU memory that torch holds in the leading process; absent without a GPU",
     "korean_llm_goodput_ratio": "share of all attempts' time that was not lost to restarts",
@@ -42,7 +42,8 @@ _FIGURES = {
     "tokens_per_second": "korean_llm_tokens_per_second",
     "gpu_memory_bytes": "korean_llm_gpu_memory_bytes",
 }
-_ONLY_LIVE = {"korean_llm_last_step_timestamp_seconds", "korean_llm_checkpoint_age_seconds"}
+_PROGRESS = "korean_llm_last_progress_timestamp_seconds"
+_ONLY_LIVE = {_PROGRESS, "korean_llm_checkpoint_age_seconds"}
 _PUSH_SECONDS = 10
 
 
@@ -53,6 +54,7 @@ class Exporter:
         self._labels = {"model": request.model or "", "release": request.release or "", "stage": request.stage}
         self._attempts = attempts
         self._known: dict[str, float] = {}
+        self._last_step: float | None = None
         self._last_save: float | None = None
 
     def step(self, step: int, values: Mapping[str, float]) -> None:
@@ -61,15 +63,22 @@ class Exporter:
         self._known.update({_FIGURES[key]: float(value) for key, value in values.items() if key in _FIGURES})
         before = self._known.get("korean_llm_step")
         if before is None or step > before:
-            if before is not None:
-                since = now - self._known["korean_llm_last_step_timestamp_seconds"]
-                self._known["korean_llm_step_seconds"] = since / (step - before)
-            self._known["korean_llm_last_step_timestamp_seconds"] = now
+            if before is not None and self._last_step is not None:
+                self._known["korean_llm_step_seconds"] = (now - self._last_step) / (step - before)
+            self._last_step = self._known[_PROGRESS] = now
         self._known["korean_llm_step"] = step
+
+    def pulse(self) -> None:
+        """Training moves, though no step ended."""
+        self._known[_PROGRESS] = time.time()
 
     def checkpoint_saved(self) -> None:
         """A checkpoint was saved just now."""
-        self._last_save = time.time()
+        self._last_save = self._known[_PROGRESS] = time.time()
+
+    def training_ended(self) -> None:
+        """From here on nobody waits for steps: the stage merges, measures, publishes."""
+        self._known.pop(_PROGRESS, None)
 
     def collect(self) -> Iterator[Any]:
         """Every series; those whose figure is not known have no sample."""

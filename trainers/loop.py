@@ -205,6 +205,13 @@ class Voice(TrainerCallback):
     ) -> None:
         """An evaluation is no stall."""
         self._watchdog.pause_ended()
+        self._context.reporter.pulse()
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """What follows has no steps."""
+        self._context.reporter.training_ended()
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Pass figures on."""

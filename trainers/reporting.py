@@ -83,10 +83,20 @@ class Reporter:
         if self._exporter is not None:
             self._exporter.step(step, values)
 
+    def pulse(self) -> None:
+        """Training moves, though no step ended."""
+        if self._exporter is not None:
+            self._exporter.pulse()
+
     def checkpoint_saved(self) -> None:
         """What was done until now would survive a crash."""
         if self._exporter is not None:
             self._exporter.checkpoint_saved()
+
+    def training_ended(self) -> None:
+        """No more steps will come."""
+        if self._exporter is not None:
+            self._exporter.training_ended()
 
     def params(self, values: Mapping[str, object]) -> None:
         """Settings, for the tracker."""

@@ -35,16 +35,21 @@ def test_what_is_not_known_is_absent() -> None:
 
 
 def test_times_are_measured_and_ages_grow_between_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([100.0, 130.0, 130.0, 175.0])
+    clock = iter([100.0, 130.0, 130.0, 160.0, 175.0])
     monkeypatch.setattr(exporter_module.time, "time", lambda: next(clock))
     exporter = Exporter(REQUEST, [Attempt(number=1, started=0.0, ended=25.0), Attempt(number=2, started=75.0)])
     exporter.step(10, STEP)
     exporter.step(20, {"loss": 3.0})
     exporter.checkpoint_saved()
+    exporter.pulse()
     seen = samples(exporter)  # at 175 s: 25 s of a lost attempt, then 100 s of this one
+    assert seen["korean_llm_last_progress_timestamp_seconds"] == 160.0
     assert seen["korean_llm_step_seconds"] == 3.0
     assert seen["korean_llm_checkpoint_age_seconds"] == 45.0
     assert seen["korean_llm_goodput_ratio"] == pytest.approx(100 / 125)
+    monkeypatch.undo()
+    exporter.training_ended()
+    assert "korean_llm_last_progress_timestamp_seconds" not in samples(exporter), "merging is no stall"
 
 
 def test_the_port_is_the_one_that_pods_are_annotated_with(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +84,9 @@ def test_a_pushgateway_keeps_the_last_values_of_each_stage(monkeypatch: pytest.M
     assert all(f'job="{PUSHED_JOB}"' in line and 'model="tiny"' in line for line in lines)
     assert 'release="r1"' in kept
     names = {line.partition("{")[0] for line in lines}
-    assert not names & {"korean_llm_last_step_timestamp_seconds", "korean_llm_checkpoint_age_seconds"}, "it has ended"
+    assert not names & {"korean_llm_last_progress_timestamp_seconds", "korean_llm_checkpoint_age_seconds"}, (
+        "it has ended"
+    )
 
 
 class _Bad(socketserver.BaseRequestHandler):
