@@ -214,7 +214,7 @@ def _env(needs: Needs, profile: ClusterProfile, messages_env: Mapping[str, str])
         **messages_env,
     }
     if not needs.gpus:
-        values["OMP_NUM_THREADS"] = f"{max(1, round(needs.cpu)):d}"
+        values.setdefault("OMP_NUM_THREADS", f"{max(1, round(needs.cpu)):d}")
     return [{"name": name, "value": value} for name, value in values.items()]
 
 

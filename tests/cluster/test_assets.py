@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 
-from korean_llm_assets.compute import naming
 from korean_llm_assets.compute.orphans import sweep
 from korean_llm_assets.compute.profiles import ClusterProfile
 from tests.cluster.conftest import ClusterUnderTest, Deployment, until
@@ -61,37 +59,6 @@ def test_a_drop_becomes_a_model_through_jobs(cluster: ClusterUnderTest, deploy: 
     assert len(stages) == 10, "every stage was a Job, each exactly once"
     assert all(job.status.conditions for job in stages)
     _no_canary_anywhere(cluster)
-
-
-@pytest.mark.prove
-def test_tiny_is_really_trained_through_jobs(cluster: ClusterUnderTest, deploy: Callable[..., Deployment]):
-    """The packaged sample and the real trainers: corpus to evaluation report, every stage a Job."""
-    profile = cluster.profile(security={"user": 0, "group": 0, "read_only_root": True})
-    real = profile.model_copy(update={"command": (profile.command[0], "-m", "trainers")})
-    deployment = deploy(real)
-    landing = deployment.environment["KOREAN_LLM_LANDING"]
-    command = [sys.executable, "-m", "trainers.sample", landing, "--name", "sample"]
-    subprocess.run(command, env=deployment.environment, check=True)
-    for job, partition in (("data", "sample"), ("base", "tiny"), ("training", "tiny|sample")):
-        run_id = _run_id()
-        deployment.worker(job, partition, run_id).wait(840)
-        failed = [line for line in deployment.log(run_id).splitlines() if "STEP_FAILURE" in line]
-        assert not failed, deployment.log(run_id)[-3000:]
-        assert "ASSET_MATERIALIZATION" in deployment.log(run_id)
-    assert list((cluster.folder / "artifacts" / "eval_report" / "tiny" / "sample").glob("*/report.md"))
-    assert {label_of(job) for job in cluster.batch.list_namespaced_job(cluster.namespace).items} >= {
-        "corpus",
-        "base_model",
-        "cpt_checkpoint",
-        "sft_model",
-        "rlhf_model",
-        "eval_report",
-    }
-
-
-def label_of(job) -> str:
-    """The asset that a Job makes."""
-    return job.metadata.labels[naming.ASSET]
 
 
 def _no_canary_anywhere(cluster: ClusterUnderTest) -> None:
