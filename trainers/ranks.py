@@ -5,6 +5,7 @@ the same everywhere (prepared data, the checkpoint to resume from, when to save 
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -76,6 +77,13 @@ def _state() -> Any:
     from accelerate import PartialState
 
     return PartialState(cpu=not torch.cuda.is_available(), timeout=_PATIENCE)
+
+
+def has_lost_another(error: BaseException) -> bool:
+    """True where the error only says that another process of this training is gone; that one knows why."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    told = re.search("connection (closed|reset|refused)|broken pipe|gloo", str(error), re.IGNORECASE)
+    return world_size() > 1 and "RuntimeError" in kinds and ("DistError" in kinds or told is not None)
 
 
 class QuietReporter(Reporter):

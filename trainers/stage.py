@@ -30,7 +30,7 @@ from trainers.contract import (
     StageRequest,
     lost_seconds,
 )
-from trainers.ranks import QuietReporter
+from trainers.ranks import QuietReporter, has_lost_another
 from trainers.recipe import SECTIONS, Section
 from trainers.reporting import Reporter
 
@@ -252,6 +252,8 @@ def classify(error: BaseException) -> tuple[ExitCode, str]:
         return ExitCode.DISK_TROUBLE, f"{error.strerror}: {error.filename}"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return ExitCode.DOES_NOT_FIT, f"out of memory: {error}. Lower batch_size or max_length, or ask for more memory"
+    if has_lost_another(error):
+        return ExitCode.RESUMABLE, f"another process of this training ended, its log says why ({error})"
     last = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
     where = f" at {Path(last.filename).name}:{last.lineno}" if last else ""
     return ExitCode.INTERNAL, f"{type(error).__name__}: {error}{where}"

@@ -7,6 +7,7 @@ from dagster_k8s import DagsterK8sJobConfig, construct_dagster_k8s_job
 from kubernetes.client import ApiClient, Configuration
 
 from korean_llm_assets.compute import naming
+from korean_llm_assets.compute.preflight import DISTRIBUTED
 from korean_llm_assets.compute.profiles import ClusterProfile
 from trainers.contract import ExitCode, Needs, StageRequest
 
@@ -17,6 +18,8 @@ METRICS_PORT = 9108
 """Where the trainer shows its metrics to Prometheus."""
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 _RENDEZVOUS_PORT = 29500
+_LAST_SECONDS = 10
+"""Of the grace period, kept for torchrun's own end."""
 _STAGED = "staged"
 _FINAL_CODES = [int(code) for code in ExitCode if code.is_final]
 
@@ -119,9 +122,9 @@ def job_annotations(request: StageRequest, run_id: str) -> dict[str, str]:
 
 
 def command_of(request: StageRequest, needs: Needs, profile: ClusterProfile) -> list[str]:
-    """The stage's command line; more than one GPU starts one process per GPU."""
+    """The stage's command line; a training stage with more than one GPU starts one process per GPU."""
     return [
-        *(profile.launcher if needs.gpus > 1 else profile.command),
+        *(profile.launcher if _is_distributed(request, needs) else profile.command),
         request.stage,
         "--request",
         request_path(request, profile),
@@ -190,7 +193,7 @@ def _container(
         "image": profile.image,
         "imagePullPolicy": profile.image_pull_policy,
         "command": command_of(request, needs, profile),
-        "env": _env(needs, profile, messages_env),
+        "env": _env(request, needs, profile, messages_env),
         "envFrom": [{"secretRef": {"name": name}} for name in profile.env_secrets],
         "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
         "resources": {"requests": amounts, "limits": dict(amounts)},
@@ -201,15 +204,30 @@ def _container(
     }
 
 
-def _env(needs: Needs, profile: ClusterProfile, messages_env: Mapping[str, str]) -> list[Manifest]:
+def _is_distributed(request: StageRequest, needs: Needs) -> bool:
+    return needs.gpus > 1 and request.stage in DISTRIBUTED
+
+
+def _torchrun_env(needs: Needs, profile: ClusterProfile) -> dict[str, str]:
+    """For processes that torchrun starts; its own patience with those that save after SIGTERM is 30 s."""
+    patience = max(1, profile.grace - _LAST_SECONDS)
+    return {
+        **profile.nccl,
+        "PET_NPROC_PER_NODE": str(needs.gpus // needs.nodes),
+        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(patience),
+    }
+
+
+def _env(
+    request: StageRequest, needs: Needs, profile: ClusterProfile, messages_env: Mapping[str, str]
+) -> list[Manifest]:
     values = {
         "HOME": "/tmp",  # the pod's own emptyDir: the root filesystem is read-only
         # What trackers keep offline (TensorBoard, W&B) outlives the pod; the root filesystem is read-only.
         "KOREAN_LLM_HOME": f"{profile.artifacts_path}/.home",
         "KOREAN_LLM_IMAGE": profile.image,
         "KOREAN_LLM_METRICS_PORT": str(METRICS_PORT),
-        **(profile.nccl if needs.gpus > 1 else {}),
-        **({"PET_NPROC_PER_NODE": str(needs.gpus // needs.nodes)} if needs.gpus > 1 else {}),
+        **(_torchrun_env(needs, profile) if _is_distributed(request, needs) else {}),
         **profile.env,
         **messages_env,
     }
@@ -288,7 +306,7 @@ def _spread(request: StageRequest, needs: Needs, template: Manifest, name: str) 
     if needs.nodes == 1:
         return {}
     template["spec"]["subdomain"] = name
-    template["spec"]["affinity"] = {"podAntiAffinity": _one_per_node(request)}
+    template["spec"]["affinity"] = {"podAntiAffinity": _apart(request)}
     index = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
     template["spec"]["containers"][0]["env"] += [
         {"name": "PET_NNODES", "value": str(needs.nodes)},
@@ -299,9 +317,10 @@ def _spread(request: StageRequest, needs: Needs, template: Manifest, name: str) 
     return {"completionMode": "Indexed", "completions": needs.nodes, "parallelism": needs.nodes}
 
 
-def _one_per_node(request: StageRequest) -> Manifest:
+def _apart(request: StageRequest) -> Manifest:
+    # A wish: two pods of eight GPUs are apart anyway, and a queue that admits by numbers knows nothing of a must.
     term = {
         "labelSelector": {"matchLabels": {naming.REQUEST: request.digest[:32]}},
         "topologyKey": "kubernetes.io/hostname",
     }
-    return {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
+    return {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]}

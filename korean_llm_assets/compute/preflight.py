@@ -3,7 +3,9 @@
 from korean_llm_assets.compute.profiles import ClusterProfile, quantity
 from trainers.contract import DoesNotFit, Needs, StageRequest
 
-_GPU_STAGES = ("cpt", "sft", "rlhf", "evaluate")
+DISTRIBUTED = ("cpt", "sft", "rlhf")
+"""Stages that several processes can share; the others use the GPUs they are given from one."""
+_GPU_STAGES = (*DISTRIBUTED, "evaluate")
 _FROZEN = {"lora": 1.15, "qlora": 4.127 / 16 + 0.15}
 _USABLE = 0.9
 """Of a GPU's memory: the CUDA context, NCCL's buffers and fragmentation take the rest."""
@@ -17,7 +19,7 @@ def training_factor(request: StageRequest) -> float:
     qlora: the same with the weights in 4 bits (Dettmers et al. 2023: 0.127 bits more per parameter for constants).
     A reference model (DPO, GRPO without adapters) is one more copy. Other stages hold the weights only.
     """
-    if request.stage not in ("cpt", "sft", "rlhf"):
+    if request.stage not in DISTRIBUTED:
         return 1.0
     method = request.section.get("method", "lora")
     if method == "full":
@@ -35,6 +37,8 @@ def check_fit(request: StageRequest, needs: Needs, profile: ClusterProfile, weig
         DoesNotFit: with the arithmetic, and what would fit.
     """
     problems = [*_node_problems(needs, profile), *_gpu_problems(needs, profile)]
+    if needs.nodes > 1 and request.stage not in DISTRIBUTED:
+        problems.append(f"it asks for {needs.nodes} nodes, but a stage like {request.stage} uses one")
     if not problems and weight_bytes and needs.gpus and profile.gpu_pool and request.stage in _GPU_STAGES:
         problems = _memory_problems(request, needs, profile, weight_bytes)
     if problems:

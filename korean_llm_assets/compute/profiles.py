@@ -107,7 +107,8 @@ class ClusterProfile(_Strict):
     image_pull_secrets: tuple[str, ...] = ()
     command: tuple[str, ...] = ("python", "-m", "trainers")
     launcher: tuple[str, ...] = Field(
-        default=("torchrun", "-m", "trainers"), description="replaces `command` where a stage has more than one GPU"
+        default=("python", "-m", "trainers.torchrun", "-m", "trainers"),
+        description="replaces `command` where a training stage has more than one GPU",
     )
     service_account: str = "korean-llm-trainer"
     artifacts_path: str = Field(description="artifact root; the same path in the run workers and in the training pods")

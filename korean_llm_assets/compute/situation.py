@@ -1,17 +1,21 @@
 """What a workload is doing, and why it ended, in words: pure functions of what the API server says."""
 
+import signal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from korean_llm_assets.compute.outcome import in_words, may_retry
 from korean_llm_assets.compute.workloads import Workload
+from trainers.contract import ExitCode
 
 Body = Mapping[str, Any]
 Phase = Literal["queue", "unschedulable", "image", "starting", "running"]
 _IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 _BLOCKED_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _SIGNAL_BASE = 128
+_CONSEQUENCES = (ExitCode.RESUMABLE, _SIGNAL_BASE + signal.SIGTERM)
+"""How the pods of a multi-node Job end when another one has failed: that other one says why."""
 _LAST_LINES = 5
 
 
@@ -120,8 +124,8 @@ def ending(kind: Workload, body: Body, facts: PodFacts, warnings: Sequence[str])
         if status.get("reason") in ("Evicted", "Preempted", "NodeLost", "Shutdown") or disrupted:
             said = status.get("message") or status.get("reason") or "the node was drained, or its pod preempted"
             return Ending("evicted", f"pod {name} was taken off its node: {said}")
-    for name, ended in facts.terminations():
-        return _exit(name, ended)
+    if ended := facts.terminations():
+        return _exit(*min(ended, key=lambda each: each[1]["exitCode"] in _CONSEQUENCES))
     about = failed.get("message") or "the controller gave no reason"
     last = "; ".join(warnings[-_LAST_LINES:])
     return Ending("unknown", f"{failed.get('reason', 'Failed')}: {about}" + (f" ({last})" if last else ""))

@@ -82,7 +82,11 @@ class ClusterUnderTest:
                 "artifacts_path": str(self.folder / "artifacts"),
                 "landing_path": str(self.folder / "landing"),
                 "volumes": volumes,
-                "env": {"SCRIPT": json.dumps(script or {"steps": 2, "step_seconds": 0.1}), "PYTHONPATH": path},
+                "env": {
+                    "SCRIPT": json.dumps(script or {"steps": 2, "step_seconds": 0.1}),
+                    "PYTHONPATH": path,
+                    "KOREAN_LLM_METRICS_PORT": "0",  # the double has one network for all its pods
+                },
                 "cpu_pool": {"nodes": 1, "cpu": 4, "memory": "8Gi"},
                 "gpu_pool": {
                     "nodes": 1,
@@ -114,7 +118,7 @@ class ClusterUnderTest:
         return Launcher(self.api(profile, clock), profile, self.store, run_id, say, self.shown.append, clock=clock)
 
     def request(self, needs: Needs | None = None, **changes: Any) -> StageRequest:
-        """A request that nobody has asked for yet, its file where the pods look for it."""
+        """A request that nobody has asked for yet, placed."""
         request = StageRequest(
             stage="benchmarks",
             stage_version=1,
@@ -122,6 +126,10 @@ class ClusterUnderTest:
             needs=needs or Needs(cpu=0.5, memory="512Mi"),
             **changes,
         )
+        return self.place(request)
+
+    def place(self, request: StageRequest) -> StageRequest:
+        """Write a request where its pods look for it."""
         path = self.store.request_path(request)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(request.model_dump_json())

@@ -2,17 +2,20 @@
 
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
 import uuid
 from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 Body = dict[str, Any]
+INDEX = "batch.kubernetes.io/job-completion-index"
 _TICK = 0.05
 _NODE = "double-node"
 _UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
@@ -75,7 +78,11 @@ class JobController:
         phases = [pod["status"]["phase"] for pod in pods]
         failures = [pod for pod in pods if pod["status"]["phase"] == "Failed" and not _ignored(pod)]
         if failures:
-            self._finish(job, "FailureTarget", "Failed", *_failure(failures[0], spec))
+            others = [pod for pod in pods if pod["status"]["phase"] in ("Pending", "Running")]
+            for pod in others:
+                pod["metadata"].setdefault("deletionTimestamp", stamp())
+            if not others:  # as since 1.31: a Job has failed when its last pod is gone
+                self._finish(job, "FailureTarget", "Failed", *_failure(failures[0], spec))
         elif phases.count("Succeeded") >= wanted:
             self._finish(job, "SuccessCriteriaMet", "Complete", "CompletionsReached", "Reached expected completions")
             job["status"]["succeeded"] = wanted
@@ -99,8 +106,9 @@ class JobController:
         name = f"{job['metadata']['name']}-{uuid.uuid4().hex[:5]}"
         labels = {**template["metadata"]["labels"], "job-uid": job["metadata"]["uid"], "index": str(index)}
         labels |= {"job-name": job["metadata"]["name"], "batch.kubernetes.io/job-name": job["metadata"]["name"]}
-        metadata = {"name": name, "labels": labels, "annotations": template["metadata"].get("annotations", {})}
-        body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+        annotations = {**template["metadata"].get("annotations", {}), INDEX: str(index)}
+        metadata = {"name": name, "labels": labels, "annotations": annotations}
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": deepcopy(template["spec"])}
         pod = self._cluster.create("pods", job["metadata"]["namespace"], body)
         pod["status"] = {"phase": "Pending"}
 
@@ -140,7 +148,21 @@ class JobController:
             status = {"containerStatuses": [_container_status(container, {"waiting": waiting})]}
             self._say_once(pod, status, "Failed", f"Failed to pull image: {container['image']}")
             return False
-        return True
+        return "subdomain" not in pod["spec"] or self._service(pod) is not None
+
+    def _service(self, pod: Body) -> Body | None:
+        """The headless Service that gives the pods of a Job their names."""
+        return self._cluster.objects.get(("services", pod["metadata"]["namespace"], pod["spec"]["subdomain"]))
+
+    def _names(self, pod: Body) -> dict[str, str]:
+        """What cluster DNS does for a multi-node Job: every pod is on this machine, at a port that is free here."""
+        service = self._service(pod) if "subdomain" in pod["spec"] else None
+        if service is None:
+            return {}
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = service.setdefault("free port", str(probe.getsockname()[1]))
+        return {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": port}
 
     def _say_once(self, pod: Body, status: Body, reason: str, message: str) -> None:
         if pod["status"] != {"phase": "Pending", **status}:
@@ -151,7 +173,7 @@ class JobController:
         spec = pod["spec"]
         spec["nodeName"] = _NODE
         container = spec["containers"][0]
-        env = {each["name"]: each["value"] for each in container["env"] if "value" in each}
+        env = {each["name"]: _value(each, pod) for each in container["env"]} | self._names(pod)
         for source in container.get("envFrom", []):
             name = source["secretRef"]["name"]
             env |= self._cluster.objects["secrets", pod["metadata"]["namespace"], name].get("stringData", {})
@@ -205,6 +227,13 @@ def _failure(pod: Body, spec: Body) -> tuple[str, str]:
         if code in rule.get("onExitCodes", {}).get("values", []):
             return "PodFailurePolicy", f"Container trainer for pod failed with exit code {code} matching FailJob rule"
     return "BackoffLimitExceeded", "Job has reached the specified backoff limit"
+
+
+def _value(variable: Body, pod: Body) -> str:
+    if "value" in variable:
+        return str(variable["value"])
+    path = variable["valueFrom"]["fieldRef"]["fieldPath"]
+    return str(pod["metadata"]["annotations"][path.removeprefix("metadata.annotations['").removesuffix("']")])
 
 
 def _container_status(container: Body, state: Body) -> Body:

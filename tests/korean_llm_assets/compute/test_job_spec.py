@@ -148,7 +148,8 @@ def test_several_nodes_become_an_indexed_job_with_a_service():
     env = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
     name = job["metadata"]["name"]
     assert env["PET_MASTER_ADDR"] == f"{name}-0.{name}" and env["PET_NPROC_PER_NODE"] == "8"
-    assert pod["containers"][0]["command"][0] == "torchrun"
+    assert pod["containers"][0]["command"][:5] == ["python", "-m", "trainers.torchrun", "-m", "trainers"]
+    assert int(env["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"]) < pod["terminationGracePeriodSeconds"], "time to save"
     service = render_service(request, needs, profile, {**job, "metadata": {**job["metadata"], "uid": "u"}})
     assert service is not None and service["spec"]["clusterIP"] == "None"
     assert service["metadata"]["name"] == pod["subdomain"]

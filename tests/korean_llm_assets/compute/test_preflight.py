@@ -31,6 +31,11 @@ def test_full_training_needs_sixteen_bytes_a_parameter():
         check_fit(_request("cpt", method="full"), Needs(gpus=1), load_profile("h100"), _7B)
 
 
+def test_only_training_is_spread_over_machines():
+    with pytest.raises(DoesNotFit, match="2 nodes, but a stage like evaluate uses one"):
+        check_fit(_request("evaluate"), Needs(gpus=16, nodes=2), load_profile("h100"))
+
+
 @pytest.mark.parametrize(
     ("profile", "needs", "words"),
     [

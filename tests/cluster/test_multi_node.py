@@ -1,0 +1,65 @@
+"""Training over two nodes: an Indexed Job of two pods, a headless Service, torchrun, real trainers over gloo."""
+
+from pathlib import Path
+
+import pytest
+import zstandard
+from kubernetes.client import CoreV1Api
+
+from korean_llm_assets.compute.launcher import AttemptsFailed
+from korean_llm_assets.compute.profiles import ClusterProfile
+from tests.cluster.conftest import ClusterUnderTest
+from tests.trainers.micro import Micro
+from trainers.contract import Needs, StageRequest
+
+pytestmark = [pytest.mark.slow, pytest.mark.prove]
+_NEEDS = Needs(gpus=2, nodes=2, cpu=0.5, memory="3Gi")
+
+
+class _NoText(Micro):
+    """A corpus of no documents: the leader finds out while it prepares the rows, the other node waits for it."""
+
+    def _write_corpus(self, folder: Path) -> None:
+        super()._write_corpus(folder)
+        (folder / "train" / "00000.jsonl.zst").write_bytes(zstandard.compress(b""))
+
+
+def _profile(cluster: ClusterUnderTest) -> ClusterProfile:
+    if cluster.double is None and not _has_dns(cluster.core):
+        pytest.skip("this cluster has no DNS: pods cannot find the first one by its name")
+    python = cluster.profile().command[0]
+    return cluster.profile(
+        command=[python, "-m", "trainers"],
+        launcher=[python, "-m", "trainers.torchrun", "-m", "trainers"],
+        env={**cluster.profile().env, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def _has_dns(core: CoreV1Api) -> bool:
+    return any(service.metadata.name == "kube-dns" for service in core.list_namespaced_service("kube-system").items)
+
+
+def _request(cluster: ClusterUnderTest, data: type[Micro]) -> StageRequest:
+    micro = data(cluster.folder)
+    micro.run("base_model")
+    return cluster.place(micro.request("cpt", max_steps=4).model_copy(update={"needs": _NEEDS}))
+
+
+def test_two_pods_train_one_model(cluster: ClusterUnderTest):
+    profile = _profile(cluster)
+    request = _request(cluster, Micro)
+    manifest = cluster.launcher(profile).run(request, request.needs)
+    assert len(cluster.jobs(request)) == 1 and len(cluster.pods(request)) == 2
+    said = "\n".join(cluster.shown)
+    assert "rank 1 has followed to the end" in said and "stage cpt done" in said
+    assert manifest.details.steps == 4 and len(manifest.attempts) == 1
+    assert manifest.gpu_seconds.asked > 0
+
+
+def test_bad_data_on_two_nodes_is_told_as_such_and_not_tried_again(cluster: ClusterUnderTest):
+    profile = _profile(cluster)
+    request = _request(cluster, _NoText)
+    with pytest.raises(AttemptsFailed, match="(?s)exit 65: the data cannot be used.*holds no document") as caught:
+        cluster.launcher(profile).run(request, request.needs)
+    assert caught.value.ending.exit_code == 65
+    assert len(cluster.jobs(request)) == 1
