@@ -122,6 +122,15 @@ class Durable:
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._aside or super()._get_output_dir(trial))  # type: ignore[misc]
 
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Random numbers as they were saved. Where an epoch's end was saved but not evaluated any more, that comes
+        first: an evaluation draws random numbers too, and its figures belong into the history."""
+        super()._load_rng_state(checkpoint)  # type: ignore[misc]
+        step, epoch = self.state.global_step, self.state.epoch or 0.0
+        evaluated = any(row["step"] == step and "eval_loss" in row for row in self.state.log_history)
+        if self.args.eval_strategy != "no" and float(epoch).is_integer() and not evaluated:
+            self._evaluate(None, None)  # type: ignore[attr-defined]
+
     def create_optimizer(self, model: Any = None) -> Any:
         """Embeddings learn at their own rate where the section names one."""
         optimizer = super().create_optimizer(model)  # type: ignore[misc]
@@ -186,6 +195,7 @@ class Voice(TrainerCallback):
         self._tokens_per_step = tokens_per_step
         self._started = 0.0
         self._first_step = 0
+        self._stopped = False
         self.seconds = 0.0
 
     def on_train_begin(
@@ -236,11 +246,18 @@ class Voice(TrainerCallback):
         self.seconds = time.monotonic() - self._started
         by_steps = state.global_step % self._section.checkpoint_steps == 0
         by_time = is_leader() and self._checkpoints.is_due(self._section.failure_hours)
-        by_time, stopped = any_of(by_time, self._context.stop.requested)
-        control.should_save = by_steps or by_time or stopped
-        control.should_training_stop = control.should_training_stop or stopped
+        by_time, self._stopped = any_of(by_time, self._context.stop.requested)
+        control.should_save = by_steps or by_time or self._stopped
+        control.should_training_stop = control.should_training_stop or self._stopped
         if state.global_step >= state.max_steps:
             control.should_save = False  # what follows is short, and ends in the artifact itself
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """A stage that was told to stop before its end does not evaluate first: its time to stop is short."""
+        stopping = self._stopped and state.global_step < state.max_steps
+        control.should_evaluate = control.should_evaluate and not stopping
 
     def _speed(self, step: int) -> float:
         return (step - self._first_step) * self._tokens_per_step / max(time.monotonic() - self._started, 1e-9)
@@ -273,6 +290,7 @@ class Trained:
     seconds: float
     steps_here: int
     seconds_saving: float
+    step_seconds: float
 
     def write_history(self, path: Path) -> None:
         """One JSON line per step."""
@@ -365,6 +383,7 @@ def train(
         seconds=max(voice.seconds, 1e-9),
         steps_here=state.global_step - first_step,
         seconds_saving=checkpoints.seconds_saving,
+        step_seconds=watchdog.usual,
     )
     return trainer, trained
 

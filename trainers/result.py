@@ -80,10 +80,8 @@ def training_result(
         },
         details=details,
         timings={
-            "train_seconds": round(trained.seconds, 3),
             "tokens_per_second": round(speed, 1),
-            "saving_seconds": round(trained.seconds_saving, 3),
-            **_peak_memory(),
+            **_timings(trained),
         },
     )
 
@@ -103,8 +101,13 @@ def _whole_model(trainer: Any, context: StageContext, parent: ModelFolder) -> An
     return PeftModel.from_pretrained(base, gathered)
 
 
-def _peak_memory() -> dict[str, float]:
-    return {"peak_gpu_bytes": float(torch.cuda.max_memory_allocated())} if torch.cuda.is_available() else {}
+def _timings(trained: Trained) -> dict[str, float]:
+    return {
+        "train_seconds": round(trained.seconds, 3),
+        "step_seconds": round(trained.step_seconds, 6),
+        "saving_seconds": round(trained.seconds_saving, 3),
+        **({"peak_gpu_bytes": float(torch.cuda.max_memory_allocated())} if torch.cuda.is_available() else {}),
+    }
 
 
 def reward_model_result(
@@ -150,7 +153,7 @@ def reward_model_result(
             evaluation_loss=trained.curve("eval_loss"),
             extra={"algorithm": context.section.algorithm},
         ),
-        timings={"train_seconds": round(trained.seconds, 3), "saving_seconds": round(trained.seconds_saving, 3)},
+        timings=_timings(trained),
     )
 
 

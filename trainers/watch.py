@@ -45,10 +45,14 @@ class Watchdog:
         self._last = time.monotonic()
 
     @property
+    def usual(self) -> float:
+        """Seconds of a step: the median of the last ones, pauses (saves, evaluations) left out; 0 before the first."""
+        return statistics.median(self._steps) if self._steps else 0.0
+
+    @property
     def patience(self) -> float:
         """Seconds without a step that are a stall."""
-        usual = statistics.median(self._steps) if self._steps else 0.0
-        return max(self._floor, 2 * usual)
+        return max(self._floor, 2 * self.usual)
 
     @contextmanager
     def watching(self) -> Iterator["Watchdog"]:
@@ -78,6 +82,6 @@ class Watchdog:
     def _raise(self, signum: int, frame: FrameType | None) -> None:
         raise Stalled(
             f"no training step for {time.monotonic() - self._last:.0f} s (usual: "
-            f"{statistics.median(self._steps) if self._steps else float('nan'):.1f} s). Where every thread was is in "
+            f"{self.usual:.1f} s). Where every thread was is in "
             f"{self._evidence}; the next attempt goes on from the last checkpoint"
         )

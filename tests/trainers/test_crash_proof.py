@@ -61,7 +61,7 @@ def assert_same_bits(found, expected):
 
 SAMPLE = {
     "cpt": [["start", 0], ["step", 5], ["save", 1], ["epoch", 1], ["seal", 1], ["evaluation", 2]],
-    "sft": [["save", 2], ["step", 11]],
+    "sft": [["save", 2], ["evaluation", 1], ["step", 23]],
     "rlhf": [["evaluation", 1], ["step", 13]],
 }
 
@@ -77,35 +77,41 @@ def test_killed_and_resumed_ends_with_the_same_bits(straight, tmp_path, stage):
 @pytest.mark.parametrize("stage", SAMPLE)
 def test_seventeen_random_kills_end_with_the_same_bits(straight, tmp_path, stage):
     steps, interval = straight[1][stage].details.steps, straight[1][stage].request.section["checkpoint_steps"]
-    manifest, _ = killed(straight, tmp_path, stage, random_plan(random.Random(stage), steps, interval))
+    foreseen = random_plan(random.Random(stage), steps, interval)
+    manifest, attempts = killed(straight, tmp_path, stage, [kill for kill, _ in foreseen])
     assert_same_bits(manifest, straight[1][stage])
+    found = [max((step_of(name) for name in attempt["left"]), default=0) for attempt in attempts[:-1]]
+    assert found == [saved for _, saved in foreseen]
+
+
+PLACES = ("start", "step", "step", "save", "seal", "evaluation", "evaluation", "epoch", "epoch")
 
 
 def random_plan(rng, steps, interval, kills=17):
-    """Kills that each really happen: `saved` is the step that the next attempt resumes from."""
+    """Kills that each really happen, and the step that is saved after each: what the next attempt goes on from."""
     plan, saved, last = [], 0, (steps - 1) // interval * interval
     while len(plan) < kills:
-        place = rng.choice(("step", "save", "seal", "start", "evaluation"))
+        place, number = rng.choice(PLACES), rng.choice((1, 2))
+        epoch = 1 if saved < steps // 2 else 2
+        to_the_end = epoch * steps // 2 - saved
         if place == "start":
-            plan.append(["start", 0])
-        elif place == "step" and saved < last:
-            step = rng.randint(saved + 1, min(saved + interval, steps - 1))
-            plan.append(["step", step])
-            saved = (step - 1) // interval * interval if step % interval == 0 else step // interval * interval
-        elif place == "save" and saved < last:
-            plan.append(["save", 1])
-        elif place == "seal" and saved < last:
-            plan.append(["seal", 1])
-            saved += interval
-        elif place == "evaluation":
-            plan.append(["evaluation", 1])  # at the end of the epoch that the attempt is in
-            epoch_end = steps // 2 if saved < steps // 2 else steps
-            saved = (
-                min((epoch_end - (epoch_end % interval == 0)) // interval * interval, last)
-                if saved < epoch_end
-                else saved
-            )
+            number = 0
+        elif place == "step" and saved + 2 * interval < steps:
+            number = saved + rng.randint(1, 2 * interval)
+            saved = (number - 1) // interval * interval  # the step has ended, its save has not begun
+        elif place in ("save", "seal") and saved + number * interval <= last:
+            saved += (number - (place == "save")) * interval
+        elif place in ("evaluation", "epoch") and to_the_end <= 3 * interval:
+            number = 1 if place == "evaluation" else epoch
+            saved = min((saved + to_the_end) // interval * interval, last)  # the last step's save comes before both
+        else:
+            continue
+        plan.append(([place, number], saved))
     return plan
+
+
+def step_of(checkpoint):
+    return int(checkpoint.removeprefix("step-"))
 
 
 def test_never_more_than_one_interval_is_lost(straight, tmp_path):
@@ -113,8 +119,7 @@ def test_never_more_than_one_interval_is_lost(straight, tmp_path):
     plan = [["step", 4], ["step", 8], ["step", 11]]
     manifest, attempts = killed(straight, tmp_path, "cpt", plan)
     for (_, step), attempt in zip(plan, attempts, strict=False):
-        newest = max(int(name.removeprefix("step-")) for name in attempt["left"])
-        assert step - newest <= interval
+        assert step - max(step_of(name) for name in attempt["left"]) <= interval
     assert manifest.attempts[-1].resumed_from_step == 9
 
 

@@ -88,7 +88,7 @@ def test_batching_says_its_rows():
 
 def test_curves_are_thinned_and_keep_their_end():
     rows = [{"step": step, "loss": float(step)} for step in range(1, 1001)]
-    trained = Trained(rows, 1000, 1.0, 0, 1.0, 1000, 0.0)
+    trained = Trained(rows, 1000, 1.0, 0, 1.0, 1000, 0.0, 0.001)
     curve = trained.curve("loss")
     assert len(curve) <= 200 and curve[-1] == (1000, 1000.0)
     assert trained.first("loss") == 50.5 and trained.last("loss") == 950.5
