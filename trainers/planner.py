@@ -197,9 +197,9 @@ def _plan(shape: Shape, setting: Setting, gpu: Gpu, tokens: float, sharded: bool
     return Plan(setting, sharded, parts, gpu.memory, seconds, hours, hours * setting.gpus * gpu.price)
 
 
-def flops_per_token(shape: Shape, setting: Setting) -> float:
+def flops_per_token(shape: Shape, setting: Setting, recomputing: bool = True) -> float:
     """FLOP per token: forward 2, backward to activations 2, to weights 2 (where they are trained), recomputing 2."""
-    passes = 8 if setting.method == "full" else 6
+    passes = (6 if setting.method == "full" else 4) + (2 if recomputing else 0)
     attention = shape.layers * setting.max_length * shape.hidden  # half of the square: causal
     return passes * (shape.layer_weights + shape.vocabulary * shape.hidden + attention)
 

@@ -130,11 +130,14 @@ class Micro:
             stderr=subprocess.STDOUT,
         )
 
-    def run(self, stage: str, processes: int = 1, **changes: Any) -> Manifest:
+    def run(self, stage: str, processes: int = 1, timeout: float = 300, **changes: Any) -> Manifest:
         """Run a stage to its end and keep its artifact for the stages after it."""
         request = self.request(stage, **changes)
         process = self.start(request, processes)
-        said, _ = process.communicate(timeout=300)
+        try:
+            said, _ = process.communicate(timeout=timeout)
+        finally:
+            process.kill()  # nothing, where it has ended
         assert process.returncode == 0, said
         return self.keep(request)
 
