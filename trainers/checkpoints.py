@@ -1,5 +1,8 @@
 """Checkpoints that a kill cannot spoil: written aside, flushed, hashed, renamed; resumed only when they verify.
 
+Flushing, hashing and renaming can go on in the background: files are written into the machine's memory first (the page
+cache), and training goes on from there. One save at a time: the next one waits for the former.
+
 Layout, in the stage's scratch folder:
 
     checkpoints/step-00000050/     a whole checkpoint; `seal.json` names every file's hash and what it belongs to
@@ -13,7 +16,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,25 +34,62 @@ class Checkpoints:
     something else is never resumed from.
     """
 
-    def __init__(self, folder: Path, identity: dict[str, str], warn: Callable[[str], None], keep: int = 2):
+    def __init__(
+        self,
+        folder: Path,
+        identity: dict[str, str],
+        warn: Callable[[str], None],
+        keep: int = 2,
+        background: bool = False,
+    ):
         self.folder = folder
         self.keep = keep
         self.seconds_saving = 0.0
         self.saves = 0
         self._last_save = time.monotonic()
+        self._background = ThreadPoolExecutor(1, "checkpoint") if background else None
+        self._going_on: Future[None] | None = None
         self._identity = identity
         self._warn = warn
         folder.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
     def writing(self, step: int) -> Iterator[Path]:
-        """A folder to save into; sealed and published when the block ends well, else left as rubbish."""
+        """A folder to save into; sealed and published when the block ends well, else left as rubbish.
+
+        Publishing may still go on when this returns; `seconds_saving` counts the time that training waited.
+        """
         aside = self.aside(step)
         began = time.monotonic()
+        self.settle()
         with disk_errors_named(f"saving the checkpoint of step {step}"):
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir()
             yield aside
+        if self._background is None:
+            self._publish(aside, step)
+        else:
+            self._going_on = self._background.submit(self._publish, aside, step)
+        self._last_save = time.monotonic()
+        self.seconds_saving += self._last_save - began
+        self.saves += 1
+
+    def settle(self) -> None:
+        """Return when no save goes on any more; raises what the last one raised in the background."""
+        if self._going_on is not None:
+            going_on, self._going_on = self._going_on, None
+            going_on.result()
+
+    @contextmanager
+    def settled(self) -> Iterator[None]:
+        """When the block has ended, well or not, no save goes on any more."""
+        try:
+            yield
+        finally:
+            self.settle()
+
+    def _publish(self, aside: Path, step: int) -> None:
+        with disk_errors_named(f"saving the checkpoint of step {step}"):
             self._seal(aside, step)
             final = self.folder / f"step-{step:08d}"
             if final.exists():  # a run that was resumed from an older one comes by here again
@@ -57,9 +97,6 @@ class Checkpoints:
             aside.rename(final)
             fsync_folder(self.folder)
             self._prune()
-        self._last_save = time.monotonic()
-        self.seconds_saving += self._last_save - began
-        self.saves += 1
 
     def aside(self, step: int) -> Path:
         """Where the checkpoint of a step is while it is being written."""
@@ -82,6 +119,7 @@ class Checkpoints:
         Raises:
             BadRequest: the newest good one belongs to other data, another recipe or another tokenizer.
         """
+        self.settle()
         for leftover in self.folder.glob(".writing-*"):
             shutil.rmtree(leftover)
         for candidate in self._all():

@@ -346,11 +346,16 @@ def train(
         DoesNotFit: not even one row fits into the GPU.
     """
     section: TrainingSection = context.section
-    checkpoints = Checkpoints(context.scratch / "checkpoints", identity_of(context, data), context.reporter.warn)
+    checkpoints = Checkpoints(
+        context.scratch / "checkpoints",
+        identity_of(context, data),
+        context.reporter.warn,
+        background=section.background_saves,
+    )
     watchdog = Watchdog(section.stall_seconds, context.scratch / "stalled-stacks.txt")
     batching = Batching(section.batch_size, section.accumulation)
     first_step = None
-    with context.stop.deferred(), watchdog.watching():
+    with context.stop.deferred(), watchdog.watching(), checkpoints.settled():
         while True:
             trainer = build(batching)
             trainer.context, trainer.checkpoints = context, checkpoints

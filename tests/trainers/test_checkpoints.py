@@ -1,9 +1,12 @@
 """Checkpoints: published whole, verified on resume, rejected ones kept aside, strangers refused."""
 
+import errno
+from threading import Event, Timer
+
 import pytest
 
 from trainers.checkpoints import Checkpoints
-from trainers.contract import BadRequest
+from trainers.contract import BadRequest, DiskTrouble
 
 
 @pytest.fixture
@@ -72,3 +75,39 @@ def test_one_of_another_training_is_refused_by_name(checkpoints, changed):
     stranger = Checkpoints(checkpoints.folder, {"data": "d1", "recipe": "r1", changed: "other"}, print)
     with pytest.raises(BadRequest, match=f"other {changed};"):
         stranger.newest()
+
+
+@pytest.fixture
+def background(tmp_path, warnings):
+    return Checkpoints(tmp_path / "checkpoints", {"data": "d1", "recipe": "r1"}, warnings.append, background=True)
+
+
+def test_a_save_in_the_background_is_published_whole_and_the_next_waits_for_it(background, monkeypatch):
+    begun, go_on, order = Event(), Event(), []
+    seal = Checkpoints._seal
+
+    def slow(self, folder, step):
+        order.append(f"sealing {step}")
+        begun.set()
+        assert go_on.wait(10)
+        seal(self, folder, step)
+        order.append(f"sealed {step}")
+
+    monkeypatch.setattr(Checkpoints, "_seal", slow)
+    save(background, 5)
+    assert begun.wait(10)
+    assert [path.name for path in background.folder.iterdir()] == [".writing-5"]  # nothing to resume from yet
+    Timer(0.1, go_on.set).start()
+    save(background, 10)
+    assert order[:2] == ["sealing 5", "sealed 5"]
+    assert background.step_of(background.newest()) == 10  # waits too
+
+
+def test_a_save_that_failed_in_the_background_is_told_by_the_next_one(background, monkeypatch):
+    def full(self, folder, step):
+        raise OSError(errno.ENOSPC, "No space left on device", "model.bin")
+
+    monkeypatch.setattr(Checkpoints, "_seal", full)
+    save(background, 5)
+    with pytest.raises(DiskTrouble, match="saving the checkpoint of step 5: No space left"):
+        save(background, 10)

@@ -28,7 +28,7 @@ def straight(tmp_path_factory):
     return micro, {stage: micro.run(stage, **CHANGES[stage]) for stage in ("cpt", "sft", "rlhf")}
 
 
-def killed(straight, root, stage, plan):
+def killed(straight, root, stage, plan, **settings):
     """Run a stage through a plan of kills; returns its manifest and what each attempt left."""
     source, manifests = straight
     micro = Micro(root)
@@ -38,6 +38,7 @@ def killed(straight, root, stage, plan):
         if not target.exists():
             shutil.copytree(source.store.root / source.made[name].path, target)
     request = manifests[stage].request
+    request = request.model_copy(update={"section": {**request.section, **settings}})
     path = root / "request.json"
     path.write_text(request.model_dump_json())
     command = [sys.executable, "-m", "tests.trainers.killed", json.dumps(plan), "--", stage, "--request", str(path)]
@@ -71,6 +72,13 @@ def test_killed_and_resumed_ends_with_the_same_bits(straight, tmp_path, stage):
     manifest, attempts = killed(straight, tmp_path, stage, SAMPLE[stage])
     assert_same_bits(manifest, straight[1][stage])
     assert len(manifest.attempts) == len(attempts)
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("stage", SAMPLE)
+def test_background_saves_survive_kills_with_the_same_bits(straight, tmp_path, stage):
+    manifest, _ = killed(straight, tmp_path, stage, SAMPLE[stage], background_saves=True)
+    assert_same_bits(manifest, straight[1][stage])
 
 
 @pytest.mark.prove

@@ -106,6 +106,11 @@ class TrainingSection(Section):
     failure_hours: float = Field(
         default=24, gt=0, description="expected hours between failures; saves are at most sqrt(2 x cost x this) apart"
     )
+    background_saves: bool = Field(
+        default=False,
+        description="flush and hash a checkpoint while training goes on, for one that takes seconds; a kill then "
+        "loses at most one interval and the time of one save",
+    )
     stall_seconds: float = Field(
         default=600, gt=0, description="no step for twice the usual step, and for this long, is a stall (exit 81)"
     )
