@@ -36,6 +36,7 @@ _HISTORY_KEYS = (
     "kl",
     "completions/mean_length",
     "rewards/repeated_share/mean",
+    "rewards/reward_model/mean",
     "rewards/accuracies",
     "rewards/margins",
     "eval_rewards/accuracies",

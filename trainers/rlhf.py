@@ -3,25 +3,27 @@
 from typing import Any
 
 from trainers.backends import open_backend
-from trainers.contract import sha256_of
+from trainers.contract import BadRequest, sha256_of
 from trainers.model_folder import ModelFolder
 from trainers.recipe import RlhfSection
 from trainers.stage import StageContext, StageResult
 
 
 def run(context: StageContext) -> StageResult:
-    """Make `rlhf_model` from `sft_model` and `preferences`.
+    """Make `rlhf_model` from `sft_model` and `preferences`; grpo and rloo may be judged by a `reward_model`.
 
     `reward_model` leaves the policy as it is: model/ is the SFT model, and reward_model/ the trained judge.
     """
     section: RlhfSection = context.section
     folder = ModelFolder(context.inputs["sft_model"] / "model").check(max_length=section.max_length, chat=True)
+    judged_by = reward_model_folder(context)
     backend = open_backend(section)  # before trl is imported
     from datasets import Dataset
     from transformers import AutoTokenizer
 
     from trainers.alignment.accuracy import preference_accuracy
     from trainers.alignment.algorithms import chosen
+    from trainers.alignment.judge import trained_reward
     from trainers.alignment.pairs import read_pairs
     from trainers.loop import Batching, train, training_arguments
     from trainers.result import reward_model_result, training_result
@@ -30,7 +32,7 @@ def run(context: StageContext) -> StageResult:
     source = context.inputs["preferences"]
     pairs, audit = read_pairs(source / "train.jsonl", tokenizer, section)
     held_out, _ = read_pairs(source / "validation.jsonl", tokenizer, section)
-    algorithm = chosen(section)
+    algorithm = chosen(section, trained_reward(judged_by, held_out) if judged_by else None)
     rows = algorithm.rows(pairs)
     context.reporter.params({**context.request.section, **audit})
     online = algorithm.watch is not None
@@ -63,6 +65,8 @@ def run(context: StageContext) -> StageResult:
 
     trainer, trained = train(build, context, sha256_of(rows), audit["tokens"] / len(pairs))
     extra: dict[str, Any] = {"algorithm": section.algorithm}
+    if judged_by is not None:
+        extra["reward_model"] = context.manifests["reward_model"].digest
     if reason := trainer.stopped_because():
         context.reporter.warn(f"stopped before the end: {reason}")
         extra["stopped"] = reason
@@ -83,3 +87,22 @@ def run(context: StageContext) -> StageResult:
         metrics=metrics,
         measure=lambda merged: {"preference_accuracy": preference_accuracy(merged, held_out, tokenizer.pad_token_id)},
     )
+
+
+def reward_model_folder(context: StageContext) -> ModelFolder | None:
+    """The trained judge that the section asks for, checked.
+
+    Raises:
+        BadRequest: the request has none, or what it names is no reward model.
+    """
+    settings = context.section.sampling
+    if settings is None or settings.reward_model is None:
+        return None
+    if "reward_model" not in context.inputs:
+        raise BadRequest(f"sampling.reward_model names {settings.reward_model!r}, but the request has no such input")
+    folder = context.inputs["reward_model"] / "reward_model"
+    if not folder.is_dir():
+        raise BadRequest(
+            f"{folder} is not there: {settings.reward_model!r} was not trained with algorithm: reward_model"
+        )
+    return ModelFolder(folder).check(max_length=context.section.max_length + settings.completion_length, chat=True)

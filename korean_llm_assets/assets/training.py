@@ -3,6 +3,8 @@
 from dagster import AssetExecutionContext, MaterializeResult
 
 from korean_llm_assets.continuation import previous_inputs
+from korean_llm_assets.judges import judge_inputs
+from korean_llm_assets.partitions import cell_of
 from korean_llm_assets.stage_asset import materialize, stage_asset
 from trainers.contract import Artifact
 
@@ -30,4 +32,6 @@ def sft_model(context: AssetExecutionContext, cpt_checkpoint: Artifact, instruct
 @stage_asset(group=_GROUP, kinds={"pytorch", "huggingface"})
 def rlhf_model(context: AssetExecutionContext, sft_model: Artifact, preferences: Artifact) -> MaterializeResult:
     """Learning from preferences: the model after being shown better and worse answers."""
-    return materialize(context, sft_model, preferences)
+    model, release = cell_of(context)
+    assert model is not None and release is not None, "rlhf_model is partitioned by model and release"
+    return materialize(context, sft_model, preferences, *judge_inputs(context.instance, model, release))

@@ -34,7 +34,7 @@ INPUTS = {
     "sft": ("cpt_checkpoint", "instructions"),
     "rlhf": ("sft_model", "preferences"),
 }
-OPTIONAL = {"cpt": ("previous_checkpoint", "previous_corpus")}
+OPTIONAL = {"cpt": ("previous_checkpoint", "previous_corpus"), "rlhf": ("reward_model",)}
 SHAPE = {"hidden_size": 32, "layers": 2, "heads": 2, "kv_heads": 1, "intermediate_size": 64, "max_length": 128}
 COMMON = {"batch_size": 4, "max_length": 64, "learning_rate": 3e-3, "checkpoint_steps": 3}
 SECTIONS: dict[str, dict[str, Any]] = {

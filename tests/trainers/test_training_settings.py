@@ -6,6 +6,9 @@ import pytest
 
 from tests.trainers.micro import Micro
 from trainers import loop
+from trainers.contract import BadRequest
+from trainers.model_folder import ModelFolder
+from trainers.recipe import RlhfSection
 
 pytestmark = pytest.mark.slow
 ALL_WEIGHTS = {"method": "full", "lora": None}
@@ -15,7 +18,8 @@ ALL_WEIGHTS = {"method": "full", "lora": None}
 def started(tmp_path_factory) -> Micro:
     micro = Micro(tmp_path_factory.mktemp("settings"))
     micro.here("base_model")
-    micro.made["cpt_checkpoint"] = micro.made["base_model"].model_copy(update={"name": "cpt_checkpoint"})
+    for name in ("cpt_checkpoint", "sft_model"):
+        micro.made[name] = micro.made["base_model"].model_copy(update={"name": name})
     return micro
 
 
@@ -103,3 +107,36 @@ def test_buckets_and_background_saves_go_on_where_they_were(micro, monkeypatch):
     again = micro.here("sft", **settings)
     assert again.attempts[-1].resumed_from_step == 20
     assert {file.path: file.sha256 for file in again.files} == {file.path: file.sha256 for file in manifest.files}
+
+
+def test_a_trained_reward_model_judges_beside_the_rules(micro):
+    sampling = {"rewards": ["language"], "reward_model": "judge", "generations": 4, "completion_length": 8}
+    online = {**ALL_WEIGHTS, "algorithm": "grpo", "sampling": sampling, "max_steps": 2}
+    with pytest.raises(BadRequest, match="the request has no such input"):
+        micro.here("rlhf", **online)
+
+    judge = micro.here("rlhf", **ALL_WEIGHTS, algorithm="reward_model", max_steps=12)
+    micro.made["reward_model"] = micro.made["rlhf_model"].model_copy(update={"name": "reward_model"})
+    manifest = micro.here("rlhf", **online)
+    assert manifest.details.extra["reward_model"] == judge.digest
+    history = [json.loads(line) for line in (micro.folder("rlhf_model") / "history.jsonl").read_text().splitlines()]
+    for row in history:
+        judged = row["rewards/reward_model/mean"]
+        assert 0 < judged < 1 and judged <= row["reward"] <= judged + 1  # `language` gives 0 to 1
+
+    from transformers import AutoTokenizer
+
+    from trainers.alignment.judge import trained_reward
+    from trainers.alignment.pairs import read_pairs
+
+    folder = ModelFolder(micro.store.root / micro.made["reward_model"].path / "reward_model")
+    section = RlhfSection(learning_rate=1e-3, method="full", max_length=64)
+    pairs, _ = read_pairs(
+        micro.folder("preferences") / "validation.jsonl", AutoTokenizer.from_pretrained(folder.path), section
+    )
+    reward = trained_reward(folder, pairs)
+    sides = [
+        reward([pair.prompt for pair in pairs], [getattr(pair, side) for pair in pairs])
+        for side in ("chosen", "rejected")
+    ]
+    assert sum(better > worse for better, worse in zip(*sides, strict=True)) >= 7  # of 8 held-out pairs

@@ -62,8 +62,11 @@ class RlooTrainer(Durable, RLOOTrainer):
     """TRL's trainer with our checkpoints."""
 
 
-def chosen(section: RlhfSection) -> Chosen:
-    """The section's algorithm. Nothing is cut by length: what is too long was left out and counted before."""
+def chosen(section: RlhfSection, judge: Reward | None = None) -> Chosen:
+    """The section's algorithm; `judge` is the trained reward, where there is one.
+
+    Nothing is cut by length: what is too long was left out and counted before.
+    """
     if section.algorithm == "dpo":
         own = {"beta": section.beta, "max_length": None, "precompute_ref_log_probs": True, "loss_type": ["sigmoid"]}
         return Chosen(DpoTrainer, DPOConfig, pairs.tokenized, own)
@@ -74,7 +77,7 @@ def chosen(section: RlhfSection) -> Chosen:
         return _orpo(section)
     if section.algorithm == "reward_model":
         return Chosen(RewardModelTrainer, RewardConfig, pairs.whole_conversations, {"max_length": None})
-    return _online(section)
+    return _online(section, [judge] if judge else [])
 
 
 def _orpo(section: RlhfSection) -> Chosen:
@@ -86,7 +89,7 @@ def _orpo(section: RlhfSection) -> Chosen:
     return Chosen(OrpoTrainer, ORPOConfig, pairs.in_messages, {"beta": section.beta, "max_length": section.max_length})
 
 
-def _online(section: RlhfSection) -> Chosen:
+def _online(section: RlhfSection, judges: list[Reward]) -> Chosen:
     settings = section.sampling
     assert settings is not None  # the section's own check
     own: dict[str, Any] = {
@@ -96,7 +99,8 @@ def _online(section: RlhfSection) -> Chosen:
         "temperature": settings.temperature,
     }
     watch = HackingWatch(section.stop or StopRules())
-    own["reward_weights"] = [1.0] * len(settings.rewards) + [0.0]
-    functions: list[Reward] = [*reward_functions(settings), watch.reward()]
+    judging = [*reward_functions(settings), *judges]
+    own["reward_weights"] = [1.0] * len(judging) + [0.0]
+    functions: list[Reward] = [*judging, watch.reward()]
     trainer, arguments = (GrpoTrainer, GRPOConfig) if section.algorithm == "grpo" else (RlooTrainer, RLOOConfig)
     return Chosen(trainer, arguments, pairs.prompts, own, functions, watch)

@@ -12,14 +12,27 @@ RewardName = Literal["language", "honorific", "format", "length", "arithmetic", 
 
 
 class SamplingSettings(Strict):
-    """grpo and rloo: the model answers, and rules that can be verified judge the answers."""
+    """grpo and rloo: the model answers, and rules that can be verified or a trained reward model judge the answers."""
 
-    rewards: tuple[RewardName, ...] = Field(min_length=1, description="added up; see trainers/alignment/rewards.py")
+    rewards: tuple[RewardName, ...] = Field(
+        default=(), description="each 0 to 1, added up; see trainers/alignment/rewards.py"
+    )
+    reward_model: str | None = Field(
+        default=None,
+        description="the recipe whose rlhf stage (algorithm: reward_model) trained the judge, on the same release; its "
+        "score, brought to 0 to 1, is added to the rewards",
+    )
     generations: int = Field(default=4, ge=2, description="answers to each prompt")
     completion_length: int = Field(default=64, ge=1, description="tokens of an answer, at most")
     temperature: float = Field(default=1.0, gt=0)
     length_band: tuple[int, int] = Field(default=(5, 200), description="characters of an answer that `length` likes")
     forbidden_words: tuple[str, ...] = Field(default=(), description="words that `forbidden_words` punishes")
+
+    @model_validator(mode="after")
+    def _something_judges(self) -> "SamplingSettings":
+        if not self.rewards and self.reward_model is None:
+            raise ValueError("sampling needs the key 'rewards', or 'reward_model', or both")
+        return self
 
 
 class StopRules(Strict):
