@@ -68,7 +68,8 @@ def roll_out(
     try:
         url = platform.start(new)
     except ServiceMissing as error:
-        return _taken_back(platform, new, old, outcome, f"never became ready: {error}")
+        told = str(error).splitlines()[0]  # what follows is the log, which the outcome carries anyway
+        return _taken_back(platform, new, old, outcome, f"never became ready: {told}")
     outcome.steps.append(f"{new} answers at {url}")
     chat(url, "안녕하세요.", max_tokens=4)  # the first request compiles and allocates; its time is nobody's
     outcome.smoke = smoke_test(url)

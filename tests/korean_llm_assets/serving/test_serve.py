@@ -14,10 +14,9 @@ from trainers.artifacts import ArtifactStore
 from trainers.contract import BadRequest, DiskTrouble, ExportDetails, Manifest, ServiceMissing, StageRequest
 
 
-def deploy(home: Home, registry: Registry, folder: Path) -> Path:
-    """Commit a model folder as an exported artifact and make it the champion."""
-    store = ArtifactStore(home.artifacts)
-    request = StageRequest(stage="export", stage_version=1, model="toy", release="r1")
+def exported(store: ArtifactStore, folder: Path, release: str = "r1") -> Manifest:
+    """Commit a model folder as an exported artifact."""
+    request = StageRequest(stage="export", stage_version=1, model="toy", release=release)
     with store.workspace(request) as workspace:
         workspace.begin_attempt()
         shutil.copytree(folder, workspace.output / "model")
@@ -29,8 +28,15 @@ def deploy(home: Home, registry: Registry, folder: Path) -> Path:
             details=ExportDetails(formats=["safetensors"], parameters=1, tokenizer_hash="0", model_card=""),
         )
         workspace.commit(manifest)
+    return manifest
+
+
+def deploy(home: Home, registry: Registry, folder: Path) -> Path:
+    """Make a model folder the champion; returns its artifact's folder."""
+    store = ArtifactStore(home.artifacts)
+    manifest = exported(store, folder)
     registry.promote("toy", manifest, report_on("1"), store, {})
-    return store.folder(request)
+    return store.folder(manifest.request)
 
 
 @pytest.fixture
