@@ -1,4 +1,4 @@
-"""Custom resource schemas of Kueue and Kubeflow, strict, for tests of what we render."""
+"""Custom resource schemas (Kueue, Kubeflow, KEDA, Gateway API), strict, for tests of what we render."""
 
 import os
 from pathlib import Path
@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 import yaml
 
-_FOLDER = Path(os.environ.get("KOREAN_LLM_SCHEMAS", Path(__file__).parents[2] / "shared" / "schemas"))
+_DEFAULT = Path(__file__).parents[2] / "shared" / "schemas"
+_FOLDERS = [Path(folder) for folder in os.environ.get("KOREAN_LLM_SCHEMAS", str(_DEFAULT)).split(os.pathsep)]
 
 
 def crd_schema(name: str, version: str) -> dict[str, Any]:
     """The JSON schema of a CRD file at a version; skips the test, with the reason, where the file is absent."""
-    path = _FOLDER / name
-    if not path.exists():
-        pytest.skip(f"no {name} in {_FOLDER} (set KOREAN_LLM_SCHEMAS)")
+    path = next((folder / name for folder in _FOLDERS if (folder / name).exists()), None)
+    if path is None:
+        pytest.skip(f"no {name} in {', '.join(map(str, _FOLDERS))} (set KOREAN_LLM_SCHEMAS, folders between colons)")
     versions = yaml.safe_load(path.read_text(encoding="utf-8"))["spec"]["versions"]
     schema = next(each["schema"]["openAPIV3Schema"] for each in versions if each["name"] == version)
     strict: dict[str, Any] = _strict(schema)

@@ -15,7 +15,10 @@ from trainers.contract import ServiceMissing
 
 _FIELD_MANAGER = "korean-llm"
 _GATEWAY = {"group": "gateway.networking.k8s.io", "version": "v1", "plural": "httproutes"}
-_KEDA = {"group": "keda.sh", "version": "v1alpha1", "plural": "scaledobjects"}
+_AUTOSCALERS = {
+    "keda": {"group": "keda.sh", "version": "v1alpha1", "plural": "scaledobjects"},
+    "hpa": {"group": "autoscaling", "version": "v2", "plural": "horizontalpodautoscalers"},
+}
 _POLL_SECONDS = 5.0
 
 
@@ -38,7 +41,7 @@ class ClusterPlatform:
         self._divided = time.time()
 
     def start(self, version: str) -> str:
-        """Apply the version's Deployment, Service and ScaledObject; returns its address once a pod is ready."""
+        """Apply the version's Deployment, Service and autoscaler; returns its address once a pod is ready."""
         namespace, name = self._profile.namespace, vllm.workload_name(self._model, version)
         made = vllm.deployment(self._model, version, self._path_of(version), self._settings, self._profile)
         options = {"field_manager": _FIELD_MANAGER, "force": True, "_content_type": "application/apply-patch+yaml"}
@@ -46,9 +49,13 @@ class ClusterPlatform:
         self._core.patch_namespaced_service(
             name, namespace, vllm.service(self._model, version, self._profile), **options
         )
-        scaled = vllm.scaled_object(self._model, version, self._settings, self._profile)
         self._custom.patch_namespaced_custom_object(
-            **_KEDA, namespace=namespace, name=name, body=scaled, field_manager=_FIELD_MANAGER, force=True
+            **_AUTOSCALERS[self._settings.autoscaler],
+            namespace=namespace,
+            name=name,
+            body=vllm.autoscaler(self._model, version, self._settings, self._profile),
+            field_manager=_FIELD_MANAGER,
+            force=True,
         )
         deadline = time.monotonic() + self._settings.ready_seconds
         while time.monotonic() < deadline:
@@ -83,7 +90,9 @@ class ClusterPlatform:
         """Delete the version's objects; what is not there is no error."""
         namespace, name = self._profile.namespace, vllm.workload_name(self._model, version)
         for delete in (
-            lambda: self._custom.delete_namespaced_custom_object(**_KEDA, namespace=namespace, name=name),
+            lambda: self._custom.delete_namespaced_custom_object(
+                **_AUTOSCALERS[self._settings.autoscaler], namespace=namespace, name=name
+            ),
             lambda: self._core.delete_namespaced_service(name, namespace),
             lambda: self._apps.delete_namespaced_deployment(name, namespace),
         ):

@@ -5,9 +5,9 @@
 <model>-v<version>   KEDA ScaledObject on vLLM's own queue and cache; or an HPA on CPU, the guide's simple form
 """
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from korean_llm_assets.compute.job_spec import container_security
 from korean_llm_assets.compute.profiles import ClusterProfile
@@ -34,10 +34,19 @@ class ServingSettings(BaseModel):
     gateway: str = "llm-gateway"
     host: str = Field(default="llm.example.com", description="the host name that clients use")
     prometheus: str = "http://kube-prometheus-stack-prometheus.monitoring:9090"
+    autoscaler: Literal["keda", "hpa"] = Field(default="keda", description="hpa: by CPU, for a cluster without KEDA")
     min_replicas: int = Field(default=1, ge=0, description="0 scales to zero when nobody asks (KEDA only)")
     max_replicas: int = Field(default=10, ge=1)
     waiting_requests: int = Field(default=4, ge=1, description="requests waiting per replica before another is added")
     cache_share: float = Field(default=0.8, gt=0, le=1, description="KV cache in use before another is added")
+
+    @model_validator(mode="after")
+    def _replicas_fit(self) -> "ServingSettings":
+        if self.autoscaler == "hpa" and self.min_replicas == 0:
+            raise ValueError("min_replicas: 0 needs autoscaler: keda; an HPA cannot scale to zero")
+        if self.max_replicas < self.min_replicas:
+            raise ValueError(f"max_replicas ({self.max_replicas}) is below min_replicas ({self.min_replicas})")
+        return self
 
 
 def workload_name(model: str, version: str) -> str:
@@ -145,6 +154,12 @@ def route(model: str, shares: dict[str, float], settings: ServingSettings, profi
             "rules": [{"matches": [{"path": {"type": "PathPrefix", "value": "/v1"}}], "backendRefs": backends}],
         },
     }
+
+
+def autoscaler(model: str, version: str, settings: ServingSettings, profile: ClusterProfile) -> Manifest:
+    """What adds and removes replicas of a version, as the settings choose."""
+    made = scaled_object if settings.autoscaler == "keda" else simple_autoscaler
+    return made(model, version, settings, profile)
 
 
 def scaled_object(model: str, version: str, settings: ServingSettings, profile: ClusterProfile) -> Manifest:

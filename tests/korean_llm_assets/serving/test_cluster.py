@@ -50,7 +50,7 @@ class Api:
         self._delete("Service", name)
 
     def delete_namespaced_custom_object(self, group, version, plural, namespace, name):
-        self._delete("ScaledObject", name)
+        self._delete({"scaledobjects": "ScaledObject"}.get(plural, "HorizontalPodAutoscaler"), name)
 
 
 def platform_on(api, **settings):
@@ -65,11 +65,12 @@ def _no_waiting(monkeypatch):
     monkeypatch.setattr(cluster, "_POLL_SECONDS", 0.01)
 
 
-def test_a_version_is_applied_waited_for_and_removed_whole():
+@pytest.mark.parametrize(("autoscaler", "kind"), [("keda", "ScaledObject"), ("hpa", "HorizontalPodAutoscaler")])
+def test_a_version_is_applied_waited_for_and_removed_whole(autoscaler, kind):
     api = Api(ready_after=3)
-    platform = platform_on(api)
+    platform = platform_on(api, autoscaler=autoscaler)
     assert platform.start("3") == "http://qwen2-5-7b-v3.llm-training:8000"
-    assert {kind for kind, _ in api.objects} == {"Deployment", "Service", "ScaledObject"}
+    assert {found for found, _ in api.objects} == {"Deployment", "Service", kind}
     assert api.reads == 3
     platform.stop("3")
     assert api.objects == {}

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from korean_llm_assets.compute.profiles import load_profile
 from korean_llm_assets.serving import vllm
 from korean_llm_assets.serving.vllm import ServingSettings
+from tests.crds import crd_schema
 
 _KUBERNETES = "1.32"
 PATH = "deployed_model/qwen2.5-7b/r1/abc"
@@ -25,11 +28,24 @@ def deployment(profile):
 
 
 def test_core_objects_meet_their_schemas(deployment, profile):
-    settings = ServingSettings()
     service = vllm.service("qwen2.5-7b", "3", profile)
-    autoscaler = vllm.simple_autoscaler("qwen2.5-7b", "3", settings, profile)
+    autoscaler = vllm.autoscaler("qwen2.5-7b", "3", ServingSettings(autoscaler="hpa"), profile)
     for made in (deployment, service, autoscaler):
         kubernetes_validate.validate(made, _KUBERNETES, strict=True)
+
+
+def test_custom_objects_meet_their_crds(profile):
+    settings = ServingSettings(min_replicas=0)
+    scaled = vllm.autoscaler("qwen2.5-7b", "3", settings, profile)
+    route = vllm.route("qwen2.5-7b", {"3": 0.9, "4": 0.1}, settings, profile)
+    jsonschema.validate(scaled, crd_schema("keda.sh_scaledobjects.yaml", "v1alpha1"))
+    jsonschema.validate(route, crd_schema("gateway.networking.k8s.io_httproutes.yaml", "v1"))
+
+
+@pytest.mark.parametrize("settings", [{"autoscaler": "hpa", "min_replicas": 0}, {"min_replicas": 3, "max_replicas": 2}])
+def test_replicas_that_cannot_be_are_refused(settings):
+    with pytest.raises(ValidationError, match="min_replicas"):
+        ServingSettings(**settings)
 
 
 def test_the_server_gets_the_verified_folder_read_only_and_its_gpus(deployment):
@@ -81,7 +97,8 @@ def test_the_shipped_settings_and_role_are_what_serving_needs():
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    applied = {("apps", "deployments"), ("", "services"), ("keda.sh", "scaledobjects")}
+    autoscalers = {("keda.sh", "scaledobjects"), ("autoscaling", "horizontalpodautoscalers")}
+    applied = {("apps", "deployments"), ("", "services"), *autoscalers}
     wanted = {(*kind, verb) for kind in applied for verb in ("create", "patch", "delete")}
     wanted |= {("gateway.networking.k8s.io", "httproutes", verb) for verb in ("create", "patch")}
     wanted |= {("apps", "deployments/status", "get"), ("", "pods", "list"), ("", "pods/log", "get")}
