@@ -64,6 +64,7 @@ def run(context: StageContext) -> StageResult:
     for result in report.gate:
         (context.reporter.say if result.passed else context.reporter.warn)(f"gate: {result.name}: {result.explanation}")
     figures = report.figures()
+    context.reporter.metrics(0, _intervals(figures))
     return StageResult(
         metrics=_metrics(report, figures),
         details=EvaluationDetails(
@@ -148,6 +149,16 @@ def _facts(context: StageContext, tokenizer_hash: str, template_hash: str) -> di
         "tokenizer": tokenizer_hash,
         "chat template": template_hash,
         **inputs,
+    }
+
+
+def _intervals(figures: dict[str, dict[str, Interval]]) -> dict[str, float]:
+    """Beside each figure's value in the tracker: the ends of its 95% interval, and how many items it has."""
+    return {
+        f"{stage}/{suite}.{part}": number
+        for suite, by_stage in figures.items()
+        for stage, figure in by_stage.items()
+        for part, number in (("low", figure.low), ("high", figure.high), ("n", float(figure.n)))
     }
 
 

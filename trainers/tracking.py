@@ -23,6 +23,8 @@ from trainers.contract import Manifest, StageRequest
 EXPERIMENT = "korean-llm"
 _SEND_EVERY_SECONDS = 2.0
 _LAST_CHANCE_SECONDS = 20.0
+_MOST_PER_BATCH = 1000
+"""Metrics that MLflow takes at once."""
 _CLIENT_LIMITS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 
 
@@ -214,7 +216,8 @@ def _replay(client: Any, run_id: str, entry: dict[str, Any]) -> None:
     elif "metrics" in entry:
         stamp = int(entry["time"] * 1000)
         metrics = [Metric(key, float(value), stamp, entry["step"]) for key, value in entry["metrics"].items()]
-        client.log_batch(run_id, metrics=metrics)
+        for start in range(0, len(metrics), _MOST_PER_BATCH):
+            client.log_batch(run_id, metrics=metrics[start : start + _MOST_PER_BATCH])
     elif "params" in entry:
         client.log_batch(run_id, params=[Param(key, value) for key, value in entry["params"].items()])
     elif "attach" in entry:

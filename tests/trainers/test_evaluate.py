@@ -13,6 +13,7 @@ from trainers.artifacts import ArtifactStore
 from trainers.contract import Artifact, BadRequest, EvaluationDetails
 from trainers.evaluation.judge_questions import QUESTIONS
 from trainers.stage import run_stage
+from trainers.tracking import EXPERIMENT
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +57,11 @@ def test_the_report_is_whole(lineage, manifest):
     assert {row["against"] for row in report["comparisons"]} == {"base", "cpt", "sft"}
     assert [set(sample["replies"]) for sample in report["samples"]] == [{"base", "cpt", "sft", "rlhf"}] * 2
     page = (folder / "report.html").read_text()
-    assert page.count("<svg") >= 9
-    assert "http" not in page.replace("http-equiv", "")
+    assert page.count("<svg") >= 10
+    assert page.count("<polygon") == 4 + len({"base", "cpt", "sft", "rlhf"}), "a radar: its rings and the stages"
+    assert page.count("<polyline") == len({"cpt", "sft", "rlhf"}), "a loss curve for each training"
+    assert "<th>base</th><th>cpt</th><th>sft</th><th>rlhf</th>" in page, "samples side by side"
+    assert "http" not in page.replace("http-equiv", "") and " src=" not in page, "self-contained"
     assert manifest.details.markdown == (folder / "report.md").read_text()
     items = pyarrow.parquet.read_table(folder / "items.parquet").to_pylist()
     choice = [row for row in items if row["suite"] == "choice" and row["stage"] == "sft"]
@@ -125,6 +129,29 @@ def test_a_judge_named_in_the_recipe_compares_and_is_in_the_report(lineage):
     assert figures["judge/agreement_sft"]["rlhf"].value == 1
     assert "judge/over_champion" not in figures, "there is no champion yet"
     assert len(asked) == 2 * len(QUESTIONS)
+
+
+@pytest.mark.slow
+def test_mlflow_has_the_reports_figures_with_their_intervals(lineage, tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_ARTIFACTS", str(tmp_path / "mlartifacts"))
+    manifest = run_stage(lineage.evaluate(samples=1), lineage.store)
+    client = MlflowClient(uri)
+    experiments = [client.get_experiment_by_name(EXPERIMENT).experiment_id]
+    (run,) = client.search_runs(experiments, f"tags.request_digest = '{manifest.request.digest}'")
+    report = json.loads((lineage.store.path(Artifact.of(manifest)) / "report.json").read_text())
+    parts = {"value": "", "low": ".low", "high": ".high", "n": ".n"}
+    figures = {
+        f"{stage}/{suite}{suffix}": figure[part]
+        for suite, by_stage in report["suites"].items()
+        for stage, figure in by_stage.items()
+        for part, suffix in parts.items()
+    }
+    assert len(figures) > 200
+    assert {name: run.data.metrics.get(name) for name in figures} == figures
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ STAGES: dict[str, Stage] = {
         Stage(name="cpt", asset="cpt_checkpoint", by_model=True, by_release=True, version=1),
         Stage(name="sft", asset="sft_model", by_model=True, by_release=True, version=1),
         Stage(name="rlhf", asset="rlhf_model", by_model=True, by_release=True, version=1),
-        Stage(name="evaluate", asset="eval_report", by_model=True, by_release=True, version=1),
+        Stage(name="evaluate", asset="eval_report", by_model=True, by_release=True, version=2),
         Stage(name="export", asset="deployed_model", by_model=True, by_release=True, version=1),
     )
 }

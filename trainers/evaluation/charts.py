@@ -1,5 +1,6 @@
-"""Small charts as SVG text: bars with intervals, and loss curves. Same figures, same bytes."""
+"""Small charts as SVG text: bars with intervals, loss curves, a radar over suites. Same figures, same bytes."""
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -14,6 +15,9 @@ COLOURS = {
     "champion": "#8e6bbf",
 }
 _WIDTH, _LEFT, _ROW = 640, 110, 22
+_RADIUS, _RINGS = 150, (0.25, 0.5, 0.75, 1.0)
+FEWEST_AXES = 3
+"""A radar of fewer axes has no area."""
 
 
 def bars(title: str, figures: Mapping[str, Interval], as_percent: bool) -> str:
@@ -58,6 +62,38 @@ def curve(title: str, points: Sequence[tuple[int, float]], colour: str) -> str:
         f'<polyline points="{places}" fill="none" stroke="{colour}" stroke-width="1.5"/>',
     ]
     return _svg(parts, height)
+
+
+def radar(title: str, shares: Mapping[str, Mapping[str, float]]) -> str:
+    """One polygon per stage over the suites (suite -> stage -> share of 0 to 1; every suite has every stage)."""
+    middle, top = (_WIDTH / 2, _RADIUS + 60), len(shares)
+
+    def place(axis: int, share: float) -> tuple[float, float]:
+        angle = 2 * math.pi * axis / top - math.pi / 2
+        return middle[0] + _RADIUS * share * math.cos(angle), middle[1] + _RADIUS * share * math.sin(angle)
+
+    def polygon(values: Sequence[float], style: str) -> str:
+        points = " ".join("{:.1f},{:.1f}".format(*place(axis, value)) for axis, value in enumerate(values))
+        return f'<polygon points="{points}" {style}/>'
+
+    parts = [f'<text x="0" y="14" class="title">{escape(title)}</text>']
+    parts += [polygon([ring] * top, 'fill="none" stroke="#ccc"') for ring in _RINGS]
+    for axis, suite in enumerate(shares):
+        (x, y), (far_x, far_y) = place(axis, 1), place(axis, 1.1)
+        anchor = "middle" if abs(far_x - middle[0]) < 1 else "start" if far_x > middle[0] else "end"
+        parts += [
+            f'<line x1="{middle[0]:.1f}" y1="{middle[1]:.1f}" x2="{x:.1f}" y2="{y:.1f}" stroke="#ccc"/>',
+            f'<text x="{far_x:.1f}" y="{far_y + 4:.1f}" text-anchor="{anchor}">{escape(suite)}</text>',
+        ]
+    for row, stage in enumerate(next(iter(shares.values()))):
+        colour, y = COLOURS.get(stage, "#555"), 34 + 18 * row
+        values = [by_stage[stage] for by_stage in shares.values()]
+        parts += [
+            polygon(values, f'fill="{colour}" fill-opacity="0.1" stroke="{colour}" stroke-width="2"'),
+            f'<rect x="0" y="{y - 10}" width="12" height="12" fill="{colour}"/>',
+            f'<text x="18" y="{y}">{escape(stage)}</text>',
+        ]
+    return _svg(parts, 2 * _RADIUS + 100)
 
 
 def _svg(parts: list[str], height: int) -> str:

@@ -10,7 +10,7 @@ import pyarrow
 import pyarrow.parquet
 
 from trainers.contract import GateResult, Interval
-from trainers.evaluation.charts import COLOURS, bars, curve
+from trainers.evaluation.charts import COLOURS, FEWEST_AXES, bars, curve, radar
 from trainers.evaluation.results import Results, Row
 
 _SHOWN_FLIPS = 10
@@ -176,6 +176,7 @@ class Report:
         gate = [["met" if g.passed else "NOT MET", g.name, g.explanation] for g in self.gate]
         sections = [
             ("Gate", _table(["", "condition", "what was measured"], gate)),
+            ("Suites at a glance", self._radar()),
             ("Figures (bar: value; line: 95% bootstrap interval)", f'<div class="charts">{"".join(charts)}</div>'),
             ("Training", "".join(curves)),
             (
@@ -202,6 +203,17 @@ class Report:
             f"<style>{_STYLE}</style></head><body><h1>{escape(self.title)}</h1>"
             f'<p class="{"good" if self.passed else "bad"}">{verdict}</p>{body}</body></html>\n'
         )
+
+    def _radar(self) -> str:
+        """Of the suites with an accuracy that all models share; nothing where these are too few."""
+        models = [stage for stage in self.results.stages if stage != "unigram"]
+        shares = {
+            suite: {stage: by_stage[stage].value for stage in models}
+            for suite, by_stage in self.figures().items()
+            if self.results.measures[suite] == "accuracy" and by_stage.keys() >= set(models)
+            if not suite.startswith("all/")
+        }
+        return radar("accuracy by suite; rings are 25% apart", shares) if len(shares) >= FEWEST_AXES else ""
 
     def _write_items(self, path: Path) -> None:
         rows = [
