@@ -77,10 +77,11 @@ def result(
     context: AssetExecutionContext, manifest: Manifest, started: float, checks: Iterable[AssetCheckResult] = ()
 ) -> MaterializeResult:
     """The materialization of a manifest: pointer, data version, and what a person wants to see."""
+    described = describe(manifest, context.resources.store, started, time.time())
     return MaterializeResult(
         value=Artifact.of(manifest),
         data_version=DataVersion(manifest.digest),
-        metadata=describe(manifest, context.resources.store, started, time.time()),
+        metadata={**described, **context.resources.compute.observed(manifest, context.run.tags)},
         check_results=list(checks),
     )
 

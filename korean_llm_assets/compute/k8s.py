@@ -1,7 +1,7 @@
 """Stages as Kubernetes Jobs: what the Dagster run does around the launcher."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from korean_llm_assets.compute.messages import MessagesFileReader
 from korean_llm_assets.compute.overrides import Overrides
 from korean_llm_assets.compute.preflight import check_fit
 from korean_llm_assets.compute.profiles import ClusterProfile, load_profile
+from korean_llm_assets.compute.utilisation import gpu_utilisation
 from trainers.artifacts import MANIFEST, ArtifactStore, write_atomically
 from trainers.contract import BadRequest, Manifest, Needs, StageError, StageRequest
 
@@ -54,10 +55,19 @@ class KubernetesCompute:
             metadata["work kept in"] = MetadataValue.path(work)
             raise Failure(str(error), metadata=metadata, allow_retries=False) from error
 
+    def observed(self, manifest: Manifest, tags: Mapping[str, str]) -> dict[str, Any]:
+        """What the cluster saw of a finished request, as metadata."""
+        if not manifest.request.needs.gpus:
+            return {}
+        return {"GPU utilisation (%)": gpu_utilisation(manifest, self._profile(tags).namespace)}
+
+    def _profile(self, tags: Mapping[str, str]) -> ClusterProfile:
+        overrides = self.overrides.with_tags(tags)
+        return overrides.apply_to_profile(load_profile(overrides.profile))
+
     def _run(self, context: AssetExecutionContext, request: StageRequest) -> Manifest:
-        overrides = self.overrides.with_tags(context.run.tags)
-        profile = overrides.apply_to_profile(load_profile(overrides.profile))
-        needs = overrides.apply_to_needs(request.needs)
+        profile = self._profile(context.run.tags)
+        needs = self.overrides.with_tags(context.run.tags).apply_to_needs(request.needs)
         self._check_paths(profile)
         check_fit(request, needs, profile, self._weight_bytes(request))
         api = KubeApi(connect(profile.context), profile.namespace, profile.patience.api)
