@@ -133,7 +133,7 @@ def _add_operations(commands: Any) -> None:
     again.add_argument("--yes", action="store_true", help="start it")
     summed = commands.add_parser("costs", help="hours, GPU-hours, goodput and money by model and release")
     for command in (again, summed):
-        command.add_argument("--price", type=float, default=3.0, help="US dollars per GPU and hour (%(default)s)")
+        command.add_argument("--price", type=float, help="US dollars per GPU and hour (else the cluster profile's)")
     taken = commands.add_parser("takedown", help="exclude documents from every later build; list what has them")
     taken.add_argument("--ids", type=Path, required=True, help="a file: one id or text sha256 per line")
     cleaned = commands.add_parser("clean", help="show what housekeeping would remove: superseded, left over, finished")

@@ -8,6 +8,7 @@ from urllib.request import Request, urlopen
 
 from dagster import DagsterInstance
 
+from korean_llm_assets.compute.profiles import Price, load_profile
 from korean_llm_assets.costs import estimate, estimate_table, report, spent
 from korean_llm_assets.home import Home
 from korean_llm_assets.partitions import cell_key, model_recipes, releases, stage_of
@@ -21,7 +22,7 @@ _TIMEOUT_SECONDS = 60
 
 def costs(options: Namespace, home: Home) -> int:
     """Totals by model and release; also kept as costs.md."""
-    text = report(spent(ArtifactStore(home.artifacts)), options.price)
+    text = report(spent(ArtifactStore(home.artifacts)), _price(options))
     (home.root / "costs.md").write_text(text + "\n", encoding="utf-8")
     print(text)
     return 0
@@ -36,13 +37,20 @@ def remake(options: Namespace, home: Home) -> int:
     chosen = _chosen("release", options.releases, known)
     past = list(spent(ArtifactStore(home.artifacts)))
     estimates = [row for model in models for row in estimate(assets, model, past)]
-    print(estimate_table(estimates, len(chosen), options.price))
+    print(estimate_table(estimates, len(chosen), _price(options).gpu))
     if not options.yes:
         print("nothing was started; the same with --yes starts it")
         return 0
     names = [str(cell_key(model, release)) for model in models for release in chosen]
     print(f"backfill {_launch(assets, names)} of {len(names)} partitions started")
     return 0
+
+
+def _price(options: Namespace) -> Price:
+    """What the command line says, else the cluster profile's (KOREAN_LLM_PROFILE; on a laptop, the guide's cluster)."""
+    if options.price is not None:
+        return Price(gpu=options.price)
+    return load_profile(os.environ.get("KOREAN_LLM_PROFILE", "h100")).price
 
 
 def _asset(name: str) -> str:

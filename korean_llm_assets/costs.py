@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
+from dagster import MetadataValue
+
+from korean_llm_assets.compute.profiles import Price
 from korean_llm_assets.partitions import stage_of
 from korean_llm_assets.requests import settings
 from trainers.artifacts import MANIFEST, ArtifactStore
-from trainers.contract import STAGES, BadRequest, Manifest
+from trainers.contract import STAGES, BadRequest, Manifest, lost_seconds
 
 _PLANNED = ("cpt", "sft", "rlhf")
 _HOUR = 3600
@@ -19,7 +22,7 @@ _HOUR = 3600
 
 @dataclass(frozen=True)
 class Spent:
-    """What one artifact took. GPU-seconds are zero for stages without GPUs."""
+    """What one artifact took, over all attempts. GPU-seconds are zero for stages without GPUs."""
 
     asset: str
     model: str
@@ -28,10 +31,19 @@ class Spent:
     asked: float
     used: float
     lost: float
+    core_seconds: float = 0.0
 
-    def money(self, price: float) -> float:
-        """US dollars at a price per GPU and hour."""
-        return self.asked / _HOUR * price
+    @classmethod
+    def of(cls, manifest: Manifest) -> "Spent":
+        """What a manifest says."""
+        request, gpu = manifest.request, manifest.gpu_seconds
+        seconds = manifest.timings.get("seconds", 0.0)
+        place = (request.asset, request.model or "-", request.release or "-")
+        return cls(*place, seconds, gpu.asked, gpu.used, gpu.lost, seconds * request.needs.cpu * request.needs.nodes)
+
+    def money(self, price: Price) -> float:
+        """US dollars."""
+        return self.asked / _HOUR * price.gpu if self.asked else self.core_seconds / _HOUR * price.core
 
 
 def spent(store: ArtifactStore) -> Iterator[Spent]:
@@ -39,31 +51,53 @@ def spent(store: ArtifactStore) -> Iterator[Spent]:
     for stage in STAGES.values():
         depth = "/".join(["*"] * (stage.by_model + stage.by_release + 1))
         for path in sorted(store.root.glob(f"{stage.asset}/{depth}/{MANIFEST}")):
-            if path.parent.suffix == ".partial":
-                continue
-            manifest = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
-            gpu, request = manifest.gpu_seconds, manifest.request
-            seconds = manifest.timings.get("seconds", 0.0)
-            model, release = request.model or "-", request.release or "-"
-            yield Spent(stage.asset, model, release, seconds, gpu.asked, gpu.used, gpu.lost)
+            if path.parent.suffix != ".partial":
+                yield Spent.of(Manifest.model_validate_json(path.read_text(encoding="utf-8")))
 
 
-def report(rows: Iterable[Spent], price: float) -> str:
-    """Totals by model and release as Markdown; goodput is the share of the GPU time asked for that made the result."""
-    totals: dict[tuple[str, str], list[Spent]] = {}
+def report(rows: Iterable[Spent], price: Price, by: Sequence[str] = ("model", "release")) -> str:
+    """Totals as Markdown; goodput is the share of the GPU time asked for that made the result."""
+    totals: dict[tuple[str, ...], list[Spent]] = {}
     for row in rows:
-        totals.setdefault((row.model, row.release), []).append(row)
-    lines = ["| model | release | stages | hours | GPU-hours | lost to restarts | goodput | US dollars |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
-    for (model, release), group in sorted(totals.items()):
+        totals.setdefault(tuple(getattr(row, name) for name in by), []).append(row)
+    columns = (*by, "artifacts", "hours", "GPU-hours", "lost to restarts", "goodput", "US dollars")
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    everything = [row for group in totals.values() for row in group]
+    for key, group in [*sorted(totals.items()), (("in all", *[""] * (len(by) - 1)), everything)]:
         asked, used, lost = (sum(getattr(row, name) for row in group) for name in ("asked", "used", "lost"))
         goodput = f"{used / asked:.1%}" if asked else "no GPU"
         hours = sum(row.seconds for row in group) / _HOUR
-        lines.append(
-            f"| {model} | {release} | {len(group)} | {hours:.2f} | {asked / _HOUR:.2f} | {lost / _HOUR:.2f} "
-            f"| {goodput} | {sum(row.money(price) for row in group):.2f} |"
-        )
+        money = sum(row.money(price) for row in group)
+        cells = (*key, f"{len(group)}", f"{hours:.2f}", f"{asked / _HOUR:.2f}", f"{lost / _HOUR:.2f}", goodput)
+        lines.append(f"| {' | '.join(cells)} | {money:.2f} |")
     return "\n".join(lines)
+
+
+def cost_metadata(manifest: Manifest, price: Price) -> dict[str, Any]:
+    """What an artifact took to make, for its materialization; where it was reused, nothing of this was spent again."""
+    cost, attempts = Spent.of(manifest), manifest.attempts
+    lost = lost_seconds(attempts)
+    held = sum((attempt.ended or attempt.started) - attempt.started for attempt in attempts)
+    metadata = {
+        "US dollars": MetadataValue.float(round(cost.money(price), 4)),
+        "seconds lost to restarts": MetadataValue.float(round(lost, 3)),
+        "goodput": MetadataValue.float(round(1 - lost / held, 6) if held else 1.0),
+    }
+    if cost.asked:
+        hours = {"asked": cost.asked, "used": cost.used, "lost to restarts": cost.lost}
+        metadata |= {f"GPU hours {name}": MetadataValue.float(seconds / _HOUR) for name, seconds in hours.items()}
+    return metadata
+
+
+def totals_metadata(store: ArtifactStore, model: str, release: str, price: Price) -> dict[str, Any]:
+    """What a model took so far: one release by asset (with its data and the base model), and all by release."""
+    rows = list(spent(store))
+    of_release = [row for row in rows if row.model in (model, "-") and row.release in (release, "-")]
+    of_model = [row for row in rows if row.model == model]
+    return {
+        "cost of this release": MetadataValue.md(report(of_release, price, by=("asset",))),
+        "cost of this model": MetadataValue.md(report(of_model, price, by=("release",))),
+    }
 
 
 @dataclass(frozen=True)

@@ -54,9 +54,6 @@ def describe(manifest: Manifest, store: ArtifactStore, started: float, ended: fl
         **_tracking(store.tracking_run(manifest)),
         **_of_details(details),
     }
-    if request.needs.gpus:
-        spent = manifest.gpu_seconds
-        metadata |= {"GPU hours asked": spent.asked / 3600, "GPU hours lost to restarts": spent.lost / 3600}
     for item in request.inputs:
         if item.root == "landing":
             metadata["landed folder"] = MetadataValue.text(item.path)

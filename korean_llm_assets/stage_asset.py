@@ -16,6 +16,7 @@ from dagster import (
 )
 
 from korean_llm_assets.automation import data_condition, model_condition
+from korean_llm_assets.costs import cost_metadata
 from korean_llm_assets.partitions import cell_of, model_recipes, partitions_of, stage_of
 from korean_llm_assets.presentation import describe
 from korean_llm_assets.requests import as_input, code_version, stage_request
@@ -77,11 +78,13 @@ def result(
     context: AssetExecutionContext, manifest: Manifest, started: float, checks: Iterable[AssetCheckResult] = ()
 ) -> MaterializeResult:
     """The materialization of a manifest: pointer, data version, and what a person wants to see."""
+    compute, tags = context.resources.compute, context.run.tags
     described = describe(manifest, context.resources.store, started, time.time())
+    observed = cost_metadata(manifest, compute.price(tags)) | compute.observed(manifest, tags)
     return MaterializeResult(
         value=Artifact.of(manifest),
         data_version=DataVersion(manifest.digest),
-        metadata={**described, **context.resources.compute.observed(manifest, context.run.tags)},
+        metadata={**described, **observed},
         check_results=list(checks),
     )
 

@@ -23,7 +23,7 @@ from korean_llm_assets.compute.launcher import AttemptsFailed, Launcher
 from korean_llm_assets.compute.messages import MessagesFileReader
 from korean_llm_assets.compute.overrides import Overrides
 from korean_llm_assets.compute.preflight import check_fit
-from korean_llm_assets.compute.profiles import ClusterProfile, load_profile
+from korean_llm_assets.compute.profiles import ClusterProfile, Price, load_profile
 from korean_llm_assets.compute.utilisation import gpu_utilisation
 from trainers.artifacts import MANIFEST, ArtifactStore, write_atomically
 from trainers.contract import BadRequest, Manifest, Needs, StageError, StageRequest
@@ -54,6 +54,10 @@ class KubernetesCompute:
             work = self.store.folder(request).with_name(f"{request.digest}.partial")
             metadata["work kept in"] = MetadataValue.path(work)
             raise Failure(str(error), metadata=metadata, allow_retries=False) from error
+
+    def price(self, tags: Mapping[str, str]) -> Price:
+        """What a run with these tags pays."""
+        return self._profile(tags).price
 
     def observed(self, manifest: Manifest, tags: Mapping[str, str]) -> dict[str, Any]:
         """What the cluster saw of a finished request, as metadata."""

@@ -16,6 +16,7 @@ from dagster import AssetExecutionContext, Failure, PipesEnvContextInjector, ope
 from korean_llm_assets.compute.messages import MessagesFileReader
 from korean_llm_assets.compute.outcome import MAX_ATTEMPTS, failure, in_words, may_retry
 from korean_llm_assets.compute.pool import Held, LocalPool, is_interactive
+from korean_llm_assets.compute.profiles import Price
 from trainers.artifacts import ArtifactStore
 from trainers.contract import Manifest, StageError, StageRequest
 
@@ -69,6 +70,10 @@ class LocalCompute:
             if not may_retry(status) or attempt == MAX_ATTEMPTS:
                 raise failure(request, self.store, status, attempt)
             context.log.warning(f"attempt {attempt} of {MAX_ATTEMPTS}: {in_words(status)}; going on with the next")
+
+    def price(self, tags: Mapping[str, str]) -> Price:
+        """Nobody bills this machine's hours."""
+        return Price()
 
     def observed(self, manifest: Manifest, tags: Mapping[str, str]) -> dict[str, Any]:
         """Nothing more than the manifest says: nobody else watches this machine."""

@@ -69,6 +69,13 @@ class GpuPool(NodePool):
     resource: str = "nvidia.com/gpu"
 
 
+class Price(_Strict):
+    """US dollars per hour. A stage with GPUs is paid by its GPUs, any other by its cores."""
+
+    gpu: float = 0.0
+    core: float = 0.0
+
+
 class Patience(_Strict):
     """How long a Job may wait, by reason, before the step gives up on it. Seconds."""
 
@@ -134,6 +141,14 @@ class ClusterProfile(_Strict):
     ttl: int = Field(default=14 * 86400, description="ttlSecondsAfterFinished")
     orphans: Literal["report", "remove"] = Field(default="report", description="what the orphan sweep does")
     patience: Patience = Patience()
+
+    @property
+    def price(self) -> Price:
+        """What this cluster's nodes cost."""
+        return Price(
+            gpu=self.gpu_pool.price_per_hour if self.gpu_pool else 0.0,
+            core=self.cpu_pool.price_per_hour,
+        )
 
     @field_validator("image")
     @classmethod

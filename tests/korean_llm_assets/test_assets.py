@@ -117,6 +117,9 @@ def test_what_a_person_sees(platform: Platform) -> None:
         artifact = Artifact.model_validate(entry[ARTIFACT])
         assert entry["artifact location"] == str(store.path(artifact))
         assert store.manifest(artifact).digest == artifact.digest
+    assert training["sft_model"]["goodput"] == 1.0 and training["sft_model"]["US dollars"] == 0.0
+    in_report = str(training["eval_report"]["cost of this release"])
+    assert all(f"| {name} | 1 |" in in_report for name in ("corpus", "base_model", "cpt_checkpoint", "eval_report"))
 
 
 def test_a_release_inherits_and_says_so(platform: Platform) -> None:

@@ -1,24 +1,92 @@
 """Costs from manifests, and estimates before a backfill."""
 
+from argparse import Namespace
+from pathlib import Path
+
 import pytest
 
-from korean_llm_assets.costs import Spent, estimate, estimate_table, report, spent
+from korean_llm_assets import backfill, costs
+from korean_llm_assets.compute.k8s import KubernetesCompute
+from korean_llm_assets.compute.overrides import Overrides
+from korean_llm_assets.compute.profiles import Price, load_profile
+from korean_llm_assets.costs import Spent, cost_metadata, estimate, estimate_table, report, spent
+from korean_llm_assets.home import Home
 from tests.korean_llm_assets.conftest import WHOLE, Platform, drop
 from trainers.artifacts import ArtifactStore
+from trainers.contract import Attempt, BenchmarkDetails, GpuSeconds, Manifest, Needs, StageRequest
 
 HOUR = 3600.0
 PAST = [
     Spent("sft_model", "qwen2.5-7b", "r1", 2 * HOUR, 8 * HOUR, 6 * HOUR, 2 * HOUR),
     Spent("sft_model", "qwen2.5-7b", "r2", 4 * HOUR, 16 * HOUR, 16 * HOUR, 0.0),
-    Spent("corpus", "-", "r1", HOUR, 0.0, 0.0, 0.0),
+    Spent("corpus", "-", "r1", HOUR, 0.0, 0.0, 0.0, core_seconds=8 * HOUR),
 ]
 
 
 def test_totals_by_model_and_release_with_goodput_and_money() -> None:
-    lines = report(PAST, price=3.0).splitlines()
+    lines = report(PAST, Price(gpu=3.0, core=0.05)).splitlines()
     assert "| qwen2.5-7b | r1 | 1 | 2.00 | 8.00 | 2.00 | 75.0% | 24.00 |" in lines
     assert "| qwen2.5-7b | r2 | 1 | 4.00 | 16.00 | 0.00 | 100.0% | 48.00 |" in lines
-    assert "| - | r1 | 1 | 1.00 | 0.00 | 0.00 | no GPU | 0.00 |" in lines
+    assert "| - | r1 | 1 | 1.00 | 0.00 | 0.00 | no GPU | 0.40 |" in lines
+    assert lines[-1] == "| in all |  | 3 | 7.00 | 24.00 | 2.00 | 91.7% | 72.40 |"
+    by_asset = report(PAST, Price(gpu=3.0), by=("asset",)).splitlines()
+    assert "| sft_model | 2 | 6.00 | 24.00 | 2.00 | 91.7% | 72.00 |" in by_asset
+
+
+def manifest(gpus: int) -> Manifest:
+    """Two attempts; the second went on from what the first had saved after 75 of its 100 seconds."""
+    request = StageRequest(stage="sft", stage_version=1, model="m", release="r1", needs=Needs(gpus=gpus, cpu=4))
+    first = Attempt(number=1, started=1000.0, ended=1100.0)
+    second = Attempt(number=2, started=1200.0, ended=1500.0, resumed_from_time=1075.0)
+    return Manifest(
+        request=request,
+        request_digest=request.digest,
+        files=(),
+        metrics={},
+        details=BenchmarkDetails(suites={}, formats={}),
+        attempts=[first, second],
+        timings={"seconds": 400.0},
+        gpu_seconds=GpuSeconds(asked=400.0 * gpus, used=375.0 * gpus, lost=25.0 * gpus),
+    )
+
+
+def test_each_materialization_says_its_money_and_goodput() -> None:
+    price = load_profile("h100").price
+    assert price.gpu == 3.0
+    shown = {name: value.value for name, value in cost_metadata(manifest(gpus=8), price).items()}
+    assert shown["US dollars"] == pytest.approx(400 * 8 / HOUR * 3.0, abs=1e-4)
+    assert shown["GPU hours used"] + shown["GPU hours lost to restarts"] == pytest.approx(shown["GPU hours asked"])
+    assert (shown["seconds lost to restarts"], shown["goodput"]) == (25.0, 0.9375)
+    on_cores = {name: value.value for name, value in cost_metadata(manifest(gpus=0), Price(gpu=3.0, core=0.9)).items()}
+    assert on_cores["US dollars"] == pytest.approx(400 * 4 / HOUR * 0.9)
+    assert not any(name.startswith("GPU") for name in on_cores)
+
+
+def test_the_price_is_the_profiles_unless_it_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "dear.yaml").write_text(
+        "extends: h100\ngpu_pool: {type: h200, nodes: 1, cpu: 9, memory: 9Gi, per_node: 8, gpu_memory: 141Gi, "
+        "price_per_hour: 7.5}\n"
+    )
+    monkeypatch.setenv("KOREAN_LLM_PROFILES", str(tmp_path))
+    monkeypatch.setenv("KOREAN_LLM_PROFILE", "dear")
+    assert KubernetesCompute(ArtifactStore(tmp_path), tmp_path, Overrides(profile="dear")).price({}).gpu == 7.5
+    home = Home(tmp_path)
+    for price, told in ((None, "15.00"), (1.0, "2.00")):
+        with monkeypatch.context() as patch:
+            patch.setattr(backfill, "spent", lambda store: [Spent("sft_model", "m", "r1", HOUR, 2 * HOUR, 2 * HOUR, 0)])
+            backfill.costs(Namespace(price=price), home)
+        assert f"| {told} |" in (tmp_path / "costs.md").read_text()
+
+
+def test_totals_of_a_release_count_its_data_and_its_base_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = [Spent("base_model", "qwen2.5-7b", "-", HOUR, 0, 0, 0), Spent("sft_model", "tiny", "r1", HOUR, 0, 0, 0)]
+    monkeypatch.setattr(costs, "spent", lambda store: [*PAST, *shared])
+    shown = costs.totals_metadata(ArtifactStore("/nowhere"), "qwen2.5-7b", "r1", Price(gpu=3.0))
+    release = shown["cost of this release"].value
+    assert [line.split(" | ")[0] for line in release.splitlines()[2:]] == [
+        *("| base_model", "| corpus", "| sft_model", "| in all"),
+    ]
+    assert "| r2 | 1 | 4.00 | 16.00 | 0.00 | 100.0% | 48.00 |" in shown["cost of this model"].value
 
 
 def test_an_estimate_is_the_mean_of_past_runs_of_the_same_model() -> None:
