@@ -37,24 +37,24 @@ def takedown(options: Namespace, home: Home) -> int:
     if not wanted:
         raise BadRequest(f"--ids {options.ids} names no document; write one id or text sha256 per line")
     write_atomically(takedown_file(), "\n".join(sorted({*taken_down(), *wanted})) + "\n")
-    manifests = {manifest.digest: manifest for manifest in _manifests(ArtifactStore(home.artifacts))}
+    manifests = {manifest.request.relative_path: manifest for manifest in _manifests(ArtifactStore(home.artifacts))}
     found = {
-        digest: names
-        for digest, manifest in manifests.items()
-        if manifest.request.stage == "corpus"
-        and (names := _documents(home.artifacts / manifest.request.relative_path, wanted))
+        path: names
+        for path, manifest in manifests.items()
+        if manifest.request.stage == "corpus" and (names := _documents(home.artifacts / path, wanted))
     }
     affected = set(found)
     while more := {
-        digest
-        for digest, manifest in manifests.items()
-        if digest not in affected and affected & {item.digest for item in manifest.request.inputs}
+        path
+        for path, manifest in manifests.items()
+        if path not in affected
+        and {manifests[one].digest for one in affected} & {item.digest for item in manifest.request.inputs}
     }:
         affected |= more
     print(f"{len(wanted)} ids are excluded from every later build ({takedown_file()})")
-    for digest in sorted(affected, key=lambda key: manifests[key].request.relative_path):
-        told = f"  holds {', '.join(sorted(found[digest]))}" if digest in found else ""
-        print(f"made from them: {manifests[digest].request.relative_path}{told}")
+    for path in sorted(affected):
+        told = f"  holds {', '.join(sorted(found[path]))}" if path in found else ""
+        print(f"made from them: {path}{told}")
     missing = wanted - set().union(*found.values())
     if missing:
         print(f"in no corpus that is kept here: {', '.join(sorted(missing))}")

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -141,8 +141,13 @@ class Workspace:
         """Leave the reason beside the unfinished work."""
         write_atomically(self.folder / FAILURE, failure.model_dump_json(indent=1))
 
-    def records(self, keep: Path) -> tuple[FileRecord, ...]:
-        """Size and sha256 of every file below `keep`, each flushed to the disk."""
+    def records(self, keep: Path, provenance: Collection[str] = ()) -> tuple[FileRecord, ...]:
+        """Size and sha256 of every file below `keep`, each flushed to the disk.
+
+        Args:
+            keep: the folder.
+            provenance: files in it that are not content, because they name places of origin.
+        """
         records = []
         for path in sorted(keep.rglob("*")):
             if path.is_dir():
@@ -151,7 +156,9 @@ class Workspace:
             with path.open("rb") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
                 os.fsync(stream.fileno())
-            records.append(FileRecord(path=path.relative_to(keep).as_posix(), size=path.stat().st_size, sha256=digest))
+            name = path.relative_to(keep).as_posix()
+            size = path.stat().st_size
+            records.append(FileRecord(path=name, size=size, sha256=digest, is_content=name not in provenance))
         fsync_folder(keep)
         return tuple(records)
 

@@ -110,11 +110,15 @@ class StageContext:
 
 @dataclass
 class StageResult:
-    """What a stage gives back. Metrics are reproducible figures; rates and times go to `timings`."""
+    """What a stage gives back. Metrics are reproducible figures; rates and times go to `timings`.
+
+    `provenance`: files that name places of origin; they belong to the artifact, but not to its content digest.
+    """
 
     metrics: dict[str, float]
     details: Details
     timings: dict[str, float] = field(default_factory=dict)
+    provenance: tuple[str, ...] = ()
 
 
 def typed_section(request: StageRequest) -> Section:
@@ -220,7 +224,7 @@ def _manifest(request: StageRequest, workspace: Workspace, result: StageResult, 
     return Manifest(
         request=request,
         request_digest=request.digest,
-        files=workspace.records(workspace.output),
+        files=workspace.records(workspace.output, result.provenance),
         metrics=result.metrics,
         details=result.details,
         attempts=workspace.attempts,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from trainers.contract.details import Details
 from trainers.contract.request import StageRequest, sha256_of
@@ -17,6 +17,7 @@ class FileRecord(BaseModel):
     path: str
     size: int
     sha256: str
+    is_content: bool = Field(default=True, description="False: says where things came from; not in the content digest")
 
 
 class Attempt(BaseModel):
@@ -76,13 +77,17 @@ class Manifest(BaseModel):
     environment: Environment = Environment()
     tracking_run: str | None = None
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def digest(self) -> str:
-        """Content digest: the same for two runs that gave the same bytes, however long they took."""
+        """Content digest: the same for two runs that were asked the same and gave the same bytes.
+
+        Landed folders count by what was made of them: the same rows in other files make nothing stale.
+        """
         return sha256_of(
             {
-                "request": self.request_digest,
-                "files": {record.path: record.sha256 for record in self.files},
+                "request": self.request.digest_but_for_landing,
+                "files": {record.path: record.sha256 for record in self.files if record.is_content},
                 "metrics": self.metrics,
             }
         )

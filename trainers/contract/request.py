@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -28,7 +29,7 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage(name="benchmarks", asset="benchmarks", by_model=False, by_release=True, version=2),
-        Stage(name="corpus", asset="corpus", by_model=False, by_release=True, version=1),
+        Stage(name="corpus", asset="corpus", by_model=False, by_release=True, version=2),
         Stage(name="instructions", asset="instructions", by_model=False, by_release=True, version=2),
         Stage(name="preferences", asset="preferences", by_model=False, by_release=True, version=1),
         Stage(name="base_model", asset="base_model", by_model=True, by_release=False, version=1),
@@ -124,6 +125,14 @@ class StageRequest(BaseModel):
     @property
     def digest(self) -> str:
         """Hex sha256 of what decides the result."""
+        return self._digest_with(self.inputs)
+
+    @property
+    def digest_but_for_landing(self) -> str:
+        """Hex sha256 of what decides the result, without the landed folders."""
+        return self._digest_with([item for item in self.inputs if item.root != "landing"])
+
+    def _digest_with(self, inputs: Iterable[Input]) -> str:
         return sha256_of(
             {
                 "stage": self.stage,
@@ -132,7 +141,7 @@ class StageRequest(BaseModel):
                 "release": self.release,
                 "section": self.section,
                 "seed": self.seed,
-                "inputs": {item.name: item.digest for item in self.inputs},
+                "inputs": {item.name: item.digest for item in inputs},
             }
         )
 

@@ -4,9 +4,11 @@ Its documents are sorted by content hash and packed in buckets of that hash, so 
 later depend on the documents only, not on how the input was cut into files and blocks.
 """
 
+import hashlib
+import heapq
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +36,23 @@ META = np.dtype(
     ]
 )
 """What is known of each kept document of a block, in its order: 57 bytes."""
+Evidence = dict[str, str]
+"""A contaminated document: its `id`, the suite's `item` and the `piece` they share."""
+MOST_EVIDENCE = 100
+"""Contaminated documents that are shown."""
 _LEVEL = -3  # read once and thrown away: speed is all that counts
+
+
+def in_order(meta: NDArray[np.void]) -> NDArray[np.int64]:
+    """The one order of documents, by META: by their hash, and equal ones by id and source."""
+    return np.lexsort([meta[name] for name in ("tie", "id_low", "id_high", "low", "high")])
+
+
+def shown(evidence: Iterable[Evidence]) -> list[Evidence]:
+    """The sample of the evidence that is shown; it does not depend on the order, nor on how the input was cut."""
+    return heapq.nsmallest(
+        MOST_EVIDENCE, evidence, key=lambda row: hashlib.blake2b(repr(sorted(row.items())).encode()).digest()
+    )
 
 
 @dataclass

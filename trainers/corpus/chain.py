@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from trainers.contract import BadData, CorpusDetails
-from trainers.corpus.blocks import PublishedBlock
+from trainers.corpus.blocks import PublishedBlock, in_order
 from trainers.corpus.clean import Cleaner
 from trainers.corpus.earlier import FOLDER, EarlierCorpus, write_index
 from trainers.corpus.join import Joined
@@ -23,7 +23,7 @@ from trainers.corpus.report import markdown, page
 from trainers.corpus.vocabulary import FILE as VOCABULARY
 from trainers.corpus.vocabulary import drift, nouns
 from trainers.corpus.vocabulary import read as read_vocabulary
-from trainers.corpus.write import write_documents, write_exclusions
+from trainers.corpus.write import EXCLUSIONS, write_documents, write_exclusions
 
 _BLOCKS_WORTH_A_POOL = 3
 """Starting processes costs seconds; less work than this is done sooner without them."""
@@ -125,9 +125,9 @@ def _write(plan: Plan, joined: Joined, output: Path) -> None:
     write_documents(
         joined.blocks, plan.buckets, joined.kept, joined.validation, output, int(plan.section.shard_megabytes * 2**20)
     )
-    write_exclusions(joined.exclusions(), output / "exclusions.jsonl.zst")
+    write_exclusions(joined.exclusions(), output / EXCLUSIONS)
     places = np.flatnonzero(joined.kept)
-    places = places[np.lexsort((joined.meta["low"][places], joined.meta["high"][places]))]
+    places = places[in_order(joined.meta[places])]
     names = [origin[0] for block in joined.blocks for origin in block.origins()]
     write_index(
         output / FOLDER,

@@ -24,7 +24,6 @@ from trainers.corpus.records import Document, Exclusion, Parsed, parse
 from trainers.recipe.data import CorpusSection
 
 _MOSTLY_REPEATS = 0.1
-_MOST_EVIDENCE = 20
 Verdict = tuple[str, str] | None
 """Why a document is excluded, as reason and detail; None where it stays."""
 
@@ -40,12 +39,15 @@ class _Batch:
     words: list[int] = field(default_factory=list)
 
     def drop(self, verdicts_: Sequence[Verdict]) -> None:
+    def name(self, index: int) -> str:
+        """A document's id, or one made of its text as it is now."""
+        return self.parsed.documents[index].id or _named(_text_hash(self.texts[index].encode()))
+
         """Move the documents that have a verdict to the exclusions."""
         stay = [index for index, verdict in enumerate(verdicts_) if verdict is None]
-        for document, verdict in zip(self.parsed.documents, verdicts_, strict=True):
+        for index, (document, verdict) in enumerate(zip(self.parsed.documents, verdicts_, strict=True)):
             if verdict is not None:
-                name = document.id or f"{self.file}:{document.line}"
-                self.parsed.exclusions.append(Exclusion(name, self.file, document.line, *verdict))
+                self.parsed.exclusions.append(Exclusion(self.name(index), self.file, document.line, *verdict))
         self.parsed.documents = [self.parsed.documents[index] for index in stay]
         self.texts = self.texts.select(stay)
         self.language = [self.language[index] for index in stay] if self.language else []
@@ -99,7 +101,7 @@ class Cleaner:
     def _suites(self) -> Suites:
         return Suites.read(self.section.decontamination, self.suites)
 
-    def _decontaminate(self, batch: _Batch) -> list[dict[str, Any]]:
+    def _decontaminate(self, batch: _Batch) -> list[Evidence]:
         """Remove or cut what holds pieces of a suite; returns the evidence."""
         settings = self.section.decontamination
         if settings.action == "off" or not self.suites:
@@ -110,10 +112,8 @@ class Cleaner:
         evidence, cuts = [], []
         verdicts_: list[Verdict] = [None] * len(batch.texts)
         for index, found in hits.items():
-            document, text = batch.parsed.documents[index], batch.texts[index]
-            first = found[0]
-            name = document.id or f"{batch.file}:{document.line}"
-            evidence.append({"id": name, "item": first.item, "piece": text[first.begin : first.end][:200]})
+            text, first = batch.texts[index], found[0]
+            evidence.append({"id": batch.name(index), "item": first.item, "piece": text[first.begin : first.end][:200]})
             rest = _cut(text, found) if settings.action == "cut" else ""
             if len(rest) >= max(1, self.section.filter.min_characters):
                 cuts.append((int(batch.texts.starts[index]), int(batch.texts.starts[index + 1]), rest))
@@ -158,8 +158,16 @@ def _fingerprinted(batch: _Batch, buckets: int, summary: dict[str, Any]) -> Clea
         batch.parsed.documents, batch.texts.strings, batch.language, batch.words, strict=True
     ):
         encoded = text.encode()
-        digest = hashlib.blake2b(encoded, digest_size=16).digest()
-        name = document.id or f"sha-{digest.hex()}"
+        digest = _text_hash(encoded)
+        name = document.id or _named(digest)
+def _text_hash(encoded: bytes) -> bytes:
+    return hashlib.blake2b(encoded, digest_size=16).digest()
+
+
+def _named(text_hash: bytes) -> str:
+    return f"sha-{text_hash.hex()}"
+
+
         key = name.encode().ljust(16, b"\0")
         tie = hashlib.blake2b(f"{name}\0{document.source}".encode(), digest_size=8).digest()
         numbers = (int.from_bytes(part, "big") for part in (digest[:8], digest[8:], key[:8], key[8:16], tie))
@@ -168,7 +176,7 @@ def _fingerprinted(batch: _Batch, buckets: int, summary: dict[str, Any]) -> Clea
         rows.append(_row(name, text, document, language))
         origins.append((name, document.line, document.source, document.licence))
     table = np.array(meta, META)
-    order = np.lexsort([table[name] for name in ("tie", "id_low", "id_high", "low", "high")])
+    order = in_order(table)
     found, keys = signatures(batch.texts)
     table = table[order]
     edges = np.arange(buckets, dtype=np.uint64) * np.uint64(2**64 // buckets)

@@ -98,8 +98,9 @@ def _link_inputs(inputs: list[Path], landing: Path) -> Path:
     for path in inputs:
         if not path.exists():
             raise BadRequest(f"--input {path}: there is no such file or folder")
+        beside = f"{path.name}/" if path.is_dir() and len(inputs) > 1 else ""
         for name, file in files_below(path).items():
-            link = folder / (name if path.is_file() else f"{path.name}/{name}")
+            link = folder / f"{beside}{name}"
             if link.exists():
                 raise BadRequest(f"two inputs are called {link.relative_to(folder)}; rename one, or give their folder")
             link.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.contract import CorpusDetails
-from trainers.corpus.blocks import LANGUAGES, PublishedBlock
+from trainers.corpus.blocks import LANGUAGES, Evidence, PublishedBlock, shown
 from trainers.corpus.earlier import EarlierCorpus
 from trainers.corpus.exact_dedup import exact_duplicates
 from trainers.corpus.near_dedup import BANDS, clusters
@@ -17,7 +17,6 @@ from trainers.corpus.records import Exclusion
 from trainers.recipe.data import CorpusSection
 
 _MOST_NAMES = 200
-_MOST_EVIDENCE = 100
 
 
 class Joined:
@@ -154,7 +153,7 @@ class Joined:
             by_source=_ordered(counts["source"]),
             by_licence=_ordered(counts["licence"]),
             by_language={name: n for name, n in zip(LANGUAGES, languages, strict=True) if n},
-            contaminated=evidence[:_MOST_EVIDENCE],
+            contaminated=shown(evidence),
             extra={
                 "plan": plan,
                 "earlier": [corpus.release for corpus in self._earlier],

@@ -52,19 +52,27 @@ class Unusable(Exception):
 def parse(block: Block, fields: FieldSettings) -> Parsed:
     """All documents of a block."""
     parsed = Parsed()
+    place = _source_of(block)
     for line, row in rows(block):
         parsed.read += 1
         identity = f"{block.file}:{line}"
         try:
             if isinstance(row, Unusable):
                 raise row
-            parsed.documents.append(_document(block.file, line, row, fields, parsed.repaired))
+            parsed.documents.append(_document(place, line, row, fields, parsed.repaired))
         except Unusable as unusable:
             if isinstance(row, dict) and isinstance(row.get(fields.id), str | int):
                 identity = repair_surrogates(str(row[fields.id]))[0]
             reason, detail = unusable.args
             parsed.exclusions.append(Exclusion(identity, block.file, line, reason, detail))
     return parsed
+
+
+def _source_of(block: Block) -> str:
+    """The source of rows that name none: their folder. A whole file is its own; rows may be cut over files anyhow."""
+    if block.kind in ("text", "html"):
+        return block.file
+    return block.file.rpartition("/")[0] or "unknown"
 
 
 def rows(block: Block) -> Iterator[tuple[int, Any]]:
@@ -119,7 +127,7 @@ def _text_row(raw: bytes, encoding: str, kind: str) -> Any:
     return {"text": text}
 
 
-def _document(file: str, line: int, row: Any, fields: FieldSettings, repaired: Counter[str]) -> Document:
+def _document(place: str, line: int, row: Any, fields: FieldSettings, repaired: Counter[str]) -> Document:
     if not isinstance(row, dict):
         raise Unusable("not_an_object", f"a JSON {type(row).__name__}")
     if isinstance(row, _Repeated):
@@ -139,7 +147,7 @@ def _document(file: str, line: int, row: Any, fields: FieldSettings, repaired: C
         id=_string(row.get(fields.id)),
         line=line,
         text=text,
-        source=_string(row.get(fields.source)) or file,
+        source=_string(row.get(fields.source)) or place,
         licence=_string(row.get(fields.licence) or row.get("license")) or "unknown",
         url=_string(row.get(fields.url)),
     )

@@ -15,6 +15,7 @@ from trainers.corpus.chain import build, clean_blocks
 from trainers.corpus.earlier import FOLDER, EarlierCorpus
 from trainers.corpus.plan import Plan
 from trainers.corpus.read import files_below
+from trainers.corpus.write import EXCLUSIONS
 from trainers.stage import StageContext, StageResult, typed_section
 
 
@@ -29,7 +30,7 @@ def run(context: StageContext) -> StageResult:
     ]
     corpus = build(plan, context.scratch, context.output, context.reporter, _workers(context.request), earlier)
     context.reporter.attach(context.output / "report.md")
-    return StageResult(metrics=corpus.metrics, details=corpus.details, timings=corpus.timings)
+    return StageResult(metrics=corpus.metrics, details=corpus.details, timings=corpus.timings, provenance=(EXCLUSIONS,))
 
 
 def clean_slice(request: StageRequest, store: ArtifactStore, landing: Path, index: int, of: int) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from trainers.corpus.blocks import PublishedBlock
 from trainers.corpus.records import Exclusion
 
+EXCLUSIONS = "exclusions.jsonl.zst"
 _LEVEL = 3
 
 

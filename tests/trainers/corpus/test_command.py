@@ -45,6 +45,10 @@ def test_changed_settings_on_unfinished_work_are_refused(files, tmp_path, capsys
         assert main(command) == 70
     assert main([*command, "--set", "exact_dedup=false"]) == 64
     assert "must not be mixed" in capsys.readouterr().err
+    write_jsonl(files / "more.jsonl", dirty(2))
+    assert main(command) == 64
+    assert "must not be mixed" in capsys.readouterr().err
+    (files / "more.jsonl").unlink()
     assert main(command) == 0
     assert main(["corpus", "--input", str(files), "--output", str(tmp_path / "fresh")]) == 0
     first, second = (json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("out", "fresh"))

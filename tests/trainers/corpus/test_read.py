@@ -105,7 +105,14 @@ def test_field_mapping(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"content": "본문", "key": 7, "license": "MIT"}\n')
     block = next(read_blocks(files_below(tmp_path)))
     document = parse(block, FieldSettings(text="content", id="key")).documents[0]
-    assert (document.text, document.id, document.licence, document.source) == ("본문", "7", "MIT", "a.jsonl")
+    assert (document.text, document.id, document.licence, document.source) == ("본문", "7", "MIT", "unknown")
+
+
+def test_the_source_of_rows_that_name_none_does_not_depend_on_their_file(tmp_path):
+    for name in ("a.jsonl", "news/2026/b-00001-of-00002.jsonl", "news/c.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text('{"text": "본문"}')
+    assert [document.source for document in documents(tmp_path)[0]] == ["unknown", "news/2026", "news/c.txt"]
 
 
 def test_mojibake_is_repaired_only_where_it_is_proven():

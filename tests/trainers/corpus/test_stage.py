@@ -1,6 +1,7 @@
 """The corpus stage end to end: what it leaves, that nothing is lost silently, and that the bytes repeat."""
 
 import hashlib
+import json
 import shutil
 from random import Random
 
@@ -11,6 +12,8 @@ from trainers.artifacts import ArtifactStore
 from trainers.contract import BadData, BadRequest
 from trainers.corpus import read
 from trainers.corpus.join import Joined
+from trainers.corpus.plan import Plan
+from trainers.corpus.read import files_below
 from trainers.stage import run_stage
 
 SENTENCES = (
@@ -101,8 +104,16 @@ def test_what_the_stage_leaves(tmp_path):
     assert page.startswith("<!doctype html>") and page.count("<svg") >= 5 and "http" not in page
 
 
-def test_the_same_bytes_again_and_however_the_input_is_cut(tmp_path, monkeypatch):
-    documents = dirty(200)
+def nameless(documents):
+    """Every third row without its id: what names it then must not be its place."""
+    return [{k: v for k, v in row.items() if k != "id" or n % 3} for n, row in enumerate(documents)]
+
+
+def test_the_same_rows_in_one_file_or_in_eight_give_one_digest(tmp_path, monkeypatch):
+    documents = nameless(dirty(200))
+    suite = write_jsonl(tmp_path / "suite.jsonl", [{"id": f"q{n}", "text": rows()[n]["text"]} for n in range(20)])
+    plan = lambda section, inputs: Plan(section, files_below(inputs["landing"]), (suite,))  # noqa: E731
+    monkeypatch.setattr("trainers.corpus.stage._plan", plan)
     write_jsonl(tmp_path / "one/landing/r1/corpus/a.jsonl", documents)
     for part in range(8):
         write_jsonl(tmp_path / f"eight/landing/r1/corpus/part{part}.jsonl", documents[part::8])
@@ -111,18 +122,20 @@ def test_the_same_bytes_again_and_however_the_input_is_cut(tmp_path, monkeypatch
     assert run_data_stage("corpus", tmp_path / "again")[0].digest == first.digest
     monkeypatch.setattr(read, "BLOCK_BYTES", 1000)
     monkeypatch.setattr(read, "_CHUNK", 500)
-    cut, other = run_data_stage("corpus", tmp_path / "eight")
+    second, other = run_data_stage("corpus", tmp_path / "eight")
 
-    def shards(where):
-        return {
-            str(path.relative_to(where)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for part in ("train", "validation")
-            for path in (where / part).iterdir()
-        }
+    def excluded(where):
+        return sorted((row["reason"], row["detail"]) for row in read_jsonl(where / "exclusions.jsonl.zst"))
 
-    assert len(list((other / "train").iterdir())) == 1
-    assert [row["text"] for row in everything(folder)] == [row["text"] for row in everything(other)]
-    assert cut.metrics == first.metrics
+    assert second.digest == first.digest and second.request_digest != first.request_digest
+    assert [row.path for row in first.files if not row.is_content] == ["exclusions.jsonl.zst"]
+    assert {row.path: row.sha256 for row in second.files if row.is_content} == {
+        row.path: row.sha256 for row in first.files if row.is_content
+    }
+    assert excluded(other) == excluded(folder)
+    assert {row["file"] for row in read_jsonl(other / "exclusions.jsonl.zst")} >= {"part0.jsonl", "part7.jsonl"}
+    assert len(first.details.contaminated) == 21 and second.details.contaminated == first.details.contaminated
+    assert json.loads((folder / "manifest.json").read_text())["digest"] == first.digest
 
 
 def test_finished_blocks_are_not_done_again(tmp_path, monkeypatch):
