@@ -25,6 +25,7 @@ class CorpusDetails(_Details):
     excluded: dict[str, int] = Field(description="documents by reason")
     masked: dict[str, int] = Field(default_factory=dict, description="personal data masked, by type")
     repaired: dict[str, int] = Field(default_factory=dict, description="repairs, by kind")
+    removed_lines: dict[str, int] = Field(default_factory=dict, description="boilerplate lines, by reason")
     by_source: dict[str, int] = Field(default_factory=dict)
     by_licence: dict[str, int] = Field(default_factory=dict)
     by_language: dict[str, int] = Field(default_factory=dict)

@@ -100,7 +100,7 @@ class PublishedBlock:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """Counts: `file`, `read`, `excluded`, `masked`, `repaired`, and `contaminated`, the evidence."""
+        """Counts: `file`, `read`, `excluded`, `masked`, `repaired`, `removed_lines`; `contaminated`, the evidence."""
         summary: dict[str, Any] = json.loads((self.folder / "summary.json").read_text())
         return summary
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from trainers.corpus.blocks import LANGUAGES, META, Cleaned
+from trainers.corpus.blocks import LANGUAGES, META, Cleaned, Evidence, in_order, shown
+from trainers.corpus.boilerplate import remove_lines
 from trainers.corpus.characters import Texts
 from trainers.corpus.contamination import Hit, Suites
 from trainers.corpus.decode import repair_surrogates
@@ -38,11 +39,11 @@ class _Batch:
     language: list[str] = field(default_factory=list)
     words: list[int] = field(default_factory=list)
 
-    def drop(self, verdicts_: Sequence[Verdict]) -> None:
     def name(self, index: int) -> str:
         """A document's id, or one made of its text as it is now."""
         return self.parsed.documents[index].id or _named(_text_hash(self.texts[index].encode()))
 
+    def drop(self, verdicts_: Sequence[Verdict]) -> None:
         """Move the documents that have a verdict to the exclusions."""
         stay = [index for index, verdict in enumerate(verdicts_) if verdict is None]
         for index, (document, verdict) in enumerate(zip(self.parsed.documents, verdicts_, strict=True)):
@@ -68,14 +69,16 @@ class Cleaner:
         batch = _Batch(parsed, block.file, _texts_of(parsed))
         batch.drop([self._takedown(document) for document in parsed.documents])
         batch.texts, repaired = normalise(batch.texts, self.section.normalise)
+        lengths = np.diff(batch.texts.starts).tolist()
+        batch.texts, removed_lines = remove_lines(batch.texts, self.section.boilerplate)
         measures = measure(batch.texts)
         batch.language, batch.words = languages(measures), measures.words.tolist()
         before = [len(document.text) for document in parsed.documents]
         broken = verdicts(measures, self.section.filter)
         batch.drop(
             [
-                _mostly_repeats(*pair) or verdict
-                for *pair, verdict in zip(before, measures.characters, broken, strict=True)
+                _mostly_repeats(raw, length) or _only_boilerplate(length, rest) or verdict
+                for raw, length, rest, verdict in zip(before, lengths, measures.characters, broken, strict=True)
             ]
         )
         masked: Counter[str] = Counter()
@@ -87,7 +90,8 @@ class Cleaner:
             "excluded": dict(Counter(row.reason for row in parsed.exclusions)),
             "masked": dict(masked),
             "repaired": {kind: n for kind, n in (parsed.repaired + repaired).items() if n},
-            "contaminated": evidence[:_MOST_EVIDENCE],
+            "removed_lines": dict(removed_lines),
+            "contaminated": shown(evidence),
         }
         return _fingerprinted(batch, self.buckets, summary)
 
@@ -131,6 +135,10 @@ def _mostly_repeats(before: int, after: int) -> Verdict:
     return None
 
 
+def _only_boilerplate(before: int, after: int) -> Verdict:
+    return ("boilerplate", f"{before} characters of menus and footers") if before and not after else None
+
+
 def _texts_of(parsed: Parsed) -> Texts:
     try:
         return Texts.of([document.text for document in parsed.documents])
@@ -152,14 +160,6 @@ def _cut(text: str, hits: Sequence[Hit]) -> str:
     return "\n".join(lines).strip()
 
 
-def _fingerprinted(batch: _Batch, buckets: int, summary: dict[str, Any]) -> Cleaned:
-    meta, rows, origins = [], [], []
-    for document, text, language, words in zip(
-        batch.parsed.documents, batch.texts.strings, batch.language, batch.words, strict=True
-    ):
-        encoded = text.encode()
-        digest = _text_hash(encoded)
-        name = document.id or _named(digest)
 def _text_hash(encoded: bytes) -> bytes:
     return hashlib.blake2b(encoded, digest_size=16).digest()
 
@@ -168,6 +168,14 @@ def _named(text_hash: bytes) -> str:
     return f"sha-{text_hash.hex()}"
 
 
+def _fingerprinted(batch: _Batch, buckets: int, summary: dict[str, Any]) -> Cleaned:
+    meta, rows, origins = [], [], []
+    for document, text, language, words in zip(
+        batch.parsed.documents, batch.texts.strings, batch.language, batch.words, strict=True
+    ):
+        encoded = text.encode()
+        digest = _text_hash(encoded)
+        name = document.id or _named(digest)
         key = name.encode().ljust(16, b"\0")
         tie = hashlib.blake2b(f"{name}\0{document.source}".encode(), digest_size=8).digest()
         numbers = (int.from_bytes(part, "big") for part in (digest[:8], digest[8:], key[:8], key[8:16], tie))

@@ -125,8 +125,10 @@ class Joined:
     def details(self, plan: str) -> CorpusDetails:
         """The typed details of the manifest."""
         meta = self.meta[self.kept]
-        counts: dict[str, Counter[str]] = {name: Counter() for name in ("source", "licence", "masked", "repaired")}
-        evidence: list[dict[str, str]] = []
+        counts: dict[str, Counter[str]] = {
+            name: Counter() for name in ("source", "licence", "masked", "repaired", "removed_lines")
+        }
+        evidence: list[Evidence] = []
         begin = 0
         for block in self.blocks:
             for index, (_, _, source, licence) in enumerate(block.origins(), begin):
@@ -134,8 +136,8 @@ class Joined:
                     counts["source"][_source_group(source)] += 1
                     counts["licence"][licence] += 1
             begin += len(block.meta)
-            counts["masked"].update(block.summary["masked"])
-            counts["repaired"].update(block.summary["repaired"])
+            for name in ("masked", "repaired", "removed_lines"):
+                counts[name].update(block.summary[name])
             evidence += block.summary["contaminated"]
         validation = int((self.kept & self.validation).sum())
         languages = np.bincount(meta["language"], minlength=len(LANGUAGES)).tolist()
@@ -150,6 +152,7 @@ class Joined:
             excluded=_ordered(self.excluded),
             masked=_ordered(counts["masked"]),
             repaired=_ordered(counts["repaired"]),
+            removed_lines=_ordered(counts["removed_lines"]),
             by_source=_ordered(counts["source"]),
             by_licence=_ordered(counts["licence"]),
             by_language={name: n for name, n in zip(LANGUAGES, languages, strict=True) if n},

@@ -67,6 +67,7 @@ def _sections(details: CorpusDetails) -> list[tuple[str, dict[str, int]]]:
         ("Groups of duplicates, by size", groups),
         ("Personal data masked, by type", details.masked),
         ("Documents repaired, by kind", details.repaired),
+        ("Boilerplate lines removed, by reason", details.removed_lines),
         ("Kept, by length", lengths),
         ("Kept, by language", details.by_language),
         ("Kept, by licence", details.by_licence),

@@ -30,6 +30,15 @@ class NormaliseSettings(Strict):
     repeats: int = Field(default=2, ge=0, description="longest run kept of a repeated syllable or ㅋ, ㅠ; 0 keeps all")
 
 
+class BoilerplateSettings(Strict):
+    """Which lines of a page are not its text (`trainers/corpus/boilerplate.py`)."""
+
+    rules: tuple[Literal["navigation", "copyright", "notice", "contact"], ...] = Field(
+        default=("navigation", "copyright", "notice", "contact"), description="kinds of lines to remove; () keeps all"
+    )
+    max_characters: int = Field(default=200, ge=1, description="a longer line is text, whatever it says")
+
+
 class FilterSettings(Strict):
     """Thresholds of the quality filters; a document outside one of them is excluded with that reason."""
 
@@ -73,6 +82,7 @@ class CorpusSection(Section):
 
     fields: FieldSettings = FieldSettings()
     normalise: NormaliseSettings = NormaliseSettings()
+    boilerplate: BoilerplateSettings = BoilerplateSettings()
     filter: FilterSettings = FilterSettings()
     mask_personal_data: bool = True
     mask_addresses: bool = Field(default=False, description="street addresses too")
