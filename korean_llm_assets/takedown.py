@@ -4,8 +4,6 @@ The list is one id or text sha256 per line, in KOREAN_LLM_TAKEDOWN or `takedown.
 part of the corpus recipe's section: every corpus is stale at once, and the next build leaves the documents out.
 """
 
-import io
-import json
 import os
 from argparse import Namespace
 from collections.abc import Iterator
@@ -13,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from korean_llm_assets.home import Home
-from trainers.artifacts import MANIFEST, ArtifactStore, write_atomically
+from trainers.artifacts import MANIFEST, ArtifactStore, read_shards, write_atomically
 from trainers.contract import BadRequest, Manifest
 
 
@@ -73,14 +71,8 @@ def _manifests(store: ArtifactStore) -> Iterator[Manifest]:
 
 def _documents(corpus: Path, wanted: set[str]) -> set[str]:
     """Which of the wanted ids and text hashes a corpus holds."""
-    import zstandard
-
     found: set[str] = set()
     for split in ("train", "validation"):
-        for shard in sorted((corpus / split).glob("*.jsonl.zst")):
-            with shard.open("rb") as packed:
-                stream = zstandard.ZstdDecompressor().stream_reader(packed)
-                for line in io.TextIOWrapper(stream, encoding="utf-8"):
-                    row = json.loads(line)
-                    found |= {row["id"], sha256(row["text"].encode()).hexdigest()} & wanted
+        for row in read_shards(corpus / split):
+            found |= {row["id"], sha256(row["text"].encode()).hexdigest()} & wanted
     return found

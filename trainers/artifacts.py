@@ -11,12 +11,14 @@ Layout, for a request with digest D, under the artifact root:
 import errno
 import fcntl
 import hashlib
+import io
 import json
 import os
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -38,6 +40,7 @@ MANIFEST = "manifest.json"
 FAILURE = "failure.json"
 ATTEMPTS = "attempts.json"
 READY_MARKER = "_READY"
+_ROWS_AT_ONCE = 1024
 
 
 class Busy(StageError):
@@ -93,6 +96,23 @@ def disk_errors_named(doing: str) -> Iterator[None]:
                 "finished work is kept."
             ) from error
         raise
+
+
+def read_shards(folder: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a corpus split (`train` or `validation`), shard by shard, JSON lines or Parquet."""
+    for path in sorted(folder.glob("[!.]*")):
+        if path.suffix == ".parquet":
+            import pyarrow.parquet
+
+            with pyarrow.parquet.ParquetFile(path) as table:
+                for batch in table.iter_batches(batch_size=_ROWS_AT_ONCE):
+                    yield from batch.to_pylist()
+        else:
+            import zstandard
+
+            with path.open("rb") as raw, zstandard.ZstdDecompressor().stream_reader(raw) as stream:
+                for line in io.TextIOWrapper(stream, encoding="utf-8"):
+                    yield json.loads(line)
 
 
 class Workspace:

@@ -1,6 +1,5 @@
 """The corpus as training rows: read, tokenized, English mixed in by share, cut at sentences, packed, kept on disk."""
 
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zstandard
 from datasets import Dataset
 
-from trainers.artifacts import file_sha256
+from trainers.artifacts import file_sha256, read_shards
 from trainers.contract import BadData
 from trainers.packing import Audit, Tokens, cut, pack, sentence_ends
 from trainers.rows import batched, is_kept, read_rows, write_rows
@@ -128,11 +126,3 @@ def _tokenized(folder: Path, tokenizer: Any, english: bool | None) -> Iterator[t
             starts = np.array([start for start, _ in offsets], dtype=np.int64)
             ends = [at + 1 for at in sentence_ends(row["text"], starts)]  # after the mark of the begin
             yield row["language"] == "en", tokens, ends
-
-
-def read_shards(folder: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a corpus split, shard by shard."""
-    for path in sorted(folder.glob("*.jsonl.zst")):
-        with path.open("rb") as raw, zstandard.ZstdDecompressor().stream_reader(raw) as stream:
-            for line in io.TextIOWrapper(stream, encoding="utf-8"):
-                yield json.loads(line)

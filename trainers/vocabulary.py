@@ -16,9 +16,8 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from trainers.artifacts import write_atomically
+from trainers.artifacts import read_shards, write_atomically
 from trainers.contract import BadData
-from trainers.cpt_rows import read_shards
 from trainers.model_folder import ModelFolder, copy_side_files
 
 Merge = tuple[str, str]

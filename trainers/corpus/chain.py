@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from trainers.artifacts import write_atomically
 from trainers.contract import BadData, CorpusDetails
 from trainers.corpus.blocks import PublishedBlock, in_order
 from trainers.corpus.clean import Cleaner
@@ -65,10 +66,10 @@ def build(
     if not joined.kept.any() or joined.validation[joined.kept].all():
         reasons = ", ".join(f"{reason} ({n})" for reason, n in joined.excluded.most_common(3)) or "no documents"
         raise BadData(f"no usable training document in {len(plan.files)} files; the biggest reasons: {reasons}")
-    _write(plan, joined, output)
+    _write(plan, joined, scratch, output)
     details = joined.details(plan.digest)
     if plan.section.noun_statistics:
-        found = nouns(sorted((output / "train").iterdir()), plan.section.noun_statistics)
+        found = nouns(output / "train", plan.section.noun_statistics)
         (output / VOCABULARY).write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
         before = [known for corpus in earlier if (known := read_vocabulary(corpus.folder.parent)) is not None]
         details.extra.update(drift(found, before))
@@ -119,12 +120,15 @@ def _run(cleaner: Cleaner, tasks: Iterator[Task], processes: int, reporter: Voic
         yield from ((task, task.run(cleaner)) for task in tasks)
 
 
-def _write(plan: Plan, joined: Joined, output: Path) -> None:
-    for leftover in output.iterdir():  # of an attempt that was killed while it wrote
-        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-    write_documents(
-        joined.blocks, plan.buckets, joined.kept, joined.validation, output, int(plan.section.shard_megabytes * 2**20)
-    )
+def _write(plan: Plan, joined: Joined, scratch: Path, output: Path) -> None:
+    mark = scratch / "joining.json"
+    if not mark.exists() or json.loads(mark.read_text()) != plan.digest:
+        for leftover in output.iterdir():  # of an attempt with other code, that was killed while it wrote
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        write_atomically(mark, json.dumps(plan.digest))
+    shard_bytes = int(plan.section.shard_megabytes * 2**20)
+    kept, held_out, form = joined.kept, joined.validation, plan.section.shard_format
+    write_documents(joined.blocks, plan.buckets, kept, held_out, output, shard_bytes, form)
     write_exclusions(joined.exclusions(), output / EXCLUSIONS)
     places = np.flatnonzero(joined.kept)
     places = places[in_order(joined.meta[places])]

@@ -4,13 +4,13 @@ soynlp finds nouns by statistics alone, without a dictionary (its `LRNounExtract
 It takes some 50 ms a document, so a sample is read, and only where the recipe asks for it.
 """
 
-import io
 import json
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import zstandard
+from trainers.artifacts import read_shards
 
 FILE = "vocabulary.json"
 _CHARACTERS = 500
@@ -18,18 +18,11 @@ _MOST_NOUNS = 5000
 _MOST_NEW = 50
 
 
-def nouns(shards: Sequence[Path], documents: int) -> dict[str, int]:
-    """Nouns and how often they occur, in the first documents of the shards (which are in the order of a hash)."""
+def nouns(split: Path, documents: int) -> dict[str, int]:
+    """Nouns and how often they occur, in the first documents of a split (which are in the order of a hash)."""
     from soynlp.noun import LRNounExtractor_v2  # takes seconds
 
-    texts: list[str] = []
-    for path in shards:
-        with path.open("rb") as packed:
-            stream = zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
-            for line in io.TextIOWrapper(stream, encoding="utf-8", newline="\n"):
-                if len(texts) >= documents:
-                    break
-                texts.append(json.loads(line)["text"][:_CHARACTERS])
+    texts = [row["text"][:_CHARACTERS] for row in islice(read_shards(split), documents)]
     found = LRNounExtractor_v2(verbose=False).train_extract(texts)
     counts = sorted(((-score.frequency, noun) for noun, score in found.items() if len(noun) > 1))
     return {noun: -count for count, noun in counts[:_MOST_NOUNS]}

@@ -9,8 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from trainers.artifacts import read_shards
 from trainers.corpus.contamination import Suites
-from trainers.evaluation.suites import corpus_documents
 from trainers.recipe.data import DecontaminationSettings
 
 _BATCH = 512
@@ -21,7 +21,7 @@ def contamination(suite_files: Iterable[Path], corpus: Path) -> list[dict[str, A
     """One row per item and document that share a piece: item, document, source, and the piece."""
     suites = Suites.read(DecontaminationSettings(), sorted(suite_files))
     evidence: dict[tuple[str, str], dict[str, Any]] = {}
-    documents = corpus_documents(corpus, "train")
+    documents = read_shards(corpus / "train")
     while batch := list(islice(documents, _BATCH)):
         for hit in suites.find([row["text"] for row in batch]):
             row = batch[hit.document]

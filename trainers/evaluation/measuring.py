@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trainers.artifacts import read_shards
 from trainers.evaluation.bits_per_byte import Unigram
 from trainers.evaluation.judge_questions import QUESTIONS
 from trainers.evaluation.measures import measure, measure_behaviour, measure_unigram
 from trainers.evaluation.model import ModelUnderTest
 from trainers.evaluation.results import Row
-from trainers.evaluation.suites import Instruction, Suite, corpus_documents, spread
+from trainers.evaluation.suites import Instruction, Suite, spread
 from trainers.recipe import EvaluateSection
 from trainers.reporting import Reporter
 
@@ -93,7 +94,7 @@ def measure_stage(plan: Plan, stage: str, folder: Path, reporter: Reporter) -> M
 
 
 def _unigram(plan: Plan, model: ModelUnderTest) -> list[Row]:
-    texts = (row["text"] for row in corpus_documents(plan.corpus, "train"))
+    texts = (row["text"] for row in read_shards(plan.corpus / "train"))
     unigram = Unigram.fit(texts, model.tokenizer, int(plan.section.unigram_megabytes * 1e6))
     held_out = [suite for suite in plan.suites if suite.name.startswith("corpus/")]
     return [row for suite in held_out for row in measure_unigram(unigram, model, suite)]

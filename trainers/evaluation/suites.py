@@ -1,16 +1,14 @@
 """The benchmark suites of a release and the corpus' held-out texts, read and checked."""
 
-import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import zstandard
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from trainers.artifacts import file_sha256
+from trainers.artifacts import file_sha256, read_shards
 from trainers.contract import BadData, BadRequest
 from trainers.evaluation.verify import Check
 
@@ -142,18 +140,10 @@ def spread(items: list[Any], at_most: int | None) -> list[Any]:
     return [items[index * len(items) // at_most] for index in range(at_most)]
 
 
-def corpus_documents(corpus: Path, split: Literal["train", "validation"]) -> Iterator[dict[str, Any]]:
-    """Rows of a corpus artifact's split, in the order of its shards."""
-    for shard in sorted((corpus / split).glob("*.jsonl.zst")):
-        with shard.open("rb") as raw, zstandard.ZstdDecompressor().stream_reader(raw) as stream:
-            for line in io.TextIOWrapper(stream, encoding="utf-8"):
-                yield json.loads(line)
-
-
 def held_out_suites(corpus: Path, max_items: int | None) -> list[Suite]:
     """The corpus' validation split as text suites, `corpus/<language>`."""
     by_language: dict[str, list[Item]] = {}
-    for row in corpus_documents(corpus, "validation"):
+    for row in read_shards(corpus / "validation"):
         item = Text(id=row["id"], text=row["text"], domain=row["language"])
         by_language.setdefault(row["language"], []).append(item)
     return [

@@ -92,6 +92,7 @@ class CorpusSection(Section):
     takedown: tuple[str, ...] = Field(default=(), description="ids or text sha256 that must not be in any build")
     noun_statistics: int = Field(default=0, ge=0, description="documents read by soynlp for the report; 0: none (slow)")
     validation_share: float = Field(default=0.02, gt=0, lt=0.5)
+    shard_format: Literal["jsonl", "parquet"] = Field(default="jsonl", description="JSON lines (zstd), or Parquet")
     shard_megabytes: float = Field(default=64, gt=0, description="of text, before compression")
 
 

@@ -3,12 +3,15 @@
 import hashlib
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from random import Random
 
 import pytest
 
 from tests.trainers.corpus.landing import data_request, read_jsonl, run_data_stage, write_jsonl
-from trainers.artifacts import ArtifactStore
+from trainers.artifacts import ArtifactStore, read_shards
 from trainers.contract import BadData, BadRequest
 from trainers.corpus import read
 from trainers.corpus.join import Joined
@@ -67,12 +70,7 @@ def dirty(count=60):
 
 
 def everything(folder):
-    return [
-        row
-        for part in ("train", "validation")
-        for path in sorted((folder / part).iterdir())
-        for row in read_jsonl(path)
-    ]
+    return [row for part in ("train", "validation") for row in read_shards(folder / part)]
 
 
 def test_what_the_stage_leaves(tmp_path):
@@ -157,11 +155,53 @@ def test_finished_blocks_are_not_done_again(tmp_path, monkeypatch):
     assert [path for path in published if times[path] != again[path]] == [published[1]]
 
 
-def test_small_shards(tmp_path):
+def test_small_shards_in_both_formats_hold_the_same_documents_and_repeat(tmp_path):
+    write_jsonl(tmp_path / "jsonl/landing/r1/corpus/a.jsonl", rows(200))
+    for name in ("parquet", "again"):
+        shutil.copytree(tmp_path / "jsonl", tmp_path / name)
+    manifest, lines = run_data_stage("corpus", tmp_path / "jsonl", shard_megabytes=0.01)
+    (first, tables), (second, _) = (
+        run_data_stage("corpus", tmp_path / name, shard_megabytes=0.01, shard_format="parquet")
+        for name in ("parquet", "again")
+    )
+    assert first.digest == second.digest != manifest.digest
+    assert len(list((lines / "train").glob("*.jsonl.zst"))) == len(list((tables / "train").glob("*.parquet"))) > 3
+    assert everything(tables) == everything(lines) and len(everything(lines)) == manifest.details.kept
+
+
+KILLED_WHILE_JOINING = """
+import os, sys
+from trainers.__main__ import main
+from trainers.corpus.write import ShardWriter
+publish = ShardWriter._publish
+def publish_three(self, path):
+    if self._number == 3:
+        path.with_name(f".{path.name}").write_bytes(b"half a sh")
+        os.kill(os.getpid(), 9)
+    publish(self, path)
+ShardWriter._publish = publish_three
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_a_kill_while_joining_costs_no_block_and_no_finished_shard(tmp_path, capsys, form):
     write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", rows(200))
-    manifest, folder = run_data_stage("corpus", tmp_path, shard_megabytes=0.01)
-    assert len(list((folder / "train").iterdir())) > 3
-    assert len(everything(folder)) == manifest.details.kept
+    wanted = data_request("corpus", tmp_path / "landing", shard_megabytes=0.01, shard_format=form)
+    whole = run_stage(wanted, ArtifactStore(tmp_path / "whole"), tmp_path / "landing")
+    (tmp_path / "request.json").write_text(wanted.model_dump_json())
+    where = ["--artifacts", str(tmp_path / "killed"), "--landing", str(tmp_path / "landing")]
+    command = [sys.executable, "-c", KILLED_WHILE_JOINING, "corpus", "--request", str(tmp_path / "request.json")]
+    assert subprocess.run([*command, *where]).returncode == -signal.SIGKILL
+    shards = sorted(tmp_path.glob("killed/corpus/r1/*.partial/output/train/[!.]*"))
+    assert len(shards) == 3
+    inodes = {shard.name: shard.stat().st_ino for shard in shards}
+    capsys.readouterr()
+    again = run_stage(wanted, ArtifactStore(tmp_path / "killed"), tmp_path / "landing")
+    assert "cleaned" not in capsys.readouterr().out
+    train = tmp_path / "killed" / wanted.relative_path / "train"
+    assert {name: (train / name).stat().st_ino for name in inodes} == inodes
+    assert again.digest == whole.digest and again.files == whole.files
 
 
 def test_takedown_by_id_and_by_hash(tmp_path):
