@@ -29,7 +29,7 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage(name="benchmarks", asset="benchmarks", by_model=False, by_release=True, version=2),
-        Stage(name="corpus", asset="corpus", by_model=False, by_release=True, version=3),
+        Stage(name="corpus", asset="corpus", by_model=False, by_release=True, version=4),
         Stage(name="instructions", asset="instructions", by_model=False, by_release=True, version=2),
         Stage(name="preferences", asset="preferences", by_model=False, by_release=True, version=1),
         Stage(name="base_model", asset="base_model", by_model=True, by_release=False, version=1),

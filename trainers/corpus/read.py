@@ -1,38 +1,34 @@
 """Reading whatever was dropped: files become blocks of raw lines or records, each with its place of origin.
 
 Compression: .gz, .zst, .xz. Formats: .jsonl/.ndjson, .txt and .md (a file is a document), .html (text extracted),
-.parquet and .arrow (Hugging Face data sets). A file that breaks off gives what could be read, and the reason.
+.csv and .tsv, .parquet and .arrow (Hugging Face data sets, as saved or as on the hub: all splits, only their rows).
+A file that breaks off gives what could be read, and the reason.
 """
 
-import codecs
 import io
-import lzma
-import zlib
-from collections.abc import Callable, Iterator
+import json
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import zstandard
-
 from trainers.artifacts import READY_MARKER
-from trainers.corpus.decode import UTF8_MARK, encoding_of
+from trainers.corpus.tables import csv_records, table_batches
+from trainers.corpus.unpack import COMPRESSED, Bytes
 
 BLOCK_BYTES = 8 << 20
 """Work is done and published in blocks of about this size; the results do not depend on it."""
 MAX_LINE_BYTES = 64 << 20
-_CHUNK = 1 << 20
-_PACKED_CHUNK = 1 << 16
-_COMPRESSED = {".gz": "gzip", ".zst": "zstd", ".xz": "xz"}
 _LINES = {".jsonl", ".ndjson"}
 _WHOLE = {".txt", ".md", ".html", ".htm"}
 _TABLES = {".parquet", ".arrow"}
-FORMATS = ", ".join(sorted(_LINES | _WHOLE | _TABLES))
-_DECOMPRESSORS: dict[str, Callable[[], Any]] = {
-    "gzip": lambda: zlib.decompressobj(wbits=31),
-    "zstd": lambda: zstandard.ZstdDecompressor().decompressobj(),
-    "xz": lzma.LZMADecompressor,
-}
+_RECORDS = {".csv", ".tsv"}
+FORMATS = ", ".join(sorted(_LINES | _WHOLE | _TABLES | _RECORDS))
+_RECORDS_AT_ONCE = 1024
+_DATASET_NOTES = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
+"""What Hugging Face's `save_to_disk` and hub folders hold beside the rows."""
+_CARD = re.compile(rb"---\s.*?^(?:dataset_info|configs|task_categories|size_categories):.*?^---", re.M | re.S)
 
 
 @dataclass(frozen=True)
@@ -44,17 +40,24 @@ class Problem:
     detail: str
 
 
+Row = dict[str, Any] | Problem
+
+
 @dataclass(frozen=True)
 class Block:
-    """A piece of one file: raw lines, a whole text, or rows of a table; `line` counts from 1."""
+    """A piece of one file: raw lines, a whole text, or rows of a table; `line` counts from 1.
+
+    `lines` says where each row begins, where a row may be more than a line (csv).
+    """
 
     number: int
     file: str
     line: int
-    payload: bytes | list[dict[str, Any]]
+    payload: bytes | list[Row]
     kind: str  # "lines", "text", "html", "rows" or "problem"
     encoding: str = "utf-8"
     problem: Problem | None = None
+    lines: Sequence[int] = ()
 
     @property
     def size(self) -> int:
@@ -66,9 +69,17 @@ def files_below(root: Path) -> dict[str, Path]:
     """Files to read under a folder (or the one file), by their name relative to it, in order."""
     if root.is_file():
         return {root.name: root}
-    found = (path for path in root.rglob("*") if path.is_file() and path.name != READY_MARKER)
-    named = {path.relative_to(root).as_posix(): path for path in found}
+    found = (path for path in root.rglob("*") if path.is_file() and path.name not in {READY_MARKER, *_DATASET_NOTES})
+    named = {path.relative_to(root).as_posix(): path for path in found if not _is_cache(path)}
     return {name: named[name] for name in sorted(named) if not any(part.startswith(".") for part in name.split("/"))}
+
+
+def _is_cache(path: Path) -> bool:
+    """Is this an .arrow file that the data set it lies in does not count as its own?"""
+    state = path.with_name("state.json")
+    if path.suffix != ".arrow" or not state.exists():
+        return False
+    return path.name not in {row["filename"] for row in json.loads(state.read_text())["_data_files"]}
 
 
 def read_blocks(files: dict[str, Path]) -> Iterator[Block]:
@@ -80,15 +91,17 @@ def read_blocks(files: dict[str, Path]) -> Iterator[Block]:
             number += 1
 
 
-_Parts = tuple[str, int, bytes | list[dict[str, Any]], str, str, Problem | None]
+_Parts = tuple[str, int, bytes | list[Row], str, str, Problem | None, Sequence[int]]
 
 
 def _file_blocks(name: str, path: Path) -> Iterator[_Parts]:
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    compression = _COMPRESSED.get(suffixes[-1]) if suffixes else None
+    compression = COMPRESSED.get(suffixes[-1]) if suffixes else None
     kind = suffixes[-2] if compression and len(suffixes) > 1 else (suffixes or [""])[-1]
     if kind in _TABLES and not compression:
         yield from _table_blocks(name, path, kind)
+    elif kind in _RECORDS:
+        yield from _record_blocks(name, Bytes(path, compression), kind)
     elif kind in _LINES:
         yield from _line_blocks(name, path, compression)
     elif kind in _WHOLE:
@@ -100,12 +113,12 @@ def _file_blocks(name: str, path: Path) -> Iterator[_Parts]:
 
 
 def _problem(name: str, line: int, reason: str, detail: str) -> _Parts:
-    return name, line, b"", "problem", "utf-8", Problem(line, reason, detail)
+    return name, line, b"", "problem", "utf-8", Problem(line, reason, detail), ()
 
 
 def _line_blocks(name: str, path: Path, compression: str | None) -> Iterator[_Parts]:
     line, pending, skipping = 1, bytearray(), False
-    stream = _Bytes(path, compression)
+    stream = Bytes(path, compression)
     encoding = "utf-8" if stream.encoding.startswith("utf-16") else stream.encoding
     for chunk in stream:
         if skipping:
@@ -120,7 +133,7 @@ def _line_blocks(name: str, path: Path, compression: str | None) -> Iterator[_Pa
         if cut:
             block = bytes(pending[:cut])
             del pending[:cut]
-            yield name, line, block, "lines", encoding, None
+            yield name, line, block, "lines", encoding, None, ()
             line += block.count(b"\n")
         if len(pending) > MAX_LINE_BYTES:
             yield _problem(name, line, "line_too_long", f"over {MAX_LINE_BYTES >> 20} MiB")
@@ -130,63 +143,14 @@ def _line_blocks(name: str, path: Path, compression: str | None) -> Iterator[_Pa
         cut = pending.rfind(b"\n") + 1
         whole = bytes(pending[:cut])
         if whole:
-            yield name, line, whole, "lines", encoding, None
+            yield name, line, whole, "lines", encoding, None, ()
         yield _problem(name, line + whole.count(b"\n"), "file_breaks_off", stream.broken)
     elif pending:
-        yield name, line, bytes(pending), "lines", encoding, None
-
-
-class _Bytes:
-    """A file's bytes, unpacked, without encoding mark; UTF-16 arrives as UTF-8. `broken`: why it ended early."""
-
-    def __init__(self, path: Path, compression: str | None):
-        self._path, self._compression = path, compression
-        self.broken: str | None = None
-        chunks = self._unpacked()
-        sample = b""
-        while len(sample) < _CHUNK and (chunk := next(chunks, b"")):
-            sample += chunk
-        self.encoding = encoding_of(sample)
-        self._chunks = self._from(sample, chunks)
-
-    def _unpacked(self) -> Iterator[bytes]:
-        """Decompressed chunks; unlike the libraries' own readers it gives all that can be read of a cut-off file."""
-        with self._path.open("rb") as stream:
-            if self._compression is None:
-                while chunk := stream.read(_CHUNK):
-                    yield chunk
-                return
-            new = _DECOMPRESSORS[self._compression]
-            member, packed = new(), b""
-            try:
-                while packed := packed or stream.read(_PACKED_CHUNK):
-                    if member.eof:  # files may be several members end to end
-                        member = new()
-                    if chunk := member.decompress(packed):
-                        yield chunk
-                    packed = member.unused_data if member.eof else b""
-                if not member.eof and self._path.stat().st_size:
-                    self.broken = "the compressed file is cut off"
-            except (zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
-                self.broken = f"{type(error).__name__}: {error}"
-
-    def _from(self, sample: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-        if not self.encoding.startswith("utf-16"):
-            yield sample.removeprefix(UTF8_MARK)
-            yield from rest
-            return
-        decoder = codecs.getincrementaldecoder(self.encoding)("replace")
-        yield decoder.decode(sample).removeprefix("\ufeff").encode("utf-8", "replace")
-        for chunk in rest:
-            yield decoder.decode(chunk).encode("utf-8", "replace")
-        yield decoder.decode(b"", final=True).encode("utf-8", "replace")
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._chunks
+        yield name, line, bytes(pending), "lines", encoding, None, ()
 
 
 def _whole_file(name: str, path: Path, compression: str | None, kind: str) -> _Parts:
-    stream = _Bytes(path, compression)
+    stream = Bytes(path, compression)
     whole = io.BytesIO()
     for chunk in stream:
         whole.write(chunk)
@@ -196,25 +160,37 @@ def _whole_file(name: str, path: Path, compression: str | None, kind: str) -> _P
             )
     if stream.broken:
         return _problem(name, 1, "file_breaks_off", stream.broken)
-    return name, 1, whole.getvalue(), kind, "utf-8" if stream.encoding.startswith("utf-16") else stream.encoding, None
+    if path.name == "README.md" and _CARD.match(whole.getvalue()):
+        return _problem(name, 1, "dataset_card", "the description of a data set, not a text of it")
+    encoding = "utf-8" if stream.encoding.startswith("utf-16") else stream.encoding
+    return name, 1, whole.getvalue(), kind, encoding, None, ()
+
+
+def _record_blocks(name: str, stream: Bytes, kind: str) -> Iterator[_Parts]:
+    rows: list[Row] = []
+    lines: list[int] = []
+    line, size = 1, 0
+    for line, record in csv_records(stream, kind == ".tsv", MAX_LINE_BYTES):
+        lines.append(line)
+        rows.append(record if isinstance(record, dict) else Problem(line, *record))
+        size += sum(map(len, record if isinstance(record, tuple) else record.values()))
+        if len(rows) == _RECORDS_AT_ONCE or size > BLOCK_BYTES:
+            yield name, lines[0], rows, "rows", "utf-8", None, lines
+            rows, lines, size = [], [], 0
+    if rows:
+        yield name, lines[0], rows, "rows", "utf-8", None, lines
+    if stream.broken:
+        yield _problem(name, line + 1, "file_breaks_off", stream.broken)
 
 
 def _table_blocks(name: str, path: Path, kind: str) -> Iterator[_Parts]:
     import pyarrow
-    import pyarrow.parquet
 
     line = 1
     try:
-        with path.open("rb") as stream:
-            batches = (
-                pyarrow.parquet.ParquetFile(stream).iter_batches(batch_size=1024)
-                if kind == ".parquet"
-                else pyarrow.ipc.open_stream(stream)
-            )
-            for batch in batches:
-                rows = batch.to_pylist()
-                yield name, line, rows, "rows", "utf-8", None
-                line += len(rows)
+        for rows in table_batches(path, kind):
+            yield name, line, [*rows], "rows", "utf-8", None, ()
+            line += len(rows)
     except (pyarrow.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's trouble, not the file's

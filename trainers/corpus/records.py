@@ -4,10 +4,11 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from trainers.corpus.decode import repair_mojibake, repair_surrogates
-from trainers.corpus.read import Block
+from trainers.corpus.read import Block, Problem
 from trainers.recipe.data import FieldSettings
 
 
@@ -80,7 +81,9 @@ def rows(block: Block) -> Iterator[tuple[int, Any]]:
     if block.problem is not None:
         yield block.problem.line, Unusable(block.problem.reason, block.problem.detail)
     elif isinstance(block.payload, list):
-        yield from enumerate(block.payload, block.line)
+        numbers = block.lines or count(block.line)
+        for number, row in zip(numbers, block.payload, strict=False):
+            yield number, Unusable(row.reason, row.detail) if isinstance(row, Problem) else row
     elif block.kind == "lines":
         lines = block.payload.split(b"\n")
         if not lines[-1]:

@@ -15,7 +15,7 @@ from tests.trainers.corpus.test_stage import rows
 from trainers.__main__ import main
 from trainers.artifacts import ArtifactStore
 from trainers.contract import DoesNotFit, Needs
-from trainers.corpus import read
+from trainers.corpus import read, unpack
 from trainers.corpus.clean import Cleaner
 from trainers.corpus.pool import Pool, Task
 from trainers.corpus.read import Block
@@ -92,7 +92,8 @@ def test_an_error_in_a_worker_is_the_parents(tmp_path):
 def test_kill_9_and_run_again_gives_the_same_bytes_and_repeats_at_most_a_block_per_worker(tmp_path):
     write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", rows(6000))
     small_blocks = (
-        "from trainers.corpus import chain, read; chain.BLOCK_BYTES = read.BLOCK_BYTES = 200_000; read._CHUNK = 50_000"
+        "from trainers.corpus import chain, read, unpack; "
+        "chain.BLOCK_BYTES = read.BLOCK_BYTES = 200_000; unpack.CHUNK = 50_000"
     )
     run = f"{small_blocks}; import sys; from trainers.__main__ import main; sys.exit(main(sys.argv[1:]))"
     wanted = data_request("corpus", tmp_path / "landing").model_copy(update={"needs": Needs(cpu=2)})
@@ -128,7 +129,7 @@ def test_kill_9_and_run_again_gives_the_same_bytes_and_repeats_at_most_a_block_p
 @pytest.mark.slow
 def test_any_number_of_workers_gives_the_same_digest(tmp_path, monkeypatch):
     monkeypatch.setattr(read, "BLOCK_BYTES", 20_000)
-    monkeypatch.setattr(read, "_CHUNK", 10_000)
+    monkeypatch.setattr(unpack, "CHUNK", 10_000)
     monkeypatch.setattr("trainers.corpus.chain.BLOCK_BYTES", 20_000)
     write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", rows(400))
     digests = set()
@@ -140,7 +141,7 @@ def test_any_number_of_workers_gives_the_same_digest(tmp_path, monkeypatch):
 
 def test_slices_in_any_order_then_the_stage_give_the_same_bytes(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(read, "BLOCK_BYTES", 10_000)
-    monkeypatch.setattr(read, "_CHUNK", 5_000)
+    monkeypatch.setattr(unpack, "CHUNK", 5_000)
     write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", rows(200))
     wanted = data_request("corpus", tmp_path / "landing")
     (tmp_path / "request.json").write_text(wanted.model_dump_json())

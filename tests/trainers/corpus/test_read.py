@@ -1,10 +1,14 @@
 """Reading: every format, encoding and compression gives the same documents; what is broken gives a reason."""
 
+import csv
 import gzip
+import io
 import json
 import lzma
+import shutil
 from collections import Counter
 
+import datasets
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -12,7 +16,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainers.corpus import read
+from trainers.corpus import read, unpack
 from trainers.corpus.decode import encoding_of, repair_mojibake, repair_surrogates
 from trainers.corpus.read import files_below, read_blocks
 from trainers.corpus.records import parse
@@ -48,7 +52,7 @@ def documents(path):
 @pytest.mark.parametrize("block_bytes", [100, 1 << 20])
 def test_lines_in_every_wrapping(tmp_path, monkeypatch, name, data, block_bytes):
     monkeypatch.setattr(read, "BLOCK_BYTES", block_bytes)
-    monkeypatch.setattr(read, "_CHUNK", 64)
+    monkeypatch.setattr(unpack, "CHUNK", 64)
     (tmp_path / name).write_bytes(data)
     found, excluded, _ = documents(tmp_path)
     assert [(d.id, d.text, d.licence) for d in found] == [(r["id"], r["text"], r["licence"]) for r in ROWS]
@@ -59,8 +63,9 @@ def test_lines_in_every_wrapping(tmp_path, monkeypatch, name, data, block_bytes)
 def test_tables_and_whole_files(tmp_path):
     table = pyarrow.Table.from_pylist(ROWS)
     pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
-    with pyarrow.ipc.new_stream(tmp_path / "b.arrow", table.schema) as stream:
-        stream.write_table(table)
+    for name, kind in (("b.arrow", pyarrow.ipc.new_stream), ("g.arrow", pyarrow.ipc.new_file)):
+        with kind(tmp_path / name, table.schema) as stream:
+            stream.write_table(table)
     (tmp_path / "c.txt").write_bytes("안녕하세요.\n반갑습니다.".encode("cp949"))
     (tmp_path / "d.md").write_text("# 제목\n\n본문", encoding="utf-8")
     page = "".join(f"<p>{row['text']} 이 문단은 본문이므로 남아야 합니다.</p>" for row in ROWS[:5])
@@ -68,10 +73,74 @@ def test_tables_and_whole_files(tmp_path):
     (tmp_path / "f.docx").write_bytes(b"PK")
     found, excluded, _ = documents(tmp_path)
     texts = Counter(document.text for document in found)
-    assert all(texts[row["text"]] == 2 for row in ROWS)
+    assert all(texts[row["text"]] == 3 for row in ROWS)
     assert texts["안녕하세요.\n반갑습니다."] == texts["# 제목\n\n본문"] == 1
     assert any("한국어 문서 0번" in text and "메뉴" not in text for text in texts if "문단" in text)
     assert [(row.file, row.reason) for row in excluded] == [("f.docx", "unsupported_file")]
+
+
+RECORDS = [*ROWS[:3], {"id": "q", "text": '그는 "안녕",\n하고 말했다.', "licence": "CC0"}]
+
+
+def records(delimiter):
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(RECORDS[0]), delimiter=delimiter, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(RECORDS)
+    return text.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.csv", records(",").encode()),
+        ("a.csv", records(",").encode("utf-8-sig")),
+        ("a.csv", records(",").encode("utf-16")),
+        ("a.csv.gz", gzip.compress(records(",").encode("cp949"))),
+        ("a.tsv", records("\t").encode("cp949")),
+    ],
+)
+@pytest.mark.parametrize("chunk", [60, 1 << 20])
+def test_records_in_every_wrapping(tmp_path, monkeypatch, name, data, chunk):
+    monkeypatch.setattr(unpack, "CHUNK", chunk)
+    (tmp_path / name).write_bytes(data)
+    found, excluded, _ = documents(tmp_path)
+    assert [(d.id, d.text, d.licence) for d in found] == [tuple(row.values()) for row in RECORDS]
+    assert [d.line for d in found] == [2, 3, 4, 5]
+    assert excluded == []
+
+
+def test_a_table_of_tabs_may_have_quotation_marks_in_its_texts(tmp_path):
+    lines = ["id\ttext", '1\t"정말"이라고 했다.', '2\t"닫지 않은 말', "3\t끝", ""]
+    (tmp_path / "a.tsv").write_text("\n".join(lines), encoding="utf-8")
+    assert [d.text for d in documents(tmp_path)[0]] == ['"정말"이라고 했다.', '"닫지 않은 말', "끝"]
+
+
+def test_what_is_wrong_with_a_record_is_told_and_the_next_is_read(tmp_path):
+    rows = ["id,text,text2", "1,문서,둘", "2,short", '3,"x"y,z', "", "4,문\udcff,z", "5,끝,z"]
+    (tmp_path / "a.csv").write_bytes("\n".join(rows).encode(errors="surrogateescape"))
+    found, excluded, _ = documents(tmp_path)
+    assert [(d.id, d.line) for d in found] == [("1", 2), ("5", 7)]
+    reasons = [(3, "invalid_csv"), (4, "invalid_csv"), (5, "blank_line"), (6, "invalid_encoding")]
+    assert [(row.line, row.reason) for row in excluded] == reasons
+
+
+def test_hugging_face_folders_give_the_rows_of_all_splits_and_nothing_else(tmp_path):
+    splits = {"train": ROWS[:30], "test": ROWS[30:]}
+    whole = datasets.DatasetDict({name: datasets.Dataset.from_list(part) for name, part in splits.items()})
+    whole.save_to_disk(str(tmp_path / "saved"), num_shards={"train": 2, "test": 1})
+    shutil.copy(tmp_path / "saved/test/data-00000-of-00001.arrow", tmp_path / "saved/test/cache-0a1b.arrow")
+    for name, part in splits.items():
+        place = tmp_path / f"hub/data/{name}-00000-of-00001.parquet"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        datasets.Dataset.from_list(part).to_parquet(str(place))
+    card = "---\nlicense: cc0-1.0\nconfigs:\n- config_name: default\n---\n# 데이터 카드\n"
+    (tmp_path / "hub/README.md").write_text(card, encoding="utf-8")
+    (tmp_path / "hub/.gitattributes").write_text("*.parquet filter=lfs")
+    found, excluded, _ = documents(tmp_path)
+    wanted = Counter((row["id"], source) for row in ROWS for source in ("hub/data", "saved"))
+    assert Counter((d.id, d.source.replace("/train", "").replace("/test", "")) for d in found) == wanted
+    assert [(row.file, row.reason) for row in excluded] == [("hub/README.md", "dataset_card")]
 
 
 @pytest.mark.parametrize("suffix", ["gz", "zst", "xz"])
@@ -94,7 +163,7 @@ def test_a_parquet_file_that_is_none(tmp_path):
 def test_a_line_too_long_to_hold_is_skipped_and_told(tmp_path, monkeypatch):
     monkeypatch.setattr(read, "MAX_LINE_BYTES", 500)
     monkeypatch.setattr(read, "BLOCK_BYTES", 100)
-    monkeypatch.setattr(read, "_CHUNK", 64)
+    monkeypatch.setattr(unpack, "CHUNK", 64)
     (tmp_path / "a.jsonl").write_text(f'{{"text": "앞"}}\n{{"text": "{"x" * 2000}"}}\n{{"text": "뒤"}}\n')
     found, excluded, _ = documents(tmp_path)
     assert [(d.text, d.line) for d in found] == [("앞", 1), ("뒤", 3)]
@@ -129,7 +198,7 @@ def test_mojibake_is_repaired_only_where_it_is_proven():
 @settings(max_examples=200, deadline=None)
 def test_no_bytes_crash_the_reader(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("fuzz")
-    for name in ("a.jsonl", "b.txt", "c.jsonl.gz", "d.jsonl.zst", "e.jsonl.xz"):
+    for name in ("a.jsonl", "b.txt", "f.csv", "g.tsv", "c.jsonl.gz", "d.jsonl.zst", "e.jsonl.xz"):
         (folder / name).write_bytes(data)
     found, excluded, _ = documents(folder)
     assert all(document.text.encode() for document in found)

@@ -13,7 +13,7 @@ import pytest
 from tests.trainers.corpus.landing import data_request, read_jsonl, run_data_stage, write_jsonl
 from trainers.artifacts import ArtifactStore, read_shards
 from trainers.contract import BadData, BadRequest
-from trainers.corpus import read
+from trainers.corpus import read, unpack
 from trainers.corpus.join import Joined
 from trainers.corpus.plan import Plan
 from trainers.corpus.read import files_below
@@ -119,7 +119,7 @@ def test_the_same_rows_in_one_file_or_in_eight_give_one_digest(tmp_path, monkeyp
     first, folder = run_data_stage("corpus", tmp_path / "one")
     assert run_data_stage("corpus", tmp_path / "again")[0].digest == first.digest
     monkeypatch.setattr(read, "BLOCK_BYTES", 1000)
-    monkeypatch.setattr(read, "_CHUNK", 500)
+    monkeypatch.setattr(unpack, "CHUNK", 500)
     second, other = run_data_stage("corpus", tmp_path / "eight")
 
     def excluded(where):
@@ -138,7 +138,7 @@ def test_the_same_rows_in_one_file_or_in_eight_give_one_digest(tmp_path, monkeyp
 
 def test_finished_blocks_are_not_done_again(tmp_path, monkeypatch):
     monkeypatch.setattr(read, "BLOCK_BYTES", 2000)
-    monkeypatch.setattr(read, "_CHUNK", 500)
+    monkeypatch.setattr(unpack, "CHUNK", 500)
     write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", dirty(200))
     monkeypatch.setattr(Joined, "metrics", lambda self: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -148,7 +148,7 @@ def test_finished_blocks_are_not_done_again(tmp_path, monkeypatch):
     shutil.rmtree(published[1])
     monkeypatch.undo()
     monkeypatch.setattr(read, "BLOCK_BYTES", 2000)
-    monkeypatch.setattr(read, "_CHUNK", 500)
+    monkeypatch.setattr(unpack, "CHUNK", 500)
     monkeypatch.setattr("trainers.artifacts.ArtifactStore.discard_partial", lambda self, request: None)
     run_data_stage("corpus", tmp_path)
     again = {path: path.stat().st_mtime_ns for path in published}
