@@ -127,6 +127,9 @@ def _read_request(path: Path, stage: str) -> StageRequest:
     return request
 
 
+_INPUT = "your own files, folders, globs or URLs (s3://bucket/folder) instead"
+
+
 def _parser() -> argparse.ArgumentParser:
     home = Path(os.environ.get("KOREAN_LLM_HOME", "var"))
     codes = "\n".join(f"  {int(code):>3}  {code.meaning}" for code in ExitCode)
@@ -142,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
         what = command.add_mutually_exclusive_group(required=True)
         what.add_argument("--request", type=Path, help="the StageRequest, a JSON file")
         if stage.name == "corpus":
-            what.add_argument("--input", type=Path, nargs="+", metavar="FILE", help="your own files or folders instead")
+            what.add_argument("--input", nargs="+", metavar="FILE", help=_INPUT)
             command.add_argument("--output", type=Path, metavar="DIR", help="with --input: where the corpus shall lie")
             _add_settings(command)
             index = int(os.environ.get("JOB_COMPLETION_INDEX", 0))

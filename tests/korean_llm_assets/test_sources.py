@@ -1,5 +1,6 @@
 """Landing in buckets: a real S3 protocol (moto's server), and what goes wrong there."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from korean_llm_assets.landing import Landing
 from korean_llm_assets.sources import check_sources, mirror_sources
+from trainers.__main__ import main
 from trainers.contract import ServiceMissing
 
 
@@ -88,3 +90,13 @@ def test_an_unknown_protocol_is_told_at_the_start(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("KOREAN_LLM_LANDING_URLS", "ftpx://somewhere/x")
     with pytest.raises(ServiceMissing, match="ftpx"):
         check_sources()
+
+
+def test_the_corpus_command_reads_a_bucket(bucket: Any, tmp_path: Path) -> None:
+    rows = [
+        {"id": f"d{n}", "text": f"우리는 강가를 걸으며 {'하나 ' * n}새를 보았습니다. 날이 좋았습니다."}
+        for n in range(12)
+    ]
+    put(bucket, "a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["corpus", "--input", "s3://drops/korean", "--output", str(tmp_path / "out")]) == 0
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["details"]["read"] == 12

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from trainers.artifacts import MANIFEST, ArtifactStore, tree_digest, write_atomically
 from trainers.contract import STAGES, BadData, BadRequest, CorpusDetails, Input, Manifest, Needs, StageRequest
-from trainers.corpus.read import files_below, read_blocks
+from trainers.corpus.gather import gather
+from trainers.corpus.read import read_blocks
 from trainers.corpus.records import Unusable, rows
 from trainers.recipe import CorpusSection, section_dict
 from trainers.stage import run_stage
@@ -22,18 +23,22 @@ _RELEASE = "own-files"
 _BATCH = 1000
 
 
-def make_corpus(inputs: list[Path], output: Path, settings: list[str]) -> Manifest:
-    """Run the whole chain over files and folders; `output` becomes the artifact, with its manifest and report.
+def make_corpus(inputs: list[str], output: Path, settings: list[str]) -> Manifest:
+    """Run the whole chain over files, folders, globs and URLs; `output` becomes the artifact.
 
     A run that was stopped goes on where it was: its work lies in `<output>.partial`.
 
     Raises:
         BadRequest: an input is missing, a setting is wrong, or `output` holds something else.
+        ServiceMissing: a bucket cannot be read.
     """
     section = section_of(settings)
     partial = output.with_name(f"{output.name}.partial")
     landing = partial / "landing"
-    request = _request(section, _link_inputs(inputs, landing))
+    _remove(landing)  # an earlier call's
+    folder = landing / _RELEASE / "corpus"
+    gather(inputs, folder)
+    request = _request(section, folder)
     if (output / MANIFEST).exists():
         manifest = ArtifactStore(partial).read(output)
         if manifest.request_digest != request.digest:
@@ -88,24 +93,6 @@ def funnel(details: Any) -> str:
     ]
     steps += [("  train", details.train_documents), ("  validation", details.validation_documents)]
     return "\n".join(f"{name:<28}{count:>12,}" for name, count in steps)
-
-
-def _link_inputs(inputs: list[Path], landing: Path) -> Path:
-    """A landed folder made of links to the inputs; links of an earlier call are replaced."""
-    folder = landing / _RELEASE / "corpus"
-    _remove(landing)
-    folder.mkdir(parents=True)
-    for path in inputs:
-        if not path.exists():
-            raise BadRequest(f"--input {path}: there is no such file or folder")
-        beside = f"{path.name}/" if path.is_dir() and len(inputs) > 1 else ""
-        for name, file in files_below(path).items():
-            link = folder / f"{beside}{name}"
-            if link.exists():
-                raise BadRequest(f"two inputs are called {link.relative_to(folder)}; rename one, or give their folder")
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(file.absolute())
-    return folder
 
 
 def _request(section: CorpusSection, folder: Path) -> StageRequest:

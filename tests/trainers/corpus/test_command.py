@@ -2,6 +2,7 @@
 
 import json
 
+import fsspec
 import pytest
 
 from tests.trainers.corpus.landing import read_jsonl, write_jsonl
@@ -53,6 +54,32 @@ def test_changed_settings_on_unfinished_work_are_refused(files, tmp_path, capsys
     assert main(["corpus", "--input", str(files), "--output", str(tmp_path / "fresh")]) == 0
     first, second = (json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("out", "fresh"))
     assert [file["sha256"] for file in first["files"]] == [file["sha256"] for file in second["files"]]
+
+
+def test_globs_folders_and_buckets_give_the_same_corpus(tmp_path, capsys):
+    bucket = fsspec.filesystem("memory")
+    for n in range(3):
+        write_jsonl(tmp_path / f"in/deep{n}/a{n}.jsonl", dirty()[n::3])
+        bucket.put_file(str(tmp_path / f"in/deep{n}/a{n}.jsonl"), f"/drops/in/deep{n}/a{n}.jsonl")
+    (tmp_path / "in/notes.docx").write_bytes(b"no text")
+    here = str(tmp_path / "in")
+    names, digests = {}, {}
+    inputs = ([f"{here}/*/a*.jsonl"], ["memory://drops/in"], [f"{here}/**/*.jsonl"], ["memory://drops/in/*/*.jsonl"])
+    for number, given in enumerate(inputs):
+        output = tmp_path / str(number)
+        assert main(["corpus", "--input", *given, "--output", str(output)]) == 0
+        digests[number] = json.loads((output / "manifest.json").read_text())["digest"]
+        names[number] = {row["file"] for row in read_jsonl(output / "exclusions.jsonl.zst")}
+    assert len(set(digests.values())) == 1
+    assert set(map(frozenset, names.values())) == {frozenset({"deep0/a0.jsonl", "deep1/a1.jsonl"})}
+    capsys.readouterr()
+    for given, code, words in (
+        ("memory://drops/nothing", 64, "no such file"),
+        (f"{here}/*.nothing", 64, "no such file"),
+        ("nosuchthing://x", 69, "cannot be read"),
+    ):
+        assert main(["corpus", "--input", given, "--output", str(tmp_path / "none")]) == code
+        assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

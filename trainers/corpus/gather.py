@@ -1,0 +1,79 @@
+"""A person's own inputs as one landed folder: files and folders are linked, globs expanded, buckets copied.
+
+A bucket is any URL that fsspec knows (`s3://bucket/drops/*.jsonl`). Credentials come from the environment that the
+file system's own library reads (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...), never from the URL.
+"""
+
+import glob
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from trainers.contract import BadRequest, ServiceMissing
+from trainers.corpus.read import files_below
+
+_WILD = re.compile(r"[*?\[]")
+Found = Iterator[tuple[str, Callable[[Path], None]]]
+"""Name of each file below its input, and what puts the file at a path."""
+
+
+def gather(inputs: Sequence[str], folder: Path) -> None:
+    """Fill a new folder with all files of the inputs; where there are several, a folder's name stays in the names.
+
+    Raises:
+        BadRequest: an input is missing, or two files have one name.
+        ServiceMissing: a bucket cannot be read.
+    """
+    folder.mkdir(parents=True)
+    for source in inputs:
+        for name, put in _remote(source, len(inputs) > 1) if "://" in source else _local(source, len(inputs) > 1):
+            place = folder / name
+            if place.exists():
+                raise BadRequest(f"two inputs are called {name}; rename one, or give their folder")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            put(place)
+
+
+def _local(source: str, is_one_of_several: bool) -> Found:
+    path = Path(source)
+    if path.exists():
+        beside = f"{path.name}/" if path.is_dir() and is_one_of_several else ""
+        files = {f"{beside}{name}": file for name, file in files_below(path).items()}
+    else:
+        matches = map(Path, sorted(glob.glob(source, recursive=True))) if _WILD.search(source) else ()
+        files = {file.relative_to(_base(source)).as_posix(): file for file in matches if file.is_file()}
+    if not files and not path.exists():
+        raise BadRequest(f"--input {source}: there is no such file or folder")
+    for name, file in files.items():
+        yield name, partial(_link, file)
+
+
+def _link(file: Path, place: Path) -> None:
+    place.symlink_to(file.absolute())
+
+
+def _remote(source: str, is_one_of_several: bool) -> Found:
+    import fsspec
+
+    try:
+        files, path = fsspec.core.url_to_fs(source, skip_instance_cache=True, use_listings_cache=False)
+        found = files.glob(path) if _WILD.search(path) else files.find(path)
+        found = [entry for entry in found if not files.isdir(entry)]
+    except Exception as error:
+        raise ServiceMissing(f"--input {source} cannot be read: {type(error).__name__}: {error}") from error
+    if not found:
+        raise BadRequest(f"--input {source}: there is no such file or folder")
+    whole = PurePosixPath(files._strip_protocol(path))
+    base = _base(str(whole))
+    if not _WILD.search(path) and not is_one_of_several and found != [str(whole)]:
+        base = whole
+    for entry in sorted(found):
+        yield PurePosixPath(entry).relative_to(base).as_posix(), partial(files.get_file, entry)
+
+
+def _base(source: str) -> PurePosixPath:
+    """The folder that names are given below: the last one before a wildcard, or that of the file."""
+    parts = PurePosixPath(source).parts
+    wild = next((number for number, part in enumerate(parts) if _WILD.search(part)), len(parts) - 1)
+    return PurePosixPath(*parts[:wild])
