@@ -18,7 +18,7 @@ from trainers.corpus.earlier import FOLDER, EarlierCorpus, write_index
 from trainers.corpus.join import Joined
 from trainers.corpus.near_dedup import BANDS
 from trainers.corpus.plan import Plan
-from trainers.corpus.pool import Pool, Spent, Task
+from trainers.corpus.pool import Pool, Spent, Task, peak_bytes
 from trainers.corpus.read import BLOCK_BYTES, read_blocks
 from trainers.corpus.report import markdown, page
 from trainers.corpus.vocabulary import FILE as VOCABULARY
@@ -77,6 +77,7 @@ def build(
     (output / "report.html").write_text(page(details), encoding="utf-8")
     reporter.say(f"kept {details.kept:,} of {details.read:,} documents, {details.characters:,} characters")
     timings = {"cleaning_seconds": cleaned - began, "joining_seconds": time.monotonic() - cleaned, **cleaning}
+    timings["joining_peak_bytes"] = peak_bytes()
     return Corpus(details, joined.metrics(), {name: round(value, 3) for name, value in timings.items()})
 
 

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from trainers.corpus.near_dedup import BANDS, HASHES, Keys, Signatures, equal_hashes
 
 FOLDER = "dedup_index"
+BYTES_PER_DOCUMENT = 16 + HASHES + 8 * BANDS
+"""On the disk, and the id."""
 
 
 def write_index(

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from trainers.contract import CorpusDetails
 from trainers.corpus.blocks import LANGUAGES, Evidence, PublishedBlock, shown
-from trainers.corpus.earlier import EarlierCorpus
+from trainers.corpus.earlier import BYTES_PER_DOCUMENT, EarlierCorpus
 from trainers.corpus.exact_dedup import exact_duplicates
-from trainers.corpus.near_dedup import BANDS, clusters
+from trainers.corpus.near_dedup import BANDS, HASHES, clusters
 from trainers.corpus.records import Exclusion
 from trainers.recipe.data import CorpusSection
 
@@ -162,6 +162,10 @@ class Joined:
                 "earlier": [corpus.release for corpus in self._earlier],
                 "length": _histogram(meta["characters"]),
                 "cluster_size": self._cluster_sizes(),
+                "dedup_bytes_per_document": {
+                    "in memory while joining": self.meta.itemsize + HASHES,
+                    "in the index, and its id": BYTES_PER_DOCUMENT,
+                },
             },
         )
 

@@ -36,10 +36,10 @@ class Task:
         """Do it; returns what it took."""
         began = time.process_time()
         cleaner.clean(self.block).publish(self.place, self.block.file)
-        return Spent(time.process_time() - began, _peak_bytes())
+        return Spent(time.process_time() - began, peak_bytes())
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
     """The most memory this process had; getrusage would count what its parent had when it was started."""
     status = Path("/proc/self/status")
     if not status.exists():  # not Linux

@@ -65,6 +65,7 @@ def _sections(details: CorpusDetails) -> list[tuple[str, dict[str, int]]]:
         ("Kept", size),
         ("Excluded, by reason", details.excluded),
         ("Groups of duplicates, by size", groups),
+        ("Deduplication, bytes a document", details.extra.get("dedup_bytes_per_document", {})),
         ("Personal data masked, by type", details.masked),
         ("Documents repaired, by kind", details.repaired),
         ("Boilerplate lines removed, by reason", details.removed_lines),

@@ -23,10 +23,10 @@ from trainers.recipe.data import CorpusSection
 from trainers.stage import run_stage
 
 
-def tasks(folder, count):
+def tasks(folder, count, documents=20):
     for number in range(count):
-        lines = "".join(json.dumps(row) + "\n" for row in rows(20)).encode()
-        yield Task(Block(number, "a.jsonl", 1 + 20 * number, lines, "lines"), folder / str(number))
+        lines = "".join(json.dumps(row) + "\n" for row in rows(documents)).encode()
+        yield Task(Block(number, "a.jsonl", 1 + documents * number, lines, "lines"), folder / str(number))
 
 
 def children(of):
@@ -53,6 +53,16 @@ def test_a_killed_worker_is_replaced_within_seconds(tmp_path, started):
     assert time.monotonic() - killed < 10
     assert started() == []
     assert len(warnings) <= 1
+
+
+def test_a_worker_does_not_grow_with_the_blocks_it_cleaned(tmp_path):
+    cleaner, resident = Cleaner(CorpusSection(), 16), psutil.Process().memory_info
+    sizes = []
+    for task in tasks(tmp_path, 24, documents=400):
+        task.run(cleaner)
+        sizes.append(resident().rss)
+    block = len(task.block.payload)
+    assert max(sizes[12:]) - max(sizes[6:12]) < 2 * block < 1e6
 
 
 class Suicidal(Cleaner):
