@@ -4,6 +4,7 @@ The outbox lies in Dagster's own storage (key-value), so a key survives restarts
 """
 
 import json
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from dagster import (
     DagsterRun,
     DagsterRunStatus,
     DefaultSensorStatus,
+    IntMetadataValue,
     RunsFilter,
     SensorEvaluationContext,
     SkipReason,
@@ -23,9 +25,24 @@ from dagster import (
 
 from korean_llm_assets.alerts import Alert, NotDelivered, Notifier, configured_notifiers
 from korean_llm_assets.proposals import proposals
+from trainers.contract import ExitCode
 
 _ENDED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE)
 _PAGE = 100
+_LONGEST = 800
+_KOREAN_UNKNOWN = "단계 안에서 오류가 났습니다"
+KOREAN_MEANING: dict[int, str] = {
+    ExitCode.BAD_REQUEST: "요청 또는 레시피가 잘못되었습니다",
+    ExitCode.BAD_DATA: "데이터를 쓸 수 없습니다",
+    ExitCode.SERVICE_MISSING: "필요한 서비스가 응답하지 않습니다",
+    ExitCode.INTERNAL: _KOREAN_UNKNOWN,
+    ExitCode.DISK_TROUBLE: "디스크 또는 볼륨이 가득 찼거나 고장입니다",
+    ExitCode.RESUMABLE: "끝나기 전에 멈추었습니다. 다시 시작하면 마지막 체크포인트에서 이어집니다",
+    ExitCode.DOES_NOT_FIT: "메모리에 들어가지 않습니다",
+    ExitCode.LOSS_IS_NAN: "손실이 NaN 또는 무한대가 되었습니다",
+    ExitCode.STALLED: "학습이 진행되지 않습니다",
+}
+"""Exit codes in Korean; the English words are the contract's."""
 
 
 def alert_of(instance: DagsterInstance, run: DagsterRun) -> Alert | None:
@@ -50,10 +67,11 @@ def alert_of(instance: DagsterInstance, run: DagsterRun) -> Alert | None:
         if _will_be_retried(run):
             return None
         first = (streak or [run])[-1]  # a place that goes on failing is one incident
-        cause = cause_of(instance, run)
-        return Alert(
-            f"failure:{place}:{first.run_id}", "failure", f"[실패] {place}: {cause}", f"[failed] {place}: {cause}", link
-        )
+        korean, english = cause_of(instance, run)
+        line = first_useful_line(instance, run)
+        logged = f"\n> {line}" if line and line not in english else ""
+        words = (f"[실패] {place}: {korean}", f"[failed] {place}: {english}{logged}")
+        return Alert(f"failure:{place}:{first.run_id}", "failure", *words, link)
     if any(not _will_be_retried(other) for other in streak):
         words = (f"[복구] {place}: 다시 정상입니다", f"[recovered] {place} works again")
         return Alert(f"recovery:{place}:{run.run_id}", "recovery", *words, link)
@@ -62,15 +80,28 @@ def alert_of(instance: DagsterInstance, run: DagsterRun) -> Alert | None:
     return None
 
 
-def cause_of(instance: DagsterInstance, run: DagsterRun) -> str:
-    """Why a run failed, in the words of the first step that did."""
+def cause_of(instance: DagsterInstance, run: DagsterRun) -> tuple[str, str]:
+    """Why a run failed, in Korean and English: the first step that did, its exit code's meaning, its own reason."""
     for record in instance.get_records_for_run(run.run_id, of_type=DagsterEventType.STEP_FAILURE).records:
         event = record.event_log_entry.dagster_event
-        if event is not None and event.step_failure_data.user_failure_data:
-            return (event.step_failure_data.user_failure_data.description or "")[:800]
+        if event is not None and (told := event.step_failure_data.user_failure_data):
+            code = told.metadata.get("exit code")
+            meaning = KOREAN_MEANING.get(code.value or 0) if isinstance(code, IntMetadataValue) else None
+            return f"{event.step_key}: {meaning or _KOREAN_UNKNOWN}", (told.description or "")[:_LONGEST]
         if event is not None and event.step_failure_data.error:
-            return f"{event.step_key}: {event.step_failure_data.error.message.strip().splitlines()[0][:800]}"
-    return "the run's process ended without saying why; see its log"
+            message = event.step_failure_data.error.message.strip().splitlines()[0][:_LONGEST]
+            return f"{event.step_key}: {_KOREAN_UNKNOWN}", f"{event.step_key}: {message}"
+    return "실행 프로세스가 이유를 남기지 않고 끝났습니다", "the run's process ended without saying why; see its log"
+
+
+def first_useful_line(instance: DagsterInstance, run: DagsterRun) -> str | None:
+    """The first error that a stage or its launcher logged, else the first warning; None where all was quiet."""
+    told = [entry for entry in instance.all_logs(run.run_id) if not entry.is_dagster_event]
+    for level in (logging.ERROR, logging.WARNING):
+        for entry in told:
+            if int(entry.level) >= level and (text := entry.user_message.strip()):
+                return text.splitlines()[0][:_LONGEST]
+    return None
 
 
 def failed_checks(instance: DagsterInstance, run: DagsterRun) -> list[str]:

@@ -7,9 +7,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, build_sensor_context
+from dagster import (
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    Failure,
+    OpExecutionContext,
+    build_sensor_context,
+    job,
+    op,
+)
 
 from korean_llm_assets import alerts as alerts_module
 from korean_llm_assets.alerts import (
@@ -22,8 +32,8 @@ from korean_llm_assets.alerts import (
     SlackWebhook,
     configured_notifiers,
 )
-from korean_llm_assets.incidents import Outbox, alert_of, alerts
-from trainers.contract import BadRequest
+from korean_llm_assets.incidents import KOREAN_MEANING, Outbox, alert_of, alerts
+from trainers.contract import BadRequest, ExitCode
 
 ALERT = Alert(
     "failure:training tiny|r1:1", "failure", "[실패] 손실이 NaN", "[failed] loss is NaN", "http://dagster/runs/1"
@@ -183,6 +193,53 @@ def test_one_incident_is_one_message_and_then_its_recovery(receiver: Receiver) -
             assert alert is not None
             assert outbox.tell(alert) and outbox.tell(alert)
         assert [got["kind"] for got in receiver.got] == ["failure", "recovery"]
+
+
+def failed_stage(instance: DagsterInstance, code: int, reason: str, *said: tuple[int, str]) -> Alert:
+    """What is told of a run whose stage ended with an exit code."""
+
+    @op
+    def sft_model(context: OpExecutionContext) -> None:
+        for level, line in said:
+            context.log.log(level, line)
+        raise Failure(reason, metadata={"exit code": code}, allow_retries=False)
+
+    @job
+    def training() -> None:
+        sft_model()
+
+    result = training.execute_in_process(instance=instance, raise_on_error=False, tags={"dagster/partition": "tiny|r1"})
+    alert = alert_of(instance, result.dagster_run)
+    assert alert is not None and alert.kind == "failure"
+    return alert
+
+
+def test_a_failure_says_its_cause_in_both_languages_and_the_first_useful_line() -> None:
+    said = ((20, "step 1/8"), (30, "out of GPU memory: going on with 2 x 3 rows"), (40, "NCCL error in peer 3"))
+    with DagsterInstance.ephemeral() as instance:
+        alert = failed_stage(
+            instance, int(ExitCode.LOSS_IS_NAN), "sft_model tiny|r1: the loss became nan in step 7", *said
+        )
+        assert alert.korean == "[실패] training tiny|r1: sft_model: 손실이 NaN 또는 무한대가 되었습니다"
+        assert alert.english == (
+            "[failed] training tiny|r1: sft_model tiny|r1: the loss became nan in step 7\n> NCCL error in peer 3"
+        )
+    with DagsterInstance.ephemeral() as instance:
+        assert "going on with" in failed_stage(instance, 70, "why", *said[:2]).english
+    with DagsterInstance.ephemeral() as instance:
+        quiet = failed_stage(instance, -9, "killed by SIGKILL", (20, "step 1/8"))
+        assert quiet.english == "[failed] training tiny|r1: killed by SIGKILL" and "오류" in quiet.korean
+
+
+def test_every_exit_code_speaks_korean() -> None:
+    assert KOREAN_MEANING.keys() == set(ExitCode) - {ExitCode.OK}
+
+
+def test_the_key_survives_a_restart(receiver: Receiver, tmp_path: Path) -> None:
+    for _ in range(2):  # each time another daemon, on the same storage
+        with DagsterInstance.local_temp(str(tmp_path)) as instance:
+            assert Outbox(instance, [PlainWebhook(receiver.url)]).tell(ALERT)
+    assert len(receiver.got) == 1
 
 
 def test_a_failure_that_is_retried_is_not_told(receiver: Receiver) -> None:
