@@ -78,6 +78,32 @@ def test_a_lineage_whose_older_artifacts_are_gone_still_exports(tmp_path):
 
 def test_an_adapter_that_is_not_there_is_named(exported):
     lineage, report, _ = exported
-    request = lineage.export(report).model_copy(update={"section": {"formats": ["safetensors", "adapter"]}})
     with pytest.raises(BadRequest, match="asks for 'adapter'"):
-        run_stage(request, lineage.store)
+        run_stage(lineage.export(report, formats=["safetensors", "adapter"]), lineage.store)
+
+
+def test_an_adapter_is_exported_beside_the_model_and_fits_its_base(tmp_path):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    lineage = build_lineage(tmp_path / "artifacts", adapter=True)
+    report = Artifact.of(run_stage(lineage.evaluate(samples=0, behaviour_prompts=0), lineage.store))
+    manifest = run_stage(lineage.export(report, formats=["safetensors", "adapter"]), lineage.store)
+    folder = lineage.store.path(Artifact.of(manifest))
+    assert manifest.details.formats == ["safetensors", "adapter"]
+    assert {record.path for record in manifest.files} >= {
+        "model/model.safetensors",
+        "adapter/adapter_model.safetensors",
+    }
+    source = lineage.store.path(lineage.artifacts["rlhf_model"]) / "adapter"
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        assert file_sha256(folder / "adapter" / name) == file_sha256(source / name)
+    base = AutoModelForCausalLM.from_pretrained(lineage.store.path(lineage.artifacts["sft_model"]) / "model")
+    adapted = PeftModel.from_pretrained(base, folder / "adapter")
+    assert any("lora_B" in name and weights.abs().sum() > 0 for name, weights in adapted.named_parameters())
+
+
+def test_gguf_is_refused_with_what_to_do(exported):
+    lineage, report, _ = exported
+    with pytest.raises(BadRequest, match=r"gguf is not made here.*convert_hf_to_gguf\.py"):
+        run_stage(lineage.export(report, formats=["safetensors", "gguf"]), lineage.store)

@@ -36,6 +36,9 @@ TEMPLATE = (
 )
 WORDS = ("나무", "바다", "하늘", "구름", "사람", "학교", "음식", "노래", "겨울", "여름", "도시", "시골", "책상", "의자")
 
+STORY = "가을 저녁이면 할머니는 마루 끝에 앉아 감을 깎으시며 옛날 바닷가 마을에서 지내던 이야기를 들려주셨다."
+"""The one document of the corpus that is long enough to be found in a benchmark."""
+
 
 def sentences(count: int, seed: int) -> list[str]:
     source = random.Random(seed)
@@ -193,7 +196,9 @@ def write_corpus(folder: Path) -> None:
         (folder / split).mkdir(parents=True)
         rows = [
             {"id": f"{split}{i}", "text": text, "source": "test", "licence": "CC0-1.0", "url": "", "language": "ko"}
-            for i, text in enumerate(sentences(count, seed=5 if split == "train" else 6))
+            for i, text in enumerate(
+                [*sentences(count, seed=5), STORY] if split == "train" else sentences(count, seed=6)
+            )
         ]
         data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
         (folder / split / "00000.jsonl.zst").write_bytes(zstandard.compress(data))
@@ -216,9 +221,9 @@ class Lineage:
             stage="evaluate", stage_version=1, model="toy", release="r1", section=section, inputs=tuple(inputs)
         )
 
-    def export(self, report: Artifact) -> StageRequest:
+    def export(self, report: Artifact, **section: Any) -> StageRequest:
         inputs = (pointer(self.artifacts["rlhf_model"]), pointer(report))
-        return StageRequest(stage="export", stage_version=1, model="toy", release="r1", inputs=inputs)
+        return StageRequest(stage="export", stage_version=1, model="toy", release="r1", section=section, inputs=inputs)
 
 
 def build_lineage(
@@ -227,8 +232,12 @@ def build_lineage(
     template_of_sft: str = TEMPLATE,
     nan_in_rlhf: bool = False,
     lm_eval_task: str = "",
+    adapter: bool = False,
 ) -> Lineage:
-    """All that `evaluate` reads: four models of different random weights, benchmarks, corpus."""
+    """All that `evaluate` reads: four models of different random weights, benchmarks, corpus.
+
+    `adapter`: RLHF's stands beside its model, as `method: lora` leaves it.
+    """
     store = ArtifactStore(root)
     made: dict[str, Artifact] = {}
     counts = {"read": 80, "kept": 72, "train_documents": 60, "validation_documents": 12}
@@ -267,15 +276,31 @@ def build_lineage(
         template = template_of_sft if stage == "sft" else TEMPLATE
         broken = nan_in_rlhf and stage == "rlhf"
         inputs = tuple(made[name] for name in names)
-        made[STAGES[stage].asset] = commit(
-            store, stage, details, lambda folder, s=seed, t=template, b=broken: _write_model(folder, s, t, b), inputs
-        )
+        adapts = inputs[0].digest if adapter and stage == "rlhf" else None
+
+        def write(folder: Path, s=seed, t=template, b=broken, a=adapts) -> None:
+            _write_model(folder, s, t, b)
+            if a:
+                _write_adapter(folder / "adapter", folder / "model", a)
+
+        made[STAGES[stage].asset] = commit(store, stage, details, write, inputs)
     return Lineage(store, made)
 
 
 def _write_model(folder: Path, seed: int, template: str = TEMPLATE, broken: bool = False) -> None:
     build_model(folder / "model", seed, broken)
     (folder / "model" / "chat_template.jinja").write_text(template)
+
+
+def _write_adapter(folder: Path, model: Path, base: str) -> None:
+    """A LoRA adapter of random weights that says it belongs on the base with this digest."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    settings = LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["q_proj"], init_lora_weights=False)
+    get_peft_model(AutoModelForCausalLM.from_pretrained(model), settings).save_pretrained(folder)
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": base}))
 
 
 def teach(folder: Path, steps: int = 120) -> Path:
