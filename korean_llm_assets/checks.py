@@ -14,6 +14,7 @@ GATES = {
     "instruction_following": "instructions that a program can check are followed",
     "loops": "replies do not go in circles",
     "drifts": "replies to Korean are Korean",
+    "suite_limit": "every suite that the recipe gives a limit is within it: safety, form, knowledge",
     "not_contaminated": "no benchmark item lies in the training corpus",
     "english_bits_per_byte_rise": "English was not forgotten",
     "all_finite": "every figure of the report is a number",

@@ -28,6 +28,8 @@ from trainers.contract import (
 from trainers.stage import StageContext, StageResult
 
 HASH = "0" * 64
+CONDITIONS = ("sft_over_cpt", "not_contaminated", "all_finite", "loops", "suite_limit/follow/forbidden")
+"""Of the small report's gate; all fail together, where SMALL_STAGES_GATE says so."""
 
 
 def details(context: StageContext) -> Details:
@@ -48,8 +50,8 @@ def details(context: StageContext) -> Details:
             return TrainingDetails(method="full", backend="none", **counts, tokenizer_hash=HASH, loss=losses)
         case "evaluate":
             learned = os.environ.get("SMALL_STAGES_GATE", "pass") == "pass"
-            row = {"name": "sft_over_cpt", "passed": learned, "value": 0.3, "threshold": 0.2}
-            return EvaluationDetails(suites={}, gate=[GateResult(**row, explanation="30 points, wanted 20")])
+            row = {"passed": learned, "value": 0.3, "threshold": 0.2, "explanation": "30 points, wanted 20"}
+            return EvaluationDetails(suites={}, gate=[GateResult(name=name, **row) for name in CONDITIONS])
         case "export":
             return ExportDetails(formats=["safetensors"], parameters=10, tokenizer_hash=HASH, model_card="# card")
     raise AssertionError(context.request.stage)

@@ -7,7 +7,7 @@ import pyarrow.parquet
 import pytest
 
 from tests.trainers.evaluation.judge_server import fair, judging
-from tests.trainers.evaluation.toy import TEMPLATE, build_lineage
+from tests.trainers.evaluation.toy import STORY, TEMPLATE, build_lineage, sample_suites
 from trainers import evaluate
 from trainers.artifacts import ArtifactStore
 from trainers.contract import Artifact, BadRequest, EvaluationDetails
@@ -106,13 +106,19 @@ def test_a_champion_is_compared_with(lineage):
     assert manifest.details.champion == champion.digest
 
 
-def test_weights_that_are_nan_fail_the_gate_and_not_the_stage(tmp_path):
-    lineage = build_lineage(tmp_path / "artifacts", nan_in_rlhf=True)
-    manifest = run_stage(lineage.evaluate(), lineage.store)
-    finite = next(result for result in manifest.details.gate if result.name == "all_finite")
-    assert not finite.passed
-    assert finite.value > 30
-    assert "rlhf: choice" in finite.explanation
+def test_weights_that_are_nan_and_a_leaked_item_fail_the_gate_and_not_the_stage(tmp_path):
+    suites = {**sample_suites(), "leaky": ("text", [{"id": "l0", "text": STORY, "domain": "ko"}])}
+    lineage = build_lineage(tmp_path / "artifacts", suites=suites, nan_in_rlhf=True)
+    limits = {"suites": {"choice": 0.4}, "instruction_following": 0.5}
+    manifest = run_stage(lineage.evaluate(gate=limits), lineage.store)
+    gate = {result.name: result for result in manifest.details.gate}
+    assert not any(result.passed for result in gate.values())
+    assert gate["all_finite"].value > 30
+    assert "rlhf: choice" in gate["all_finite"].explanation
+    assert "leaky:l0 in train60" in gate["not_contaminated"].explanation
+    report = json.loads((lineage.store.path(Artifact.of(manifest)) / "report.json").read_text())
+    assert [(row["item"], row["document"]) for row in report["contamination"]] == [("leaky:l0", "train60")]
+    assert manifest.details.extra["contamination"] == report["contamination"]
 
 
 def test_a_stage_with_another_template_is_refused(tmp_path):

@@ -25,6 +25,7 @@ def judge(gate: GateSection, results: Results, evidence: Sequence[Mapping[str, A
         (gate.english_bits_per_byte_rise, _english_rise),
     ]
     judged = [condition(results, limit) for limit, condition in conditions if limit is not None]
+    judged += [_suite_limit(results, suite, limit) for suite, limit in sorted(gate.suites.items())]
     if gate.contaminated_items is not None:
         judged.append(_not_contaminated(evidence, gate.contaminated_items))
     judged.append(_all_finite(results))
@@ -139,6 +140,23 @@ def _behaviour(results: Results, name: str, what: str, most: float) -> GateResul
     )
 
 
+def _suite_limit(results: Results, suite: str, limit: float) -> GateResult:
+    name = f"suite_limit/{suite}"
+    if not results.has(suite, "rlhf"):
+        return _not_measured(name, limit, f"the report has no suite of this name; it has {', '.join(results.suites)}")
+    figure, higher = results.figure(suite, "rlhf"), results.higher_is_better(suite)
+    beyond = limit - figure.value if higher else figure.value - limit
+    return GateResult(
+        name=name,
+        passed=beyond <= 0,
+        value=figure.value,
+        threshold=limit,
+        explanation=f"RLHF has {figure.value:.4f} on {figure.n} items of {suite} (95%: {figure.low:.4f} to "
+        f"{figure.high:.4f}), wanted at {'least' if higher else 'most'} {limit:g}"
+        + ("" if beyond <= 0 else f": {beyond:.4f} {'short' if higher else 'too much'}"),
+    )
+
+
 def english_suites(results: Results) -> list[str]:
     """The text suites that hold English: `corpus/en`, and `<suite>/en...`."""
     return [
@@ -161,6 +179,7 @@ def _not_contaminated(evidence: Sequence[Mapping[str, Any]] | None, most: int) -
         value=len(items),
         threshold=most,
         explanation=f"{len(items)} benchmark items have pieces in the training corpus, at most {most} may"
+        + ("" if len(items) <= most else f", {len(items) - most} too many")
         + (f": {listed}" if listed else ""),
     )
 

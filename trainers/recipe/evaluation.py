@@ -1,8 +1,8 @@
 """Recipe sections of evaluation, its gate, and export."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from trainers.recipe.section import Section, Strict
 
@@ -26,6 +26,11 @@ class GateSection(Strict):
     )
     rlhf_preference: float | None = Field(default=None, description="held-out preference accuracy, and above SFT's")
     english_bits_per_byte_rise: float | None = Field(default=None, description="share over the base model's, at most")
+    suites: dict[str, float] = Field(
+        default={},
+        description="suite of the report -> RLHF's figure, at least (where lower is better: at most). A suite of "
+        "refusals or `<suite>/forbidden` holds safety to a limit, `<suite>/json` or `<suite>/level` a form",
+    )
 
 
 class JudgeSettings(Strict):
@@ -63,4 +68,16 @@ class ExportSection(Section):
     formats: tuple[Literal["safetensors", "adapter"], ...] = Field(
         default=("safetensors",), description="the merged model; RLHF's adapter beside it (method: lora only)"
     )
+
+    @field_validator("formats", mode="before")
+    @classmethod
+    def _gguf_is_made_elsewhere(cls, formats: Any) -> Any:
+        """No maintained package on PyPI converts to GGUF; pydantic alone would only say that it is unknown."""
+        if isinstance(formats, list | tuple) and "gguf" in formats:
+            raise ValueError(
+                "gguf is not made here: no maintained package on PyPI converts to it. Export 'safetensors' and run "
+                "llama.cpp's convert_hf_to_gguf.py on the exported model/ folder"
+            )
+        return formats
+
     registered_name: str | None = Field(default=None, description="name in the model registry; the model's by default")

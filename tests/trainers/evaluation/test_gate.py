@@ -1,6 +1,9 @@
 """The gate: each condition met, missed and unmeasurable, in words with numbers."""
 
 import math
+import re
+
+import pytest
 
 from trainers.evaluation.gate import judge
 from trainers.evaluation.results import Results, Row
@@ -89,7 +92,7 @@ def test_contamination_fails_with_its_evidence():
     row = {"item": "choice:c1", "document": "d7", "source": "web", "piece": "나무 바다 하늘 구름 사람 학교"}
     judged = verdicts(GateSection(), results(), [row, {**row, "document": "d8"}])["not_contaminated"]
     assert (judged.passed, judged.value) == (False, 1)
-    assert "choice:c1 in d7 ('나무 바다" in judged.explanation
+    assert "at most 0 may, 1 too many: choice:c1 in d7 ('나무 바다" in judged.explanation
     assert verdicts(GateSection(contaminated_items=1), results(), [row])["not_contaminated"].passed
     unsearched = {result.name: result for result in judge(GateSection(), results())}["not_contaminated"]
     assert not unsearched.passed and "not searched" in unsearched.explanation
@@ -105,3 +108,18 @@ def test_behaviour_is_held_to_the_recipe():
     assert "15.0% of RLHF's 20 replies go in circles" in judged["loops"].explanation
     assert "5.0 points too much" in judged["loops"].explanation
     assert "could not be measured" in judged["instruction_following"].explanation
+
+
+@pytest.mark.parametrize(
+    ("suite", "limit", "passed", "words"),
+    [
+        ("ask", 0.6, True, "wanted at least 0.6"),
+        ("ask", 0.75, False, "0.6000 on 100 items of ask .* wanted at least 0.75: 0.1500 short"),
+        ("held/en", 2.0, False, "wanted at most 2: 0.1000 too much"),
+        ("refuse", 0.9, False, "could not be measured.*no suite of this name; it has .*ask, .*prefer"),
+    ],
+)
+def test_any_suite_may_have_a_limit_of_the_recipe(suite, limit, passed, words):
+    judged = verdicts(GateSection(suites={suite: limit}), results())[f"suite_limit/{suite}"]
+    assert judged.passed is passed
+    assert re.search(words, judged.explanation)
