@@ -9,6 +9,8 @@ from trainers.recipe import Section, section_dict
 
 READS = {
     "corpus": ("benchmarks",),
+    "instructions": ("benchmarks",),
+    "preferences": ("benchmarks",),
     "cpt": ("base_model", "corpus"),
     "sft": ("cpt", "instructions"),
     "rlhf": ("sft", "preferences"),

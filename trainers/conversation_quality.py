@@ -8,7 +8,7 @@ import numpy as np
 
 from trainers.conversations import ConversationSet, Message, Row
 from trainers.corpus.characters import Texts
-from trainers.corpus.contamination import Suites
+from trainers.corpus.contamination import SHARED_BY, Suites, items
 from trainers.corpus.filters import measure
 from trainers.corpus.personal_data import mask
 from trainers.corpus.records import Exclusion
@@ -24,8 +24,13 @@ def refine(result: ConversationSet, section: ConversationsSection, suites: Seque
     texts = Texts.of([message["content"] for messages in spans for message in messages])
     owners = np.repeat(np.arange(len(spans)), [len(messages) for messages in spans])
     verdicts = _verdicts(texts, owners, len(spans), section)
-    for number, item in _contaminated(texts, owners, suites, section.decontamination).items():
-        verdicts.setdefault(number, ("contaminated", item))
+    if section.decontamination.action != "off" and suites:
+        found = _asked_alike(result.kept, suites) | _overlapping(texts, owners, suites, section.decontamination)
+        evidence = Texts.of(list(found.values()))
+        if section.mask_personal_data:
+            evidence, _ = mask(evidence)
+        for number, piece in zip(found, evidence.strings, strict=True):
+            verdicts.setdefault(number, ("contaminated", piece))
     masked: Counter[str] = Counter()
     if section.mask_personal_data:
         texts, masked = mask(texts)
@@ -71,10 +76,40 @@ def _verdicts(
     return {int(number): verdict for number, verdict in found.items()}
 
 
-def _contaminated(
+def _overlapping(
     texts: Texts, owners: np.ndarray, suites: Sequence[Path], settings: DecontaminationSettings
 ) -> dict[int, str]:
-    """Rows that hold a piece of a suite, and of which item."""
-    if settings.action == "off" or not suites:
-        return {}
-    return {int(owners[hit.document]): hit.item for hit in reversed(Suites.read(settings, suites).find(texts))}
+    """Rows that hold a piece of a suite: the item, and the piece."""
+    hits = reversed(Suites.read(settings, suites).find(texts))
+    return {int(owners[h.document]): f"{h.item}: {texts.strings[h.document][h.begin : h.end]}" for h in hits}
+
+
+def _asked_alike(rows: Sequence[Row], suites: Sequence[Path]) -> dict[int, str]:
+    """Rows whose whole prompt is an item's, which may be shorter than any piece: the item, and the prompt.
+
+    A prompt that many items share is their template, no evidence.
+    """
+    asked: dict[str, list[str]] = {}
+    for name, item in items(suites):
+        if prompt := _letters(_prompt_of_item(item)):
+            asked.setdefault(prompt, []).append(name)
+    found = {}
+    for number, row in enumerate(rows):
+        prompt = _joined(row.get("prompt") or row["messages"][:-1])
+        names = asked.get(_letters(prompt), ())
+        if 0 < len(names) <= SHARED_BY:
+            found[number] = f"{names[0]}: {prompt}"
+    return found
+
+
+def _prompt_of_item(item: Row) -> str:
+    return str(item["question"]) if "question" in item else _joined(item.get("prompt") or item.get("messages") or ())
+
+
+def _joined(messages: Sequence[Message]) -> str:
+    return " ".join(message["content"] for message in messages if message["role"] != "system")
+
+
+def _letters(text: str) -> str:
+    """Letters and digits alone: what stays the same however a text is spaced and punctuated."""
+    return "".join(char for char in text.casefold() if char.isalnum())

@@ -62,7 +62,7 @@ def _write(
     section: ConversationsSection = context.section
     request, output = context.request, context.output
     excluded = result.excluded
-    broken = sum(excluded.values()) - excluded["exact_duplicate"]
+    broken = sum(excluded.values()) - excluded["exact_duplicate"] - excluded["contaminated"]
     if not result.kept or broken > section.max_bad_share * result.read:
         first = {row.reason: f"{row.file}:{row.line}" for row in reversed(result.exclusions)}
         reasons = ", ".join(f"{reason} ({n}, first at {first[reason]})" for reason, n in excluded.most_common(3))

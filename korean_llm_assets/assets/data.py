@@ -11,7 +11,7 @@ _GROUP = "data"
 
 @stage_asset(group=_GROUP, kinds={"json"})
 def benchmarks(context: AssetExecutionContext) -> MaterializeResult:
-    """Evaluation suites of a release; the corpus is kept clean of them. Inherited where a release has none."""
+    """Evaluation suites of a release; its other data is kept clean of them. Inherited where a release has none."""
     return materialize(context, _landed(context))
 
 
@@ -25,15 +25,15 @@ def corpus(context: AssetExecutionContext, benchmarks: Artifact) -> MaterializeR
 
 
 @stage_asset(group=_GROUP, kinds={"json"})
-def instructions(context: AssetExecutionContext) -> MaterializeResult:
-    """Conversations for supervised fine-tuning, checked and split. Inherited where a release has none."""
-    return materialize(context, _landed(context))
+def instructions(context: AssetExecutionContext, benchmarks: Artifact) -> MaterializeResult:
+    """Conversations for supervised fine-tuning, checked, clean of benchmarks, split; inherited where missing."""
+    return materialize(context, _landed(context), benchmarks)
 
 
 @stage_asset(group=_GROUP, kinds={"json"})
-def preferences(context: AssetExecutionContext) -> MaterializeResult:
-    """Pairs of a chosen and a rejected answer, checked and split. Inherited where a release has none."""
-    return materialize(context, _landed(context))
+def preferences(context: AssetExecutionContext, benchmarks: Artifact) -> MaterializeResult:
+    """Pairs of a chosen and a rejected answer, checked, clean of benchmarks, split; inherited where missing."""
+    return materialize(context, _landed(context), benchmarks)
 
 
 def _landed(context: AssetExecutionContext) -> Input:

@@ -135,10 +135,10 @@ def test_a_release_inherits_and_says_so(platform: Platform) -> None:
 
 
 def test_a_missing_folder_fails_in_words(platform: Platform) -> None:
-    drop(platform.home.landing, "r1", {"instructions": "질문"})
+    drop(platform.home.landing, "r1", {"instructions": "질문", "benchmarks": "문제"})
     result = make_all(platform)[0]
     assert not result.success
-    assert "r1/benchmarks, or nothing is in it" in why(result)
+    assert "r1/preferences, or nothing is in it" in why(result)
     assert "instructions" in metadata(result)  # what can be made is made
 
 

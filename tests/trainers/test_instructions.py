@@ -117,21 +117,41 @@ def test_length_language_privacy_and_manners(tmp_path):
     assert manifest.details.extra["honorifics"] == {"formal": 20, "polite": 1}
 
 
-def test_rows_with_pieces_of_a_benchmark_are_left_out(tmp_path):
+def test_rows_that_a_benchmark_asks_or_holds_are_left_out_with_evidence(tmp_path):
     item = (
         "훈민정음은 조선의 제4대 임금인 세종이 1443년에 만들고 1446년에 펴낸 글자이며 백성이 쉽게 읽고 쓰게 하려는 "
         "뜻을 담았다"
     )
+    asked = [{"id": "k2", "messages": [{"role": "user", "content": "가장 긴 강은?"}], "answer": "압록강", "task": "t"}]
+    template = [
+        {**asked[0], "id": f"t{n}", "messages": [{"role": "user", "content": "9 더하기 1은?"}]} for n in range(3)
+    ]
     write_jsonl(tmp_path / "landing/r1/benchmarks/history.jsonl", [{"id": "k1", "text": item}])
+    write_jsonl(tmp_path / "landing/r1/benchmarks/quiz.jsonl", asked + template)
     artifact = Artifact.of(run_data_stage("benchmarks", tmp_path)[0])
-    write_jsonl(tmp_path / "landing/r1/instructions/a.jsonl", [*rows(20), {"instruction": "설명해 줘", "output": item}])
-    wanted = data_request("instructions", tmp_path / "landing")
+    landed = [
+        *rows(20),
+        {"instruction": "설명해 줘", "output": item},
+        {"messages": [SYSTEM, {"role": "user", "content": "가장 긴  강은"}, {**ANSWER, "content": "낙동강"}]},
+    ]
+    write_jsonl(tmp_path / "landing/r1/instructions/a.jsonl", landed)
+    pairs = [{"prompt": row["instruction"], "chosen": row["output"], "rejected": "몰라요"} for row in rows(20)]
+    pairs.append({"prompt": "가장 긴 강은?", "chosen": "압록강입니다", "rejected": "몰라요"})
+    write_jsonl(tmp_path / "landing/r1/preferences/a.jsonl", pairs)
     suite = Input(name="benchmarks", digest=artifact.digest, path=artifact.path)
-    wanted = wanted.model_copy(update={"inputs": (*wanted.inputs, suite)})
     store = ArtifactStore(tmp_path / "artifacts")
-    manifest = run_stage(wanted, store, tmp_path / "landing")
-    assert manifest.details.excluded == {"contaminated": 1}
-    assert read_jsonl(store.folder(wanted) / "exclusions.jsonl")[0]["detail"] == "history:k1"
+    evidence = {}
+    for stage in ("instructions", "preferences"):
+        wanted = data_request(stage, tmp_path / "landing")
+        wanted = wanted.model_copy(update={"inputs": (*wanted.inputs, suite)})
+        manifest = run_stage(wanted, store, tmp_path / "landing")
+        excluded = read_jsonl(store.folder(wanted) / "exclusions.jsonl")
+        assert {row["reason"]: len(excluded) for row in excluded} == manifest.details.excluded
+        evidence[stage] = {row["line"]: row["detail"] for row in excluded}
+    assert evidence["instructions"].keys() == {21, 22}
+    assert evidence["instructions"][21].startswith("history:k1: 훈민정음은")
+    assert evidence["instructions"][22] == "quiz:k2: 가장 긴  강은"
+    assert evidence["preferences"] == {21: "quiz:k2: 가장 긴 강은?"}
 
 
 def test_a_rows_weight_and_level_travel_with_it_and_wrong_ones_are_refused():

@@ -30,8 +30,8 @@ STAGES: dict[str, Stage] = {
     for stage in (
         Stage(name="benchmarks", asset="benchmarks", by_model=False, by_release=True, version=2),
         Stage(name="corpus", asset="corpus", by_model=False, by_release=True, version=4),
-        Stage(name="instructions", asset="instructions", by_model=False, by_release=True, version=2),
-        Stage(name="preferences", asset="preferences", by_model=False, by_release=True, version=1),
+        Stage(name="instructions", asset="instructions", by_model=False, by_release=True, version=3),
+        Stage(name="preferences", asset="preferences", by_model=False, by_release=True, version=2),
         Stage(name="base_model", asset="base_model", by_model=True, by_release=False, version=1),
         Stage(name="cpt", asset="cpt_checkpoint", by_model=True, by_release=True, version=1),
         Stage(name="sft", asset="sft_model", by_model=True, by_release=True, version=1),

@@ -19,8 +19,8 @@ from trainers.corpus.near_dedup import word_characters
 from trainers.corpus.normalise import normalise
 from trainers.recipe.data import DecontaminationSettings, NormaliseSettings
 
-_SHARED_BY = 2
-"""An n-gram that more items than this have in common belongs to their template."""
+SHARED_BY = 2
+"""What more items than this have in common belongs to their template."""
 _FILTER_BITS = 22
 
 
@@ -47,7 +47,7 @@ class Suites:
         document, _, _, keys = self._scan(normalised, np.ones(1, np.bool_), np.zeros(0, np.uint64))
         pairs = np.unique(np.stack((keys, owners[document].astype(np.uint64)), axis=1), axis=0)
         keys, first, counts = np.unique(pairs[:, 0], return_index=True, return_counts=True)
-        mine = counts <= _SHARED_BY
+        mine = counts <= SHARED_BY
         self._keys, self._owners = keys[mine], pairs[first[mine], 1].astype(np.int64)
         self._filter = np.zeros(1 << _FILTER_BITS, np.bool_)
         self._filter[self._keys & np.uint64(len(self._filter) - 1)] = True
@@ -55,13 +55,7 @@ class Suites:
     @classmethod
     def read(cls, settings: DecontaminationSettings, files: Sequence[Path]) -> "Suites":
         """From suite files: JSON lines of any benchmark format."""
-        texts = []
-        for path in files:
-            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-                item = json.loads(line)
-                name = f"{path.stem}:{item.get('id', number)}"
-                texts += [(name, text) for text in _texts_of(item)]
-        return cls(settings, texts)
+        return cls(settings, [(name, text) for name, item in items(files) for text in _texts_of(item)])
 
     def find(self, documents: Sequence[str]) -> list[Hit]:
         """All hits in a batch of normalised documents, in order."""
@@ -81,6 +75,14 @@ class Suites:
             texts.codes, texts.starts, word_characters(), filter_, keys, self._settings.words, self._settings.characters
         )
         return found
+
+
+def items(files: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The items of suite files, each with a name for people."""
+    for path in files:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            item = json.loads(line)
+            yield f"{path.stem}:{item.get('id', number)}", item
 
 
 def _texts_of(item: dict[str, Any]) -> Iterator[str]:
