@@ -42,9 +42,9 @@ def stage_request(stage: Stage, model: str | None, release: str | None, inputs: 
     )
 
 
-def as_input(artifact: Artifact, name: str | None = None) -> Input:
-    """An upstream artifact as a request's input, named by the asset it comes from."""
-    return Input(name=name or STAGES[artifact.stage].asset, digest=artifact.digest, path=artifact.path)
+def as_input(artifact: Artifact, name: str | None = None, only: tuple[str, ...] = ()) -> Input:
+    """An upstream artifact as a request's input, named by the asset it comes from; `only` where not all is read."""
+    return Input(name=name or STAGES[artifact.stage].asset, digest=artifact.digest, path=artifact.path, only=only)
 
 
 def code_version(stage: Stage) -> str:

@@ -46,7 +46,8 @@ def takedown(options: Namespace, home: Home) -> int:
         path
         for path, manifest in manifests.items()
         if path not in affected
-        and {manifests[one].digest for one in affected} & {item.digest for item in manifest.request.inputs}
+        and {manifests[one].digest for one in affected}
+        & {item.digest for item in manifest.request.inputs if not item.is_compared_with}
     }:
         affected |= more
     print(f"{len(wanted)} ids are excluded from every later build ({takedown_file()})")

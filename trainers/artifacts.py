@@ -250,8 +250,14 @@ class ArtifactStore:
             return None
         return self.read(folder, expected_request=request.digest)
 
-    def read(self, folder: Path, expected_request: str | None = None, expected_content: str | None = None) -> Manifest:
-        """Read and verify the artifact in a folder.
+    def read(
+        self,
+        folder: Path,
+        expected_request: str | None = None,
+        expected_content: str | None = None,
+        only: Collection[str] = (),
+    ) -> Manifest:
+        """Read and verify the artifact in a folder; of its files, where `only` names files or folders, just these.
 
         Raises:
             DiskTrouble: no manifest, or a file is missing, or its bytes are not those of the manifest.
@@ -264,6 +270,8 @@ class ArtifactStore:
         if expected_request not in (None, manifest.request_digest):
             raise DiskTrouble(f"{folder} holds request {manifest.request_digest}, not {expected_request}. {advice}")
         for record in manifest.files:
+            if only and record.path.split("/", 1)[0] not in only:
+                continue
             path = folder / record.path
             if not path.is_file() or path.stat().st_size != record.size or file_sha256(path) != record.sha256:
                 raise DiskTrouble(f"{path} is not what the manifest says (missing or changed). {advice}")
@@ -276,7 +284,7 @@ class ArtifactStore:
         return self.read(self.path(artifact), artifact.request_digest, artifact.digest)
 
     def resolve(self, item: Input, landing: Path | None) -> Path:
-        """The folder of a request's input, verified.
+        """The folder of a request's input, verified as far as the stage reads it.
 
         Raises:
             BadRequest: the folder is missing, or its content is not the one the request names.
@@ -295,7 +303,7 @@ class ArtifactStore:
             return folder
         folder = self.root / item.path
         try:
-            self.read(folder, expected_content=item.digest)
+            self.read(folder, expected_content=item.digest, only=item.only)
         except DiskTrouble as error:
             raise BadRequest(f"input {item.name!r}: {error}") from error
         return folder

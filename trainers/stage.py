@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from trainers.artifacts import FAILURE, ArtifactStore, Workspace, disk_errors_named
+from trainers.artifacts import FAILURE, MANIFEST, ArtifactStore, Workspace, disk_errors_named
 from trainers.contract import (
     Attempt,
     BadRequest,
@@ -162,9 +162,7 @@ def _attempt(request: StageRequest, store: ArtifactStore, workspace: Workspace, 
                 request=request,
                 section=section,
                 inputs=inputs,
-                manifests={
-                    item.name: store.read(inputs[item.name]) for item in request.inputs if item.root == "artifacts"
-                },
+                manifests=_manifests_of(request, inputs),
                 output=workspace.output,
                 scratch=workspace.scratch,
                 reporter=reporter,
@@ -196,12 +194,11 @@ def follow_stage(request: StageRequest, store: ArtifactStore, landing: Path | No
     stop.install()
     with tempfile.TemporaryDirectory() as nowhere:
         inputs = {item.name: store.resolve(item, landing) for item in request.inputs}
-        manifests = {item.name: store.read(inputs[item.name]) for item in request.inputs if item.root == "artifacts"}
         context = StageContext(
             request=request,
             section=typed_section(request),
             inputs=inputs,
-            manifests=manifests,
+            manifests=_manifests_of(request, inputs),
             output=Path(nowhere),
             scratch=store.scratch(request),
             reporter=QuietReporter(request),
@@ -210,6 +207,15 @@ def follow_stage(request: StageRequest, store: ArtifactStore, landing: Path | No
             went_on_from=lambda step, saved: None,
         )
         _stage_function(request.stage)(context)
+
+
+def _manifests_of(request: StageRequest, folders: dict[str, Path]) -> dict[str, Manifest]:
+    """The manifests of inputs that were verified when they were resolved."""
+    return {
+        item.name: Manifest.model_validate_json((folders[item.name] / MANIFEST).read_text(encoding="utf-8"))
+        for item in request.inputs
+        if item.root == "artifacts"
+    }
 
 
 def _stage_function(stage: str) -> Callable[[StageContext], StageResult]:

@@ -2,11 +2,15 @@
 
 from dagster import AssetExecutionContext, Failure, MaterializeResult
 
-from korean_llm_assets.partitions import cell_of, earlier_releases
+from korean_llm_assets.partitions import cell_of, data_recipe, earlier_releases
+from korean_llm_assets.pointers import latest
+from korean_llm_assets.requests import as_input
 from korean_llm_assets.stage_asset import materialize, stage_asset
-from trainers.contract import Artifact, Input, StageError
+from trainers.artifacts import MANIFEST
+from trainers.contract import EARLIER, Artifact, Input, StageError
 
 _GROUP = "data"
+_READ_OF_EARLIER = ("dedup_index", "vocabulary.json")
 
 
 @stage_asset(group=_GROUP, kinds={"json"})
@@ -19,9 +23,10 @@ def benchmarks(context: AssetExecutionContext) -> MaterializeResult:
 def corpus(context: AssetExecutionContext, benchmarks: Artifact) -> MaterializeResult:
     """Text for continued pre-training: read, repaired, filtered, deduplicated, decontaminated and split.
 
-    Every dropped document is counted by reason and kept in an exclusions file.
+    What the corpora of earlier releases hold is left out. Every dropped document is counted by reason and kept in
+    an exclusions file.
     """
-    return materialize(context, _landed(context), benchmarks)
+    return materialize(context, _landed(context), benchmarks, *_earlier_corpora(context))
 
 
 @stage_asset(group=_GROUP, kinds={"json"})
@@ -38,11 +43,36 @@ def preferences(context: AssetExecutionContext, benchmarks: Artifact) -> Materia
 
 def _landed(context: AssetExecutionContext) -> Input:
     """The landed folder that this data asset reads, its own release's or an earlier one's."""
-    _, release = cell_of(context)
-    assert release is not None, "data assets are partitioned by release"
+    release = _release(context)
     earlier = earlier_releases(context.instance, release)
     try:
         landed: Input = context.resources.landing.input(release, context.asset_key.to_user_string(), earlier)
     except StageError as error:
         raise Failure(str(error), allow_retries=False) from error
     return landed
+
+
+def _earlier_corpora(context: AssetExecutionContext) -> list[Input]:
+    """What is kept of earlier releases' newest corpora, for comparison.
+
+    As with the champion this is settled when the request is built and is no edge of the graph: a new release
+    outdates no older one, and an older one that is made again outdates no newer one until that is asked for again.
+    """
+    if not data_recipe().corpus.against_earlier:
+        return []
+    found = []
+    for release in earlier_releases(context.instance, _release(context)):
+        artifact = latest(context.instance, context.asset_key, release)
+        if artifact is None:
+            continue
+        if (context.resources.store.path(artifact) / MANIFEST).exists():
+            found.append(as_input(artifact, EARLIER + release, only=_READ_OF_EARLIER))
+        else:
+            context.log.warning(f"not compared with release {release}: its corpus {artifact.path} is no longer there")
+    return found
+
+
+def _release(context: AssetExecutionContext) -> str:
+    _, release = cell_of(context)
+    assert release is not None, "data assets are partitioned by release"
+    return release

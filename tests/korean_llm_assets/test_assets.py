@@ -19,7 +19,9 @@ from korean_llm_assets.pointers import ARTIFACT
 from tests.korean_llm_assets.conftest import WHOLE, Platform, define, drop
 from tests.korean_llm_assets.small_stages import CONDITIONS
 from trainers.artifacts import ArtifactStore
-from trainers.contract import Artifact
+from trainers.contract import Artifact, Input
+from trainers.corpus.earlier import FOLDER as INDEX
+from trainers.corpus.vocabulary import FILE as VOCABULARY
 from trainers.recipe import recipe_folders
 
 pytestmark = pytest.mark.slow
@@ -132,6 +134,28 @@ def test_a_release_inherits_and_says_so(platform: Platform) -> None:
     data = metadata(second[0])
     assert data["instructions"]["inherited from release"] == "r1"
     assert "inherited from release" not in data["corpus"]
+
+
+def test_a_corpus_is_compared_with_earlier_releases_and_outdates_none_of_them(platform: Platform) -> None:
+    store = ArtifactStore(platform.home.artifacts)
+
+    def made(release: str) -> tuple[Artifact, dict[str, Input], bool]:
+        platform.instance.add_dynamic_partitions("release", [release])
+        result = platform.run("data", release, asset_selection=[AssetKey("benchmarks"), AssetKey("corpus")])
+        entry = metadata(result)["corpus"]
+        artifact = Artifact.model_validate(entry[ARTIFACT])
+        return artifact, {item.name: item for item in store.manifest(artifact).request.inputs}, bool(entry["reused"])
+
+    for release in ("r1", "r2", "r3"):
+        drop(platform.home.landing, release, {"corpus": f"{release}의 글", "benchmarks": "문제"})
+    first, inputs, _ = made("r1")
+    assert set(inputs) == {"landing", "benchmarks"}
+    second, inputs, _ = made("r2")
+    assert (inputs["earlier_r1"].digest, inputs["earlier_r1"].only) == (first.digest, (INDEX, VOCABULARY))
+    assert [made(release)[2] for release in ("r1", "r2")] == [True, True]
+    shutil.rmtree(store.path(first))  # an old corpus that was cleared away is left out, and that is said
+    _, inputs, _ = made("r3")
+    assert set(inputs) == {"landing", "benchmarks", "earlier_r2"} and inputs["earlier_r2"].digest == second.digest
 
 
 def test_a_missing_folder_fails_in_words(platform: Platform) -> None:

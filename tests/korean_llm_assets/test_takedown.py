@@ -9,9 +9,9 @@ from korean_llm_assets.__main__ import main
 from korean_llm_assets.home import Home
 from korean_llm_assets.landing import Landing
 from korean_llm_assets.partitions import data_recipe
-from korean_llm_assets.requests import stage_request
+from korean_llm_assets.requests import as_input, stage_request
 from trainers.artifacts import ArtifactStore
-from trainers.contract import STAGES, Artifact, CorpusDetails, Manifest
+from trainers.contract import STAGES, Artifact, CorpusDetails, Input, Manifest
 from trainers.stage import run_stage
 
 TEXTS = (
@@ -24,19 +24,13 @@ TEXTS = (
 )
 
 
-def build(home: Home) -> Manifest:
+def build(home: Home, release: str = "r1", *earlier: Input) -> Manifest:
     data_recipe.cache_clear()
     store, landing = ArtifactStore(home.artifacts), Landing(home.landing)
     request = stage_request(STAGES["benchmarks"], None, "r1", [landing.input("r1", "benchmarks", [])])
     clean = Artifact.of(run_stage(request, store, home.landing))
-    inputs = [landing.input("r1", "corpus", []), _input(clean)]
-    return run_stage(stage_request(STAGES["corpus"], None, "r1", inputs), store, home.landing)
-
-
-def _input(artifact: Artifact) -> object:
-    from korean_llm_assets.requests import as_input
-
-    return as_input(artifact)
+    inputs = [landing.input(release, "corpus", []), as_input(clean), *earlier]
+    return run_stage(stage_request(STAGES["corpus"], None, release, inputs), store, home.landing)
 
 
 @pytest.mark.slow
@@ -49,12 +43,17 @@ def test_a_document_is_left_out_and_what_holds_it_is_named(home: Home, capsys: p
     item = {"id": "1", "question": "하나 더하기 하나는?", "choices": ["둘", "셋"], "answer": 0}
     (benchmarks / "facts.jsonl").write_text(json.dumps(item, ensure_ascii=False) + "\n")
     before = build(home)
+    later = home.landing / "r2" / "corpus" / "b.jsonl"
+    later.parent.mkdir(parents=True)
+    later.write_text("".join(json.dumps({"text": text[::-1]}, ensure_ascii=False) + "\n" for text in TEXTS))
+    beside = build(home, "r2", as_input(Artifact.of(before), "earlier_r1", only=("dedup_index",)))
     ids = home.root / "ids.txt"
     ids.write_text("doc-3\nnobody\n")
     assert main(["takedown", "--ids", str(ids)]) == 0
     told = capsys.readouterr().out
     assert f"made from them: {before.request.relative_path}  holds doc-3" in told
     assert "in no corpus that is kept here: nobody" in told
+    assert beside.request.relative_path not in told  # it was compared with that corpus, not made from it
     after = build(home)
     assert after.request_digest != before.request_digest
     assert isinstance(after.details, CorpusDetails) and isinstance(before.details, CorpusDetails)

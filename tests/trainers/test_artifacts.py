@@ -93,6 +93,17 @@ def test_inputs_are_verified(store, tmp_path):
         store.resolve(good.model_copy(update={"path": "nowhere"}), None)
 
 
+def test_of_an_input_that_is_read_in_part_that_part_is_verified(store):
+    made = commit(store, request())
+    part = Input(name="earlier_r0", digest=made.digest, path=made.path, only=("sub",))
+    other = part.model_copy(update={"only": ("something else",)})
+    (store.path(made) / "sub" / "a.txt").write_text("changed")
+    assert store.resolve(other, None) == store.path(made)
+    with pytest.raises(BadRequest, match="is not what the manifest says"):
+        store.resolve(part, None)
+    assert part.is_compared_with and not part.model_copy(update={"name": "benchmarks"}).is_compared_with
+
+
 def test_a_landed_folder_that_changes_is_refused(store, tmp_path):
     folder = tmp_path / "landing" / "r1" / "corpus"
     folder.mkdir(parents=True)

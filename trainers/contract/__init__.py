@@ -26,9 +26,10 @@ from trainers.contract.exits import (
     Stalled,
 )
 from trainers.contract.manifest import Artifact, Attempt, Environment, FileRecord, GpuSeconds, Manifest, lost_seconds
-from trainers.contract.request import STAGES, Input, Needs, Stage, StageRequest, canonical_json, sha256_of
+from trainers.contract.request import EARLIER, STAGES, Input, Needs, Stage, StageRequest, canonical_json, sha256_of
 
 __all__ = [
+    "EARLIER",
     "STAGES",
     "Artifact",
     "Attempt",

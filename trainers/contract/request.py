@@ -29,7 +29,7 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage(name="benchmarks", asset="benchmarks", by_model=False, by_release=True, version=2),
-        Stage(name="corpus", asset="corpus", by_model=False, by_release=True, version=4),
+        Stage(name="corpus", asset="corpus", by_model=False, by_release=True, version=5),
         Stage(name="instructions", asset="instructions", by_model=False, by_release=True, version=3),
         Stage(name="preferences", asset="preferences", by_model=False, by_release=True, version=2),
         Stage(name="base_model", asset="base_model", by_model=True, by_release=False, version=1),
@@ -40,6 +40,10 @@ STAGES: dict[str, Stage] = {
         Stage(name="export", asset="deployed_model", by_model=True, by_release=True, version=1),
     )
 }
+
+
+EARLIER = "earlier_"
+"""Begins the name of an input that is an earlier release's corpus; its release follows."""
 
 
 def canonical_json(value: Any) -> str:
@@ -75,6 +79,14 @@ class Input(BaseModel):
     inherited_from: str | None = Field(
         default=None, description="the earlier release this was taken from, where the release has none of its own"
     )
+    only: tuple[str, ...] = Field(
+        default=(), description="what of the artifact is read, files and folders of its top; nothing else is verified"
+    )
+
+    @property
+    def is_compared_with(self) -> bool:
+        """True where the result is not made from this input, but held against it."""
+        return self.name == "champion" or self.name.startswith(EARLIER)
 
     @field_validator("path")
     @classmethod

@@ -159,7 +159,8 @@ class Joined:
             contaminated=shown(evidence),
             extra={
                 "plan": plan,
-                "earlier": [corpus.release for corpus in self._earlier],
+                "earlier": {corpus.release: 0 for corpus in self._earlier}
+                | Counter(corpus.release for _, corpus, _ in self._known.values()),
                 "length": _histogram(meta["characters"]),
                 "cluster_size": self._cluster_sizes(),
                 "dedup_bytes_per_document": {

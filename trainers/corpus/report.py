@@ -64,6 +64,7 @@ def _sections(details: CorpusDetails) -> list[tuple[str, dict[str, int]]]:
         ("Documents, from read to kept", funnel),
         ("Kept", size),
         ("Excluded, by reason", details.excluded),
+        ("Duplicates of what earlier releases hold, by release", details.extra.get("earlier", {})),
         ("Groups of duplicates, by size", groups),
         ("Deduplication, bytes a document", details.extra.get("dedup_bytes_per_document", {})),
         ("Personal data masked, by type", details.masked),

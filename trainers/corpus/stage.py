@@ -1,7 +1,7 @@
 """Stage `corpus`: a release's text files become clean training and validation shards.
 
-Inputs: `landing`; `benchmarks` (kept out of the corpus); and, each optional, `earlier...`: corpora of earlier
-releases, whose documents are not taken again.
+Inputs: `landing`; `benchmarks` (kept out of the corpus); and, each optional, `earlier_<release>`: corpora of
+earlier releases, whose documents are not taken again. Of these only the index and the vocabulary are read.
 """
 
 import math
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers.artifacts import ArtifactStore
-from trainers.contract import BadRequest, StageRequest
+from trainers.contract import EARLIER, BadRequest, StageRequest
 from trainers.corpus.chain import build, clean_blocks
 from trainers.corpus.earlier import FOLDER, EarlierCorpus
 from trainers.corpus.plan import Plan
@@ -26,7 +26,7 @@ def run(context: StageContext) -> StageResult:
     earlier = [
         EarlierCorpus(context.manifests[name].request.release or name, folder / FOLDER)
         for name, folder in sorted(context.inputs.items())
-        if name.startswith("earlier")
+        if name.startswith(EARLIER)
     ]
     corpus = build(plan, context.scratch, context.output, context.reporter, _workers(context.request), earlier)
     context.reporter.attach(context.output / "report.md")

@@ -89,6 +89,7 @@ class CorpusSection(Section):
     exact_dedup: bool = True
     near_dedup: NearDedupSettings = NearDedupSettings()
     decontamination: DecontaminationSettings = DecontaminationSettings()
+    against_earlier: bool = Field(default=True, description="leave out what the corpora of earlier releases hold")
     takedown: tuple[str, ...] = Field(default=(), description="ids or text sha256 that must not be in any build")
     noun_statistics: int = Field(default=0, ge=0, description="documents read by soynlp for the report; 0: none (slow)")
     validation_share: float = Field(default=0.02, gt=0, lt=0.5)

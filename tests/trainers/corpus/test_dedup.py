@@ -13,6 +13,7 @@ from tests.trainers.corpus.test_stage import everything, rows
 from trainers.artifacts import ArtifactStore
 from trainers.contract import Artifact, Input
 from trainers.corpus.characters import Texts
+from trainers.corpus.earlier import FOLDER
 from trainers.corpus.exact_dedup import exact_duplicates
 from trainers.corpus.near_dedup import BANDS, HASHES, clusters, signatures
 from trainers.stage import run_stage
@@ -81,7 +82,8 @@ def test_a_later_release_takes_nothing_that_an_earlier_one_has(tmp_path):
     repeats = [{**first[0], "id": "again"}, edited(first[1], "nearly"), {**first[0], "id": "again2"}]
     write_jsonl(tmp_path / "landing/r2/corpus/b.jsonl", [*fresh, *repeats])
     artifact = Artifact.of(old)
-    earlier = Input(name="earlier_r1", digest=artifact.digest, path=artifact.path)
+    earlier = Input(name="earlier_r1", digest=artifact.digest, path=artifact.path, only=(FOLDER,))
+    next((tmp_path / "artifacts" / artifact.path / "train").iterdir()).unlink()  # not looked at
     wanted = data_request("corpus", tmp_path / "landing", release="r2")
     wanted = wanted.model_copy(update={"inputs": (*wanted.inputs, earlier)})
     store = ArtifactStore(tmp_path / "artifacts")
@@ -93,7 +95,7 @@ def test_a_later_release_takes_nothing_that_an_earlier_one_has(tmp_path):
         "nearly": ("near_duplicate", "d001", "in release r1"),
     }
     assert manifest.details.kept == 20
-    assert manifest.details.extra["earlier"] == ["r1"]
+    assert manifest.details.extra["earlier"] == {"r1": 3}
 
 
 @pytest.mark.realdata
