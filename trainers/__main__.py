@@ -164,6 +164,8 @@ def _parser() -> argparse.ArgumentParser:
     text.add_argument("block", choices=("normalise", "mask-pii", "split"))
     text.add_argument("--input", type=Path, required=True, metavar="IN.jsonl")
     text.add_argument("--output", type=Path, required=True, metavar="OUT.jsonl")
+    text.add_argument("--splitter", choices=("rules", "kss"), default="rules", help="of split (%(default)s)")
+    text.add_argument("--cache", type=Path, metavar="DIR", help="with kss: where sentences are kept for the next time")
     _add_settings(text)
     text.set_defaults(request=None)
     return parser

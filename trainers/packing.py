@@ -5,7 +5,6 @@ the longest piece that still fits; where none fits, a row is completed with the 
 that waits. So every row but the last is exactly full, and there is at most one such cut per row.
 """
 
-import re
 from bisect import bisect_right, insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,9 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers.corpus.sentence_rules import sentence_starts
+
 Tokens = NDArray[np.int32]
 
-_SENTENCE_END = re.compile(r"\n+|(?<=[.!?…。」”])\s+")
 _NEAR = 0.25
 """A boundary counts as near when it lies in the last quarter of the row."""
 
@@ -59,9 +59,9 @@ class Row:
 
 def sentence_ends(text: str, starts: NDArray[np.int64]) -> list[int]:
     """Token indices at which a new sentence or paragraph begins; `starts`: each token's first character."""
-    places = [match.end() for match in _SENTENCE_END.finditer(text)]
     # A token may begin with the space before the sentence, so it starts one character early.
-    return sorted({int(np.searchsorted(starts, place - 1)) for place in places})
+    places = (place - text[place - 1].isspace() for place in sentence_starts(text))
+    return sorted({int(np.searchsorted(starts, place)) for place in places})
 
 
 def cut(tokens: Tokens, ends: list[int], row_length: int, audit: Audit) -> Iterator[Tokens]:

@@ -4,7 +4,8 @@ import json
 import os
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,10 @@ def _remove(folder: Path) -> None:
         folder.rmdir()
 
 
-def apply_block(block: str, source: Path, target: Path, section: CorpusSection) -> Counter[str]:
+Split = Callable[[list[str]], list[list[str]]]
+
+
+def apply_block(block: str, source: Path, target: Path, section: CorpusSection, split: Split) -> Counter[str]:
     """Apply one block to rows {"id", "text"}; `split` gives one row per sentence, with its number.
 
     Returns:
@@ -127,7 +131,7 @@ def apply_block(block: str, source: Path, target: Path, section: CorpusSection) 
     counts: Counter[str] = Counter()
     with target.open("w", encoding="utf-8") as stream:
         for batch in _batches(source, counts):
-            for row in _transformed(block, batch, section):
+            for row in _transformed(block, batch, section, split):
                 stream.write(json.dumps(row, ensure_ascii=False) + "\n")
                 counts["written"] += 1
     if counts["read"] and not counts["written"]:
@@ -153,16 +157,17 @@ def _batches(source: Path, counts: Counter[str]) -> Iterator[list[dict[str, Any]
         yield batch
 
 
-def _transformed(block: str, batch: list[dict[str, Any]], section: CorpusSection) -> Iterator[dict[str, Any]]:
+def _transformed(
+    block: str, batch: list[dict[str, Any]], section: CorpusSection, split: Split
+) -> Iterator[dict[str, Any]]:
     from trainers.corpus.characters import Texts
     from trainers.corpus.decode import repair_surrogates
     from trainers.corpus.normalise import normalise
     from trainers.corpus.personal_data import mask
-    from trainers.corpus.sentences import split
 
     strings = [repair_surrogates(row["text"])[0] for row in batch]
     if block == "split":
-        for row, sentences in zip(batch, split(strings, workers=os.cpu_count() or 1), strict=True):
+        for row, sentences in zip(batch, split(strings), strict=True):
             yield from ({**row, "text": sentence, "sentence": number} for number, sentence in enumerate(sentences))
         return
     if block == "normalise":
@@ -170,6 +175,18 @@ def _transformed(block: str, batch: list[dict[str, Any]], section: CorpusSection
     else:
         texts, _ = mask(Texts.of(strings), section.mask_addresses)
     yield from ({**row, "text": text} for row, text in zip(batch, texts.strings, strict=True))
+
+
+def _split_by_rules(texts: list[str]) -> list[list[str]]:
+    from trainers.corpus.sentence_rules import split_by_rules
+
+    return [split_by_rules(text) for text in texts]
+
+
+def _split_by_kss(cache: Path | None) -> Split:
+    from trainers.corpus.sentences import split
+
+    return partial(split, workers=os.cpu_count() or 1, cache=cache)
 
 
 def run_corpus(options: Namespace) -> str:
@@ -182,5 +199,8 @@ def run_corpus(options: Namespace) -> str:
 
 def run_text(options: Namespace) -> str:
     """`python -m trainers text BLOCK ...`; returns the last line to say."""
-    counts = apply_block(options.block, options.input, options.output, section_of(options.set))
+    if (options.splitter == "kss" and options.block != "split") or (options.cache and options.splitter != "kss"):
+        raise BadRequest("--splitter belongs to split, and --cache to --splitter kss: leave out what has no effect")
+    splitter = _split_by_kss(options.cache) if options.splitter == "kss" else _split_by_rules
+    counts = apply_block(options.block, options.input, options.output, section_of(options.set), splitter)
     return f"text {options.block} done: " + ", ".join(f"{name} {n}" for name, n in counts.items())

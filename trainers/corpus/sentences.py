@@ -1,7 +1,7 @@
-"""Sentences, split by kss: in parallel, with a cache, and off wherever boundaries do not matter.
+"""Sentences, split by kss, the reference: in parallel, with a cache, and only where a person asks for it.
 
 kss is hundreds of times dearer than everything else in the chain, and its output depends on what is installed:
-the backend is always named. `fast` needs no tagger.
+the backend is always named. `fast` needs no tagger. What needs boundaries at speed takes sentence_rules.py.
 """
 
 import hashlib

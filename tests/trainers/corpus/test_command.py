@@ -123,16 +123,29 @@ def test_a_file_without_any_row_fails(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_sentences(tmp_path):
+@pytest.mark.parametrize("options", [[], ["--splitter", "kss", "--cache", "cache"]])
+def test_sentences(tmp_path, monkeypatch, options):
+    monkeypatch.chdir(tmp_path)
     text = "오늘은 비가 왔어요. 우산을 챙겼습니다.\n다음 줄입니다"
     source = write_jsonl(tmp_path / "in.jsonl", [{"id": "1", "text": text}])
-    assert main(["text", "split", "--input", str(source), "--output", str(tmp_path / "out.jsonl")]) == 0
+    command = ["text", "split", "--input", str(source), "--output", str(tmp_path / "out.jsonl"), *options]
+    assert main(command) == 0
     assert read_jsonl(tmp_path / "out.jsonl") == [
         {"id": "1", "text": sentence, "sentence": number}
         for number, sentence in enumerate(["오늘은 비가 왔어요.", "우산을 챙겼습니다.", "다음 줄입니다"])
     ]
-    from trainers.corpus.sentences import split
+    kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert len(kept) == (2 if options else 0)
+    if options:  # what the cache says is what is taken
+        for path in kept:
+            path.write_text("앞\n뒤")
+        assert main(command) == 0
+        assert [row["text"] for row in read_jsonl(tmp_path / "out.jsonl")] == ["앞", "뒤", "앞", "뒤"]
 
-    cache = tmp_path / "cache"
-    assert split([text, text], cache=cache) == split([text, text], cache=cache) == split([text, text])
-    assert len([path for path in cache.rglob("*") if path.is_file()]) == 2
+
+def test_options_without_effect_are_refused(tmp_path, capsys):
+    source = write_jsonl(tmp_path / "in.jsonl", [{"id": "1", "text": "글"}])
+    for block, option in (("normalise", ["--splitter", "kss"]), ("split", ["--cache", str(tmp_path)])):
+        command = ["text", block, "--input", str(source), "--output", str(tmp_path / "out.jsonl"), *option]
+        assert main(command) == 64
+    assert "leave out what has no effect" in capsys.readouterr().err
