@@ -1,10 +1,11 @@
 """`make bench-eval`: items per second of our suites against lm_eval called plainly, same model and items, as JSON.
 
-The model has tiny's shape (weights do not matter for speed): KOREAN_LLM_BENCH_MODEL names another model folder.
+The model is tiny's base model (what it learned does not matter for speed): KOREAN_LLM_BENCH_MODEL names another folder.
 Items are the real KoBEST test sets, evenly over the five, from KOREAN_LLM_TESTDATA (default ../shared/data).
 """
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -17,27 +18,21 @@ ROOT = Path(__file__).parents[2]
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
 
-def tiny_shaped(folder: Path, texts: list[str]) -> Path:
-    """A model folder of tiny's architecture, with a tokenizer of 4,000 tokens trained on texts."""
-    import torch
-    from transformers import Qwen3Config, Qwen3ForCausalLM
+def tiny_base(folder: Path) -> Path:
+    """The model folder of tiny's own base model, built as its recipe says."""
+    from trainers.artifacts import ArtifactStore
+    from trainers.contract import STAGES, StageRequest
+    from trainers.recipe import load_model_recipes, section_dict
+    from trainers.stage import run_stage
 
-    from tests.trainers.evaluation.toy import train_tokenizer
-
-    tokenizer = train_tokenizer(texts, vocabulary=4000)
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    shape = {"hidden_size": 256, "num_hidden_layers": 6, "num_attention_heads": 4, "num_key_value_heads": 2}
-    config = Qwen3Config(
-        **shape,
-        head_dim=64,
-        intermediate_size=768,
-        vocab_size=4000,
-        max_position_embeddings=512,
-        tie_word_embeddings=True,
-    )
-    Qwen3ForCausalLM(config).save_pretrained(folder)
-    return folder
+    recipe = load_model_recipes()["tiny"]
+    section = section_dict(recipe.base_model)
+    version = STAGES["base_model"].version
+    request = StageRequest(stage="base_model", stage_version=version, model="tiny", section=section, seed=recipe.seed)
+    store = ArtifactStore(folder)
+    with contextlib.redirect_stdout(sys.stderr):  # the report is what stdout is for
+        run_stage(request, store)
+    return store.folder(request) / "model"
 
 
 def kobest(testdata: Path, count: int) -> dict[str, list[dict[str, Any]]]:
@@ -61,8 +56,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["HF_DATASETS_CACHE"] = f"{scratch}/cache"
         given = os.environ.get("KOREAN_LLM_BENCH_MODEL")
-        texts = [row["question"] for rows in suites.values() for row in rows]
-        folder = Path(given) if given else tiny_shaped(Path(scratch) / "model", texts)
+        folder = Path(given) if given else tiny_base(Path(scratch) / "artifacts")
         ours = measure_ours(folder, suites, options.batch_tokens)
         theirs = measure_lm_eval(folder, suites, Path(scratch))
     items = sum(len(rows) for rows in suites.values())
