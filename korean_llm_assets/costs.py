@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import mean
 from typing import Any
 
@@ -13,8 +14,8 @@ from dagster import MetadataValue
 from korean_llm_assets.compute.profiles import Price
 from korean_llm_assets.partitions import stage_of
 from korean_llm_assets.requests import settings
-from trainers.artifacts import MANIFEST, ArtifactStore
-from trainers.contract import STAGES, BadRequest, Manifest, lost_seconds
+from trainers.artifacts import ATTEMPTS, MANIFEST, ArtifactStore
+from trainers.contract import STAGES, Attempt, BadRequest, Manifest, StageRequest, lost_seconds
 
 _PLANNED = ("cpt", "sft", "rlhf")
 _HOUR = 3600
@@ -22,7 +23,10 @@ _HOUR = 3600
 
 @dataclass(frozen=True)
 class Spent:
-    """What one artifact took, over all attempts. GPU-seconds are zero for stages without GPUs."""
+    """What one artifact took, over all attempts. GPU-seconds are zero for stages without GPUs.
+
+    Work that was not finished (it failed for good, or goes on) asked for GPUs and has neither used nor lost them yet.
+    """
 
     asset: str
     model: str
@@ -32,6 +36,7 @@ class Spent:
     used: float
     lost: float
     core_seconds: float = 0.0
+    finished: bool = True
 
     @classmethod
     def of(cls, manifest: Manifest) -> "Spent":
@@ -47,12 +52,26 @@ class Spent:
 
 
 def spent(store: ArtifactStore) -> Iterator[Spent]:
-    """Every committed artifact's cost; reads manifests only, not the files."""
+    """Every artifact's cost, and that of work without an artifact as far as its attempts have ended. Reads small files
+    only; what housekeeping has removed is not counted."""
     for stage in STAGES.values():
         depth = "/".join(["*"] * (stage.by_model + stage.by_release + 1))
         for path in sorted(store.root.glob(f"{stage.asset}/{depth}/{MANIFEST}")):
             if path.parent.suffix != ".partial":
                 yield Spent.of(Manifest.model_validate_json(path.read_text(encoding="utf-8")))
+        for path in sorted(store.root.glob(f"{stage.asset}/{depth}.partial/{ATTEMPTS}")):
+            digest = path.parent.name.removesuffix(".partial")
+            request = path.parent.with_name(f"{digest}.request.json")
+            if request.exists() and not (path.parent.with_name(digest) / MANIFEST).exists():
+                yield _unfinished(StageRequest.model_validate_json(request.read_text(encoding="utf-8")), path)
+
+
+def _unfinished(request: StageRequest, attempts: Path) -> Spent:
+    rows = [Attempt.model_validate(row) for row in json.loads(attempts.read_text(encoding="utf-8"))]
+    seconds = sum(row.ended - row.started for row in rows if row.ended)
+    needs, place = request.needs, (request.asset, request.model or "-", request.release or "-")
+    cores = seconds * needs.cpu * needs.nodes
+    return Spent(*place, seconds, seconds * needs.gpus, 0.0, 0.0, cores, finished=False)
 
 
 def report(rows: Iterable[Spent], price: Price, by: Sequence[str] = ("model", "release")) -> str:
@@ -60,7 +79,7 @@ def report(rows: Iterable[Spent], price: Price, by: Sequence[str] = ("model", "r
     totals: dict[tuple[str, ...], list[Spent]] = {}
     for row in rows:
         totals.setdefault(tuple(getattr(row, name) for name in by), []).append(row)
-    columns = (*by, "artifacts", "hours", "GPU-hours", "lost to restarts", "goodput", "US dollars")
+    columns = (*by, "artifacts", "hours", "GPU-hours", "lost to restarts", "unfinished", "goodput", "US dollars")
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     everything = [row for group in totals.values() for row in group]
     for key, group in [*sorted(totals.items()), (("in all", *[""] * (len(by) - 1)), everything)]:
@@ -68,8 +87,9 @@ def report(rows: Iterable[Spent], price: Price, by: Sequence[str] = ("model", "r
         goodput = f"{used / asked:.1%}" if asked else "no GPU"
         hours = sum(row.seconds for row in group) / _HOUR
         money = sum(row.money(price) for row in group)
-        cells = (*key, f"{len(group)}", f"{hours:.2f}", f"{asked / _HOUR:.2f}", f"{lost / _HOUR:.2f}", goodput)
-        lines.append(f"| {' | '.join(cells)} | {money:.2f} |")
+        finished = f"{sum(row.finished for row in group)}"
+        numbers = (f"{value:.2f}" for value in (hours, asked / _HOUR, lost / _HOUR, (asked - used - lost) / _HOUR))
+        lines.append(f"| {' | '.join((*key, finished, *numbers, goodput))} | {money:.2f} |")
     return "\n".join(lines)
 
 
@@ -115,7 +135,7 @@ def estimate(assets: Sequence[str], model: str, past: Sequence[Spent]) -> list[E
     """Hours of each asset for one release: the mean of past runs of this model, else the planner's arithmetic."""
     found = []
     for asset in assets:
-        rows = [row for row in past if row.asset == asset and row.model == model]
+        rows = [row for row in past if row.asset == asset and row.model == model and row.finished]
         stage = stage_of(asset)
         gpus = settings(stage, model)[0].needs.gpus
         if rows:

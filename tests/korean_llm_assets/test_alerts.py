@@ -242,6 +242,19 @@ def test_the_key_survives_a_restart(receiver: Receiver, tmp_path: Path) -> None:
     assert len(receiver.got) == 1
 
 
+def test_a_receiver_that_hangs_keeps_no_other_from_hearing_once(receiver: Receiver) -> None:
+    with Receiver() as slow, DagsterInstance.ephemeral() as instance:
+        slow.behaviour = "hang"
+        threading.Thread(target=slow.serve_forever, daemon=True).start()
+        outbox = Outbox(instance, [SlackWebhook(slow.url), PlainWebhook(receiver.url)])
+        for _ in range(2):
+            started = time.monotonic()
+            assert not outbox.tell(ALERT), "tried again at the next tick"
+            assert time.monotonic() - started < 2.5
+        slow.shutdown()
+    assert len(receiver.got) == 1
+
+
 def test_a_failure_that_is_retried_is_not_told(receiver: Receiver) -> None:
     with DagsterInstance.ephemeral() as instance:
         assert alert_of(instance, run(instance, DagsterRunStatus.FAILURE, dagster__will_retry="true")) is None

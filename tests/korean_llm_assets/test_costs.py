@@ -25,12 +25,12 @@ PAST = [
 
 def test_totals_by_model_and_release_with_goodput_and_money() -> None:
     lines = report(PAST, Price(gpu=3.0, core=0.05)).splitlines()
-    assert "| qwen2.5-7b | r1 | 1 | 2.00 | 8.00 | 2.00 | 75.0% | 24.00 |" in lines
-    assert "| qwen2.5-7b | r2 | 1 | 4.00 | 16.00 | 0.00 | 100.0% | 48.00 |" in lines
-    assert "| - | r1 | 1 | 1.00 | 0.00 | 0.00 | no GPU | 0.40 |" in lines
-    assert lines[-1] == "| in all |  | 3 | 7.00 | 24.00 | 2.00 | 91.7% | 72.40 |"
+    assert "| qwen2.5-7b | r1 | 1 | 2.00 | 8.00 | 2.00 | 0.00 | 75.0% | 24.00 |" in lines
+    assert "| qwen2.5-7b | r2 | 1 | 4.00 | 16.00 | 0.00 | 0.00 | 100.0% | 48.00 |" in lines
+    assert "| - | r1 | 1 | 1.00 | 0.00 | 0.00 | 0.00 | no GPU | 0.40 |" in lines
+    assert lines[-1] == "| in all |  | 3 | 7.00 | 24.00 | 2.00 | 0.00 | 91.7% | 72.40 |"
     by_asset = report(PAST, Price(gpu=3.0), by=("asset",)).splitlines()
-    assert "| sft_model | 2 | 6.00 | 24.00 | 2.00 | 91.7% | 72.00 |" in by_asset
+    assert "| sft_model | 2 | 6.00 | 24.00 | 2.00 | 0.00 | 91.7% | 72.00 |" in by_asset
 
 
 def manifest(gpus: int) -> Manifest:
@@ -62,6 +62,20 @@ def test_each_materialization_says_its_money_and_goodput() -> None:
     assert not any(name.startswith("GPU") for name in on_cores)
 
 
+def test_work_that_never_became_an_artifact_was_paid_for_too(tmp_path: Path) -> None:
+    store, request = ArtifactStore(tmp_path), manifest(gpus=8).request
+    with store.workspace(request) as workspace:
+        workspace.attempts = [
+            Attempt(number=1, started=0.0, ended=HOUR, exit_code=81),
+            Attempt(number=2, started=HOUR, ended=None),  # runs, or was killed just now
+        ]
+        workspace.went_on_from(3, 900.0)
+    store.request_path(request).write_text(request.model_dump_json())
+    (row,) = spent(store)
+    assert (row.asked, row.used, row.lost, row.finished) == (8 * HOUR, 0.0, 0.0, False)
+    assert "| m | r1 | 0 | 1.00 | 8.00 | 0.00 | 8.00 | 0.0% | 24.00 |" in report([row], Price(gpu=3.0)).splitlines()
+
+
 def test_the_price_is_the_profiles_unless_it_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "dear.yaml").write_text(
         "extends: h100\ngpu_pool: {type: h200, nodes: 1, cpu: 9, memory: 9Gi, per_node: 8, gpu_memory: 141Gi, "
@@ -86,7 +100,7 @@ def test_totals_of_a_release_count_its_data_and_its_base_model(monkeypatch: pyte
     assert [line.split(" | ")[0] for line in release.splitlines()[2:]] == [
         *("| base_model", "| corpus", "| sft_model", "| in all"),
     ]
-    assert "| r2 | 1 | 4.00 | 16.00 | 0.00 | 100.0% | 48.00 |" in shown["cost of this model"].value
+    assert "| r2 | 1 | 4.00 | 16.00 | 0.00 | 0.00 | 100.0% | 48.00 |" in shown["cost of this model"].value
 
 
 def test_an_estimate_is_the_mean_of_past_runs_of_the_same_model() -> None:

@@ -64,7 +64,12 @@ def test_the_port_is_the_one_that_pods_are_annotated_with(monkeypatch: pytest.Mo
     assert 'korean_llm_loss{model="tiny",release="r1",stage="cpt"} 3.5' in page
 
 
-def test_nothing_is_opened_without_being_asked() -> None:
+@pytest.mark.parametrize("settings", [{}, {"RANK": "1", "KOREAN_LLM_METRICS_PORT": "1"}])
+def test_nothing_is_opened_without_being_asked_nor_by_followers(
+    settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
     with exporting(REQUEST) as exporter:
         assert exporter is None
 
