@@ -22,8 +22,6 @@ _KUBERNETES = "1.32"
 _MESSAGES = {"DAGSTER_PIPES_CONTEXT": "pipes-context", "DAGSTER_PIPES_MESSAGES": "pipes-messages"}
 _RECIPES: dict[str, Any] = {"corpus": load_data_recipe(), **load_model_recipes()}
 _CASES = [(recipe, profile) for recipe in sorted(_RECIPES) for profile in sorted(profile_paths())]
-_SHOWN_WHOLE = ("corpus", "cpt")
-"""Of each recipe these stages' workloads are kept whole; of the others, what differs between stages."""
 
 
 def _requests(recipe_name: str) -> list[StageRequest]:
@@ -61,29 +59,51 @@ def _pod(manifest: dict[str, Any]) -> dict[str, Any]:
     return pod
 
 
-def _shown(request: StageRequest, manifest: dict[str, Any]) -> dict[str, Any]:
-    if request.stage in _SHOWN_WHOLE or manifest["kind"] == "TrainJob":
-        return manifest
-    container = _pod(manifest)["containers"][0]
-    name = manifest["metadata"]["name"]
-    return {"kind": manifest["kind"], "name": name, **{key: container[key] for key in ("command", "resources")}}
-
-
-@pytest.mark.parametrize(("recipe", "profile"), _CASES)
-def test_snapshot(recipe: str, profile: str):
+def _without_digest(request: StageRequest, manifest: dict[str, Any]) -> dict[str, Any]:
     """Digests are left out: a snapshot changes when what is launched changes, not when a learning rate does."""
-    text = ""
-    for request, manifest in _rendered(recipe, profile):
-        lines = yaml.safe_dump(_shown(request, manifest), sort_keys=True, allow_unicode=True, width=200)
-        for digest in (request.digest, request.digest[:32], request.digest[:12]):
-            lines = lines.replace(digest, "DIGEST")
-        text += f"---\n{lines}"
-    path = _SNAPSHOTS / f"{profile}.{recipe}.yaml"
+    text = yaml.safe_dump(manifest, allow_unicode=True, width=200)
+    for digest in (request.digest, request.digest[:32], request.digest[:12]):
+        text = text.replace(digest, "DIGEST")
+    found: dict[str, Any] = yaml.safe_load(text)
+    return found
+
+
+def _leaves(node: Any, path: str = "") -> dict[str, Any]:
+    """Every value by its path; items of a list by their name where they have one."""
+    if isinstance(node, dict) and node:
+        parts = list(node.items())
+    elif isinstance(node, list) and node and isinstance(node[0], dict):
+        parts = [(part.get("name", number), part) for number, part in enumerate(node)]
+    else:
+        return {path: node}
+    return {at: leaf for key, part in parts for at, leaf in _leaves(part, f"{path}/{key}").items()}
+
+
+def _snapshot(profile: str) -> dict[str, Any]:
+    """All workloads of a profile: one whole without GPUs, one with, and of each other one the values that differ."""
+    whole: dict[str, dict[str, Any]] = {}
+    differing: dict[str, dict[str, Any]] = {}
+    for recipe in sorted(_RECIPES):
+        for request, manifest in _rendered(recipe, profile):
+            shown = _without_digest(request, manifest)
+            like = whole.setdefault("with GPUs" if request.needs.gpus else "without GPUs", shown)
+            mine, other = _leaves(shown), _leaves(like)
+            changed = {
+                path: mine.get(path, "(absent)") for path in {**other, **mine} if mine.get(path) != other.get(path)
+            }
+            differing[f"{recipe} {request.stage}"] = changed
+    return {"whole": whole, "differing": differing}
+
+
+@pytest.mark.parametrize("profile", sorted(profile_paths()))
+def test_snapshot(profile: str):
+    text = yaml.safe_dump(_snapshot(profile), sort_keys=True, allow_unicode=True, width=200)
+    path = _SNAPSHOTS / f"{profile}.yaml"
     if os.environ.get("UPDATE_SNAPSHOTS"):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     update = "if that is meant: UPDATE_SNAPSHOTS=1 python -m pytest tests/korean_llm_assets/compute/test_job_spec.py"
-    assert path.exists(), f"no snapshot of {recipe} on {profile}; {update}"
+    assert path.exists(), f"no snapshot of {profile}; {update}"
     assert text == path.read_text(encoding="utf-8"), f"what is launched changed; {update}"
 
 
