@@ -16,6 +16,7 @@ from dagster import (
 )
 
 from korean_llm_assets.automation import data_condition, model_condition
+from korean_llm_assets.compute.overrides import asked_of, launch_form
 from korean_llm_assets.costs import cost_metadata
 from korean_llm_assets.partitions import cell_of, model_recipes, partitions_of, stage_of
 from korean_llm_assets.presentation import describe
@@ -23,6 +24,7 @@ from korean_llm_assets.requests import as_input, code_version, stage_request
 from trainers.contract import Artifact, Input, Manifest, StageError
 
 _POINTER = PythonObjectDagsterType(Artifact, name="Artifact")
+_LAUNCH_FORM = launch_form()
 _RESOURCES = {"store", "landing", "compute", "registry"}
 
 
@@ -47,6 +49,7 @@ def stage_asset(
             automation_condition=model_condition() if stage.by_model else data_condition(),
             pool=group,
             required_resource_keys=_RESOURCES,
+            config_schema=_LAUNCH_FORM,
             dagster_type=_POINTER,  # with check specs, Dagster would take a MaterializeResult for "no value"
         )(function)
 
@@ -78,9 +81,9 @@ def result(
     context: AssetExecutionContext, manifest: Manifest, started: float, checks: Iterable[AssetCheckResult] = ()
 ) -> MaterializeResult:
     """The materialization of a manifest: pointer, data version, and what a person wants to see."""
-    compute, tags = context.resources.compute, context.run.tags
+    compute, asked = context.resources.compute, asked_of(context)
     described = describe(manifest, context.resources.store, started, time.time())
-    observed = cost_metadata(manifest, compute.price(tags)) | compute.observed(manifest, tags)
+    observed = cost_metadata(manifest, compute.price(asked)) | compute.observed(manifest, asked)
     return MaterializeResult(
         value=Artifact.of(manifest),
         data_version=DataVersion(manifest.digest),

@@ -7,6 +7,7 @@ from dagster import AssetExecutionContext, MaterializeResult
 from korean_llm_assets.approvals import approval_of
 from korean_llm_assets.assets.deployment import registered_name
 from korean_llm_assets.checks import gate_results, gate_specs
+from korean_llm_assets.compute.overrides import asked_of
 from korean_llm_assets.costs import totals_metadata
 from korean_llm_assets.stage_asset import make, result, stage_asset
 from trainers.contract import Artifact
@@ -27,7 +28,7 @@ def eval_report(
     models = (base_model, cpt_checkpoint, sft_model, rlhf_model)
     champion = context.resources.registry.champion(registered_name(rlhf_model.model), other_than=rlhf_model)
     manifest = make(context, *models, benchmarks, corpus, *([champion] if champion else []))
-    store, price = context.resources.store, context.resources.compute.price(context.run.tags)
+    store, price = context.resources.store, context.resources.compute.price(asked_of(context))
     made = result(context, manifest, started, gate_results(manifest, approval_of(store, manifest)))
     assert rlhf_model.model is not None and rlhf_model.release is not None, "trained models have both"
     totals = totals_metadata(store, rlhf_model.model, rlhf_model.release, price)

@@ -21,7 +21,7 @@ from korean_llm_assets.compute.job_spec import CONTAINER, render_job
 from korean_llm_assets.compute.kube_api import KubeApi, connect
 from korean_llm_assets.compute.launcher import AttemptsFailed, Launcher
 from korean_llm_assets.compute.messages import MessagesFileReader
-from korean_llm_assets.compute.overrides import Overrides
+from korean_llm_assets.compute.overrides import Overrides, asked_of
 from korean_llm_assets.compute.preflight import check_fit
 from korean_llm_assets.compute.profiles import ClusterProfile, Price, load_profile
 from korean_llm_assets.compute.utilisation import gpu_utilisation
@@ -55,23 +55,24 @@ class KubernetesCompute:
             metadata["work kept in"] = MetadataValue.path(work)
             raise Failure(str(error), metadata=metadata, allow_retries=False) from error
 
-    def price(self, tags: Mapping[str, str]) -> Price:
-        """What a run with these tags pays."""
-        return self._profile(tags).price
+    def price(self, asked: Mapping[str, Any]) -> Price:
+        """What a launch with these overrides pays."""
+        return self._profile(asked).price
 
-    def observed(self, manifest: Manifest, tags: Mapping[str, str]) -> dict[str, Any]:
-        """What the cluster saw of a finished request, as metadata."""
+    def observed(self, manifest: Manifest, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """What the cluster saw of a finished request, as metadata; `asked` are the launch's overrides."""
         if not manifest.request.needs.gpus:
             return {}
-        return {"GPU utilisation (%)": gpu_utilisation(manifest, self._profile(tags).namespace)}
+        return {"GPU utilisation (%)": gpu_utilisation(manifest, self._profile(asked).namespace)}
 
-    def _profile(self, tags: Mapping[str, str]) -> ClusterProfile:
-        overrides = self.overrides.with_tags(tags)
+    def _profile(self, asked: Mapping[str, Any]) -> ClusterProfile:
+        overrides = self.overrides.changed_by(asked)
         return overrides.apply_to_profile(load_profile(overrides.profile))
 
     def _run(self, context: AssetExecutionContext, request: StageRequest) -> Manifest:
-        profile = self._profile(context.run.tags)
-        needs = self.overrides.with_tags(context.run.tags).apply_to_needs(request.needs)
+        asked = asked_of(context)
+        profile = self._profile(asked)
+        needs = self.overrides.changed_by(asked).apply_to_needs(request.needs)
         self._check_paths(profile)
         check_fit(request, needs, profile, self._weight_bytes(request))
         api = KubeApi(connect(profile.context), profile.namespace, profile.patience.api)

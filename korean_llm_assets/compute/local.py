@@ -15,6 +15,7 @@ from dagster import AssetExecutionContext, Failure, PipesEnvContextInjector, ope
 
 from korean_llm_assets.compute.messages import MessagesFileReader
 from korean_llm_assets.compute.outcome import MAX_ATTEMPTS, failure, in_words, may_retry
+from korean_llm_assets.compute.overrides import asked_of
 from korean_llm_assets.compute.pool import Held, LocalPool, is_interactive
 from korean_llm_assets.compute.profiles import Price
 from trainers.artifacts import ArtifactStore
@@ -42,6 +43,12 @@ class LocalCompute:
         Raises:
             Failure: with the exit code's meaning and the trainer's own reason.
         """
+        if asked := asked_of(context):
+            raise Failure(
+                f"{', '.join(asked)}: this machine has no cluster profile to change (KOREAN_LLM_ENV=local). Launch "
+                "again without them; what a stage needs stands in its recipe",
+                allow_retries=False,
+            )
         path = self.store.request_path(request)
         path.parent.mkdir(parents=True, exist_ok=True)
         with _only_one(path.with_suffix(".launch")):  # another run of the same request is waited for
@@ -71,11 +78,11 @@ class LocalCompute:
                 raise failure(request, self.store, status, attempt)
             context.log.warning(f"attempt {attempt} of {MAX_ATTEMPTS}: {in_words(status)}; going on with the next")
 
-    def price(self, tags: Mapping[str, str]) -> Price:
+    def price(self, asked: Mapping[str, Any]) -> Price:
         """Nobody bills this machine's hours."""
         return Price()
 
-    def observed(self, manifest: Manifest, tags: Mapping[str, str]) -> dict[str, Any]:
+    def observed(self, manifest: Manifest, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Nothing more than the manifest says: nobody else watches this machine."""
         return {}
 

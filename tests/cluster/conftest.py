@@ -206,9 +206,9 @@ class Deployment:
     cluster: ClusterUnderTest
     environment: dict[str, str]
 
-    def worker(self, job: str, partition: str, run_id: str) -> "subprocess.Popen[bytes]":
-        """A run worker: a process of its own that a test may kill."""
-        command = [sys.executable, "-m", "tests.cluster.run_worker", job, partition, run_id]
+    def worker(self, job: str, partition: str, run_id: str, config: str = "{}") -> "subprocess.Popen[bytes]":
+        """A run worker, with the launchpad's config as JSON: a process of its own that a test may kill."""
+        command = [sys.executable, "-m", "tests.cluster.run_worker", job, partition, run_id, config]
         log = (self.cluster.folder / f"worker-{run_id}.log").open("wb")
         return subprocess.Popen(command, env=self.environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
 

@@ -10,11 +10,12 @@ import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 
 from korean_llm_assets.compute.orphans import sweep
-from korean_llm_assets.compute.profiles import ClusterProfile
+from korean_llm_assets.compute.profiles import ClusterProfile, quantity
 from tests.cluster.conftest import ClusterUnderTest, Deployment, until
 from tests.korean_llm_assets.conftest import WHOLE, drop
 
 pytestmark = pytest.mark.slow
+_CONFIG = '{"ops": {"corpus": {"config": {"cpu": 0.25, "memory": "1Gi"}}}}'
 _CANARY = "canary-7d21-never-show"
 
 
@@ -156,12 +157,15 @@ def test_jobs_of_forgotten_runs_are_reported_or_removed(cluster, deploy):
     until(lambda: not deployment.jobs("corpus"))
 
 
-def test_a_failed_stage_is_told_in_the_run(cluster, deploy):
+def test_a_failed_stage_is_told_in_the_run_and_its_job_is_as_the_launch_form_says(cluster, deploy):
     deployment = deploy(cluster.profile({"only": "corpus", "steps": 2, "step_seconds": 0.1, "fail": {"1": [1, 65]}}))
     drop(Path(deployment.environment["KOREAN_LLM_LANDING"]), "봄", WHOLE)
     run_id = _run_id()
-    assert deployment.worker("data", _release(), run_id).wait(240) == 1
+    assert deployment.worker("data", _release(), run_id, _CONFIG).wait(240) == 1
     log = deployment.log(run_id)
+    (job,) = deployment.jobs("corpus")
+    limits = job.spec.template.spec.containers[0].resources.limits
+    assert (quantity(limits["cpu"]), limits["memory"]) == (0.25, "1Gi")
     assert "exit 65: the data cannot be used" in log and "the script says so at step 1" in log
     assert "kubectl -n" in log
 

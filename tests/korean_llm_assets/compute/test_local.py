@@ -44,6 +44,13 @@ def test_bad_data_is_never_retried_and_told_in_the_stages_own_words(platform: Pl
     assert failed.step_failure_data.user_failure_data.metadata["attempts"].value == 1
 
 
+def test_resources_for_a_cluster_are_refused_here_not_ignored(platform: Platform) -> None:
+    drop(platform.home.landing, "r1", WHOLE)
+    platform.instance.add_dynamic_partitions("release", ["r1"])
+    result = platform.run("data", "r1", tags={"korean-llm/gpus": "2"})
+    assert why(result).startswith("gpus: this machine has no cluster profile to change")
+
+
 @pytest.mark.parametrize("code", [code for code in ExitCode if code.is_final or code in (70, 74)])
 def test_codes_that_another_attempt_cannot_help_are_final(code: ExitCode) -> None:
     assert not may_retry(code)

@@ -1,11 +1,15 @@
 """Cluster profiles: typed, pinned, and every mistake named with its file and key."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from dagster import DagsterInvalidConfigError, validate_run_config
 
-from korean_llm_assets.compute.overrides import Overrides
+from korean_llm_assets.compute.overrides import Overrides, asked_of
 from korean_llm_assets.compute.profiles import load_profile, profile_paths, quantity
+from korean_llm_assets.definitions import defs
 from trainers.contract import BadRequest, Needs
 
 
@@ -52,14 +56,30 @@ def test_quantities():
         quantity("eighty")
 
 
-def test_tags_of_a_launch_change_needs_and_profile():
-    tags = {"korean-llm/gpus": "8", "korean-llm/profile": "h100", "korean-llm/queue": "urgent", "dagster/run": "x"}
-    overrides = Overrides(profile="kind").with_tags(tags)
+def _context(tags: dict[str, str], config: dict[str, Any]) -> Any:
+    return SimpleNamespace(run=SimpleNamespace(tags=tags), op_execution_context=SimpleNamespace(op_config=config))
+
+
+def test_a_launch_changes_needs_and_profile_by_config_or_by_tags():
+    tags = {"korean-llm/gpus": "4", "korean-llm/profile": "h100", "korean-llm/queue": "urgent", "dagster/run": "x"}
+    overrides = Overrides(profile="kind").changed_by(asked_of(_context(tags, {"gpus": 8})))
     assert overrides.apply_to_needs(Needs(gpus=1, cpu=4)) == Needs(gpus=8, cpu=4)
     assert overrides.apply_to_profile(load_profile(overrides.profile)).queue == "urgent"
 
 
-@pytest.mark.parametrize("tag", [("gpus", "many"), ("nodes", "0"), ("gpu", "8")])
-def test_a_wrong_tag_is_an_error_that_names_it(tag: tuple[str, str]):
-    with pytest.raises(BadRequest, match=f"korean-llm/{tag[0]}"):
-        Overrides(profile="kind").with_tags({f"korean-llm/{tag[0]}": tag[1]})
+@pytest.mark.parametrize(("name", "value"), [("gpus", "many"), ("nodes", 0), ("gpu", "8")])
+def test_a_wrong_override_is_an_error_that_names_it(name: str, value: object):
+    with pytest.raises(BadRequest, match=f"are wrong: {name}: "):
+        Overrides(profile="kind").changed_by({name: value})
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [({"gpus": "many"}, "gpus"), ({"gpu": 8}, 'unexpected config entry "gpu"'), ({"profile": "h200"}, "profile")],
+)
+def test_the_launch_form_is_checked_by_dagster_before_there_is_a_run(config: dict[str, Any], told: str):
+    job = defs.resolve_job_def("data")
+    with pytest.raises(DagsterInvalidConfigError, match=told):
+        validate_run_config(job, {"ops": {"preferences": {"config": config}}})
+    validate_run_config(job, {"ops": {"preferences": {"config": {"gpus": 8, "cpu": 1, "profile": "h100"}}}})
+    validate_run_config(job)
