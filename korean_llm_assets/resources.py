@@ -7,6 +7,7 @@ from typing import Any
 
 from dagster import DagsterInstance, SensorDefinition
 
+from korean_llm_assets.alerts import configured_notifiers
 from korean_llm_assets.compute.local import LocalCompute
 from korean_llm_assets.compute.pool import LocalPool
 from korean_llm_assets.home import Home
@@ -67,9 +68,14 @@ def _cluster() -> dict[str, Any]:
 
 
 def cluster_sensors() -> list[SensorDefinition]:
-    """What only a cluster needs: the sweep of Jobs that nobody waits for."""
+    """What only a cluster needs: the sweep of Jobs that nobody waits for.
+
+    Raises:
+        BadRequest: half an alert channel is configured; better now than at the first alert (`make ui` looks by itself).
+    """
     if environment_name() != "cluster":
         return []
+    configured_notifiers()
     from korean_llm_assets.compute.orphans import orphan_sensor
 
     return [orphan_sensor(_required("KOREAN_LLM_PROFILE"))]

@@ -5,19 +5,23 @@ import os
 import re
 import shutil
 import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
-from urllib.request import Request, urlopen
 
 import pytest
 import yaml
 
+from korean_llm_assets.compute.job_spec import pod_annotations
 from korean_llm_assets.compute.profiles import load_profile
 from tests.conftest import ROOT
-from tests.monitoring_servers import free_port, needs, running, wait_for
-from trainers.exporter import SERIES
+from tests.monitoring_servers import fetch, free_port, needs, prometheus, query, running, scrape, wait_for
+from trainers.contract import StageRequest
+from trainers.exporter import SERIES, exporting
 
 MONITORING = ROOT / "dagster_deploy" / "monitoring"
 DASHBOARDS = sorted((MONITORING / "dashboards").glob("*.json"))
@@ -184,38 +188,106 @@ class _Slack(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-@needs("prometheus-alertmanager")
-def test_a_real_alertmanager_tells_slack_once_in_both_languages(tmp_path: Path) -> None:
-    values = helm_values("kube-prometheus-stack")["alertmanager"]
-    config = values["config"]
-    (slack,) = [receiver for receiver in config["receivers"] if "slack_configs" in receiver]
-    secret = slack["slack_configs"][0]["api_url_file"]
-    assert secret.split("/")[4] in values["alertmanagerSpec"]["secrets"]
-    for name, text in values["templateFiles"].items():
-        (tmp_path / name).write_text(text)
-    slack["slack_configs"][0]["api_url_file"] = str(tmp_path / "slack-webhook")
-    config |= {"templates": [str(tmp_path / "*.tmpl")]}
-    config["route"]["group_wait"] = "0s"
-    (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(config, allow_unicode=True))
-    page = f"http://127.0.0.1:{free_port()}"
-    flags = [f"--config.file={tmp_path}/alertmanager.yml", f"--storage.path={tmp_path}", "--cluster.listen-address="]
-    alert = {
-        "labels": {"alertname": "TrainingStalled", "model": "tiny", "release": "r1", "stage": "cpt"},
-        "annotations": {"summary": "tiny/r1 cpt made no step", "korean": "tiny/r1 cpt가 진행이 없습니다"},
-    }
-    watchdog = {"labels": {"alertname": "Watchdog"}, "annotations": {"summary": "always"}}
+@contextmanager
+def slack(webhook: Path) -> Iterator[list[dict[str, Any]]]:
+    """What a double of Slack's incoming webhook gets; its address is written into the file."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Slack) as server:
         got: list[dict[str, Any]] = []
         server.got = got  # type: ignore[attr-defined]
         Thread(target=server.serve_forever, daemon=True).start()
-        (tmp_path / "slack-webhook").write_text(f"http://127.0.0.1:{server.server_port}/hook")
-        with running("prometheus-alertmanager", *flags, f"--web.listen-address={page[7:]}", ready=f"{page}/-/ready"):
-            for _ in range(3):  # Prometheus says it again and again
-                body = json.dumps([alert, watchdog]).encode()
-                urlopen(Request(f"{page}/api/v2/alerts", body, {"Content-Type": "application/json"})).close()
-            wait_for(lambda: got, "Slack has heard")
+        webhook.write_text(f"http://127.0.0.1:{server.server_port}/hook")
+        yield got
         server.shutdown()
-    (message,) = got
+
+
+@contextmanager
+def alertmanager(folder: Path) -> Iterator[str]:
+    """A real Alertmanager with the chart's values, but that it waits for nobody and finds its files in the folder."""
+    values = helm_values("kube-prometheus-stack")["alertmanager"]
+    config = values["config"]
+    (channel,) = [each["slack_configs"][0] for each in config["receivers"] if "slack_configs" in each]
+    assert channel["api_url_file"].split("/")[4] in values["alertmanagerSpec"]["secrets"]
+    channel["api_url_file"] = str(folder / "slack-webhook")
+    config["templates"] = [str(folder / "*.tmpl")]
+    config["route"]["group_wait"] = "0s"
+    for name, text in values["templateFiles"].items():
+        (folder / name).write_text(text)
+    (folder / "alertmanager.yml").write_text(yaml.safe_dump(config, allow_unicode=True))
+    page = f"http://127.0.0.1:{free_port()}"
+    flags = [f"--config.file={folder}/alertmanager.yml", f"--storage.path={folder}", "--cluster.listen-address="]
+    with running("prometheus-alertmanager", *flags, f"--web.listen-address={page[7:]}", ready=f"{page}/-/ready"):
+        yield page
+
+
+@needs("prometheus")
+@needs("prometheus-alertmanager")
+def test_from_a_trainers_figure_to_slack_once_in_both_languages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real exporter, Prometheus with the rules, Alertmanager with the chart's values; only Slack is a double."""
+    port = free_port()
+    monkeypatch.setenv("KOREAN_LLM_METRICS_PORT", str(port))
+    watchdog = {"groups": [{"name": "chart", "rules": [{"alert": "Watchdog", "expr": "vector(1)"}]}]}
+    for name, rules_of in (("rules.yaml", rule_file()), ("watchdog.yaml", watchdog)):
+        (tmp_path / name).write_text(yaml.safe_dump(rules_of, allow_unicode=True))
+    with (
+        slack(tmp_path / "slack-webhook") as got,
+        alertmanager(tmp_path) as alerting,
+        exporting(StageRequest(stage="cpt", stage_version=1, model="tiny", release="r1")) as exporter,
+        prometheus(
+            tmp_path / "prometheus",
+            scrape("korean-llm-trainers", port),
+            rule_files=[str(tmp_path / "*.yaml")],
+            alerting={"alertmanagers": [{"static_configs": [{"targets": [alerting[7:]]}]}]},
+            **{"global": {"evaluation_interval": "500ms"}},
+        ) as page,
+    ):
+        assert exporter is not None
+        exporter.step(1, {"loss": 2.0, "eval_loss": float("nan")})
+        (message,) = wait_for(lambda: got, "Slack has heard")
+        wait_for(
+            lambda: query(page, 'ALERTS{alertname="Watchdog", alertstate="firing"}'), "the chart's own alert fires"
+        )
+        time.sleep(1.5)  # further evaluations say the same again
+    assert got == [message]
     (attachment,) = message["attachments"]
-    assert message["channel"] == "#korean-llm" and attachment["title"] == "[경보 / alert] TrainingStalled"
-    assert attachment["text"].splitlines() == ["tiny/r1 cpt가 진행이 없습니다", "tiny/r1 cpt made no step"]
+    assert message["channel"] == "#korean-llm" and attachment["title"] == "[경보 / alert] HeldOutLossIsNaN"
+    assert attachment["text"].splitlines() == [
+        "tiny/r1 cpt의 검증 손실이 NaN입니다",
+        "held-out loss of tiny/r1 cpt is NaN",
+    ]
+
+
+@needs("prometheus")
+def test_the_leading_pods_of_running_trainings_are_scraped_where_they_say(tmp_path: Path) -> None:
+    """The chart's relabelling in a real Prometheus; what Kubernetes' discovery would find is given."""
+    (job,) = helm_values("kube-prometheus-stack")["prometheus"]["prometheusSpec"]["additionalScrapeConfigs"]
+    assert job.pop("kubernetes_sd_configs") == [{"role": "pod", "namespaces": {"names": ["llm-training"]}}]
+    annotations = pod_annotations(StageRequest(stage="cpt", stage_version=1, model="tiny", release="r1"))
+    said = {f"annotation_{name}": value for name, value in annotations.items()}
+    completion, replica = "label_batch.kubernetes.io/job-completion-index", "label_training.kubeflow.org/replica-type"
+    pods: dict[str, dict[str, str]] = {
+        "plain": said,
+        "leader": {**said, completion: "0"},
+        "follower": {**said, completion: "11"},
+        "master": {**said, replica: "master"},
+        "worker": {**said, replica: "worker"},
+        "silent": {},
+        "done": {**said, "phase": "Succeeded"},
+    }
+    job["static_configs"] = [
+        {
+            "targets": ["10.0.0.7:8080"],
+            "labels": {
+                "__meta_kubernetes_pod_" + re.sub(r"\W", "_", name): value
+                for name, value in {"phase": "Running", "name": pod, "node_name": "node-1", **labels}.items()
+            },
+        }
+        for pod, labels in pods.items()
+    ]
+    with prometheus(tmp_path, job) as page:
+        targets = f"{page}/api/v1/targets?state=active"
+        active = wait_for(lambda: json.loads(fetch(targets))["data"]["activeTargets"], "targets are known")
+    found = {target["labels"]["pod"]: target["scrapeUrl"] for target in active}
+    assert found.keys() == {"plain", "leader", "master"}
+    assert set(found.values()) == {"http://10.0.0.7:9108/metrics"}

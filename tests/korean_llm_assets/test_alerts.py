@@ -33,6 +33,7 @@ from korean_llm_assets.alerts import (
     configured_notifiers,
 )
 from korean_llm_assets.incidents import KOREAN_MEANING, Outbox, alert_of, alerts
+from korean_llm_assets.resources import cluster_sensors
 from trainers.contract import BadRequest, ExitCode
 
 ALERT = Alert(
@@ -164,6 +165,9 @@ def test_half_a_channel_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("KOREAN_LLM_SLACK_TOKEN", "xoxb-1")
     with pytest.raises(BadRequest, match="KOREAN_LLM_SLACK_CHANNEL is not; this channel needs both"):
         configured_notifiers()
+    monkeypatch.setenv("KOREAN_LLM_ENV", "cluster")
+    with pytest.raises(BadRequest, match="needs both"):
+        cluster_sensors()  # the code location does not even start
 
 
 def run(instance: DagsterInstance, status: DagsterRunStatus, **tags: str) -> DagsterRun:
