@@ -19,8 +19,9 @@ def run(context: StageContext) -> StageResult:
     from transformers import AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
+    from trainers.arguments import Batching, training_arguments
     from trainers.cpt_rows import Replay, corpus_rows
-    from trainers.loop import Batching, Durable, train, training_arguments
+    from trainers.loop import Durable, train
     from trainers.result import training_result
     from trainers.rows import PackedCollator
     from trainers.vocabulary import NewTokensFirst, expanded

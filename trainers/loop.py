@@ -3,7 +3,6 @@
 import gc
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -14,12 +13,14 @@ from typing import Any
 import torch
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from trainers.arguments import Batching
 from trainers.artifacts import write_atomically
 from trainers.checkpoints import Checkpoints
-from trainers.contract import DoesNotFit, Interrupted, LossIsNaN, sha256_of
+from trainers.contract import DoesNotFit, Interrupted, LossIsNaN, Stalled, sha256_of
 from trainers.ranks import any_of, from_leader, is_leader, wait_for_all, world_size
 from trainers.recipe import TrainingSection
 from trainers.stage import StageContext
+from trainers.standstill import WholeSteps
 from trainers.watch import Watchdog
 
 _HISTORY_KEYS = (
@@ -45,56 +46,6 @@ _HISTORY_KEYS = (
 )
 _PLOT_POINTS = 200
 _TAIL = 0.1
-
-
-def training_arguments(kind: type[TrainingArguments], context: StageContext, batching: "Batching", **own: Any) -> Any:
-    """The section as TRL's arguments of the given kind; `own` are the algorithm's.
-
-    Saving is left to the loop (`save_strategy: no`), because TRL's own checkpoints are written in place.
-    """
-    section: TrainingSection = context.section
-    on_gpu = torch.cuda.is_available()
-    bf16 = on_gpu and torch.cuda.is_bf16_supported()
-    settings: dict[str, Any] = dict(
-        output_dir=str(context.scratch / "trl"),
-        seed=context.request.seed,
-        data_seed=context.request.seed,
-        learning_rate=section.learning_rate,
-        lr_scheduler_type="warmup_stable_decay" if section.schedule == "wsd" else section.schedule,
-        adam_beta2=section.adam_beta2,
-        warmup_steps=section.warmup_share,
-        weight_decay=section.weight_decay,
-        per_device_train_batch_size=batching.size,
-        per_device_eval_batch_size=batching.size,
-        gradient_accumulation_steps=batching.accumulation,
-        num_train_epochs=section.epochs,
-        max_steps=section.max_steps or -1,
-        eval_strategy="epoch",
-        save_strategy="no",
-        logging_steps=1,
-        logging_nan_inf_filter=False,  # a NaN must be seen, not averaged away
-        disable_tqdm=True,
-        report_to=[name for name in section.report_to if name != "mlflow"],  # mlflow hears from the reporter
-        use_cpu=not on_gpu,
-        bf16=bf16,
-        gradient_checkpointing=on_gpu,
-        dataloader_pin_memory=on_gpu,
-        remove_unused_columns=False,
-        ddp_find_unused_parameters=False if world_size() > 1 else None,
-    )
-    if section.shard_weights and world_size() > 1:
-        settings |= {"fsdp": True, "fsdp_config": {"activation_checkpointing": on_gpu}, "gradient_checkpointing": False}
-    _place_logs(context)
-    return kind(**{**settings, **own})
-
-
-def _place_logs(context: StageContext) -> None:
-    home = Path(os.environ.get("KOREAN_LLM_HOME", "var")).absolute() / "tracking"
-    run = f"{context.request.stage}-{context.request.digest[:12]}"
-    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(home / "tensorboard" / run))
-    os.environ.setdefault("WANDB_DIR", str(home))
-    os.environ.setdefault("WANDB_NAME", run)
-    home.mkdir(parents=True, exist_ok=True)
 
 
 class Durable:
@@ -264,22 +215,6 @@ class Voice(TrainerCallback):
         return (step - self._first_step) * self._tokens_per_step / max(time.monotonic() - self._started, 1e-9)
 
 
-@dataclass(frozen=True)
-class Batching:
-    """How the rows of one step are fed: `size` at once, `accumulation` times."""
-
-    size: int
-    accumulation: int
-
-    @property
-    def rows(self) -> int:
-        """Rows of one step, on one process."""
-        return self.size * self.accumulation
-
-    def __str__(self) -> str:
-        return f"{self.accumulation} x {self.size} rows"
-
-
 @dataclass
 class Trained:
     """What is known when a training has ended."""
@@ -361,7 +296,9 @@ def train(
             trainer = build(batching)
             trainer.context, trainer.checkpoints = context, checkpoints
             voice = Voice(context, checkpoints, watchdog, tokens_per_row * batching.rows * world_size())
+            steps = WholeSteps(trainer)
             trainer.add_callback(voice)
+            trainer.add_callback(steps)
             trainer.remove_callback(PrinterCallback)  # the reporter speaks
             resume = _newest(checkpoints, context)
             first_step = Checkpoints.step_of(resume.parent) if resume and first_step is None else first_step or 0
@@ -369,6 +306,8 @@ def train(
             try:
                 trainer.train(resume_from_checkpoint=str(resume) if resume else None)
                 break
+            except Stalled as stall:
+                raise Stalled(f"{stall}; {steps.save()}") from stall
             except torch.OutOfMemoryError as error:
                 batching = _halved(batching, error)
                 context.reporter.warn(f"out of GPU memory: going on with {batching}, the same rows per step")

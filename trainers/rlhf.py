@@ -25,7 +25,8 @@ def run(context: StageContext) -> StageResult:
     from trainers.alignment.algorithms import chosen
     from trainers.alignment.judge import trained_reward
     from trainers.alignment.pairs import read_pairs
-    from trainers.loop import Batching, train, training_arguments
+    from trainers.arguments import Batching, training_arguments
+    from trainers.loop import train
     from trainers.result import reward_model_result, training_result
 
     tokenizer = AutoTokenizer.from_pretrained(folder.path)

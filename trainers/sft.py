@@ -21,8 +21,9 @@ def run(context: StageContext) -> StageResult:
     from transformers import AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
+    from trainers.arguments import Batching, training_arguments
     from trainers.buckets import LengthBuckets
-    from trainers.loop import Batching, Durable, train, training_arguments
+    from trainers.loop import Durable, train
     from trainers.result import training_result
     from trainers.rows import PackedCollator
     from trainers.sft_rows import conversation_rows

@@ -4,6 +4,7 @@ import faulthandler
 import os
 import signal
 import statistics
+import sys
 import threading
 import time
 from collections import deque
@@ -17,19 +18,23 @@ from trainers.contract import ExitCode, Stalled
 _RECENT_STEPS = 50
 _POLLS = 20
 _GRACE_SECONDS = 30.0
+_LEAVING_SECONDS = 900.0
+"""For a save; a volume that hangs must not hold the process for ever."""
 
 
 class Watchdog:
     """Raises Stalled in the main thread when no step ends for twice the usual time (and at least `floor` seconds).
 
-    A main thread that is deep in C code does not hear it; after a grace period the process ends with exit 81, and
-    the next attempt goes on from the last checkpoint.
+    The main thread may save before it leaves. One that is deep in C code does not hear it: after a grace period that
+    is said, and the process ends with exit 81; the next attempt goes on from the last checkpoint.
     """
 
-    def __init__(self, floor: float, evidence: Path, grace: float = _GRACE_SECONDS):
+    def __init__(self, floor: float, evidence: Path, grace: float = _GRACE_SECONDS, leaving: float = _LEAVING_SECONDS):
         self._floor = floor
         self._evidence = evidence
         self._grace = grace
+        self._leaving = leaving
+        self._heard = threading.Event()
         self._steps: deque[float] = deque(maxlen=_RECENT_STEPS)
         self._last = time.monotonic()
         self._over = threading.Event()
@@ -75,13 +80,24 @@ class Watchdog:
                     faulthandler.dump_traceback(stream, all_threads=True)
                 faulthandler.dump_traceback(all_threads=True)
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
-                if not self._over.wait(self._grace):
-                    os._exit(ExitCode.STALLED)
+                if not self._heard.wait(self._grace):
+                    self._end("the main thread is inside C code and does not answer: nothing is saved")
+                if not self._over.wait(self._leaving):
+                    self._end("the main thread did not come to an end")
                 return
 
+    def _end(self, why: str) -> None:
+        text = f"stalled: {why}; the next attempt goes on from the last checkpoint\n"
+        with self._evidence.open("a") as stream:
+            stream.write(text)
+        sys.stderr.write(text)
+        sys.stderr.flush()
+        os._exit(ExitCode.STALLED)
+
     def _raise(self, signum: int, frame: FrameType | None) -> None:
+        self._heard.set()
         raise Stalled(
             f"no training step for {time.monotonic() - self._last:.0f} s (usual: "
             f"{self.usual:.1f} s). Where every thread was is in "
-            f"{self._evidence}; the next attempt goes on from the last checkpoint"
+            f"{self._evidence}"
         )

@@ -1,14 +1,16 @@
 """What a recipe's training keys do, on a model of a few thousand weights, in this process."""
 
 import json
+import time
 
 import pytest
 
 from tests.trainers.micro import Micro
 from trainers import loop
-from trainers.contract import BadRequest
+from trainers.contract import BadRequest, ExitCode, Stalled
 from trainers.model_folder import ModelFolder
 from trainers.recipe import RlhfSection
+from trainers.rows import PackedCollator
 
 pytestmark = pytest.mark.slow
 ALL_WEIGHTS = {"method": "full", "lora": None}
@@ -140,3 +142,28 @@ def test_a_trained_reward_model_judges_beside_the_rules(micro):
         for side in ("chosen", "rejected")
     ]
     assert sum(better > worse for better, worse in zip(*sides, strict=True)) >= 7  # of 8 held-out pairs
+
+
+def test_a_stall_is_saved_at_the_last_whole_step_and_resumes_to_the_same_bits(micro, monkeypatch):
+    """The rows of a step do not come: a volume hangs, say."""
+    settings = {"checkpoint_steps": 50, "stall_seconds": 4, "lora": {"rank": 4, "alpha": 8, "dropout": 0.1}}
+    calls, collate = 0, PackedCollator.__call__
+
+    def hang(self, rows):
+        nonlocal calls
+        calls += 1
+        if calls == 8:
+            time.sleep(60)
+        return collate(self, rows)
+
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(Stalled, match="step 6 is saved"),
+    ):  # rows are read one step ahead
+        patch.setattr(PackedCollator, "__call__", hang)
+        micro.here("sft", **settings)
+    resumed = micro.here("sft", **settings)
+    assert resumed.attempts[0].exit_code == ExitCode.STALLED
+    assert resumed.attempts[1].resumed_from_step == 6
+    straight = micro.here("sft", **{**settings, "stall_seconds": 60})
+    assert {file.path: file.sha256 for file in resumed.files} == {file.path: file.sha256 for file in straight.files}

@@ -1,10 +1,13 @@
 """The watchdog: a stall raises and leaves every thread's stack; a slow but steady training is left alone."""
 
+import subprocess
+import sys
 import time
 
 import pytest
 
-from trainers.contract import Stalled
+from tests.trainers.micro import ROOT
+from trainers.contract import ExitCode, Stalled
 from trainers.watch import Watchdog
 
 
@@ -29,3 +32,26 @@ def test_patience_is_twice_the_usual_step(tmp_path):
         time.sleep(0.05)
         watchdog.beat()
     assert 0.1 <= watchdog.patience < 0.5
+
+
+IN_C = """
+import ctypes
+from pathlib import Path
+from trainers.watch import Watchdog
+
+mutex = ctypes.create_string_buffer(64)
+lock = ctypes.CDLL(None).pthread_mutex_lock
+with Watchdog(0.2, Path("stacks.txt"), grace=0.5).watching():
+    lock(mutex)
+    lock(mutex)  # for ever, and no signal gets through
+"""
+
+
+def test_a_main_thread_in_c_code_ends_with_the_exit_code_and_says_that_nothing_was_saved(tmp_path):
+    environment = {"PYTHONPATH": str(ROOT), "PATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", IN_C], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == ExitCode.STALLED
+    for told in (done.stderr, (tmp_path / "stacks.txt").read_text()):
+        assert "inside C code and does not answer: nothing is saved" in told and "line 10" in told
