@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+from safetensors.torch import load_file
 
 from tests.trainers.micro import Micro
 from trainers import loop
@@ -13,6 +14,8 @@ from trainers.recipe import RlhfSection
 from trainers.rows import PackedCollator
 
 pytestmark = pytest.mark.slow
+CPT = "cpt_checkpoint"
+ADAPTER = "adapter/adapter_model.safetensors"
 ALL_WEIGHTS = {"method": "full", "lora": None}
 
 
@@ -121,8 +124,7 @@ def test_a_trained_reward_model_judges_beside_the_rules(micro):
     micro.made["reward_model"] = micro.made["rlhf_model"].model_copy(update={"name": "reward_model"})
     manifest = micro.here("rlhf", **online)
     assert manifest.details.extra["reward_model"] == judge.digest
-    history = [json.loads(line) for line in (micro.folder("rlhf_model") / "history.jsonl").read_text().splitlines()]
-    for row in history:
+    for row in history(micro, "rlhf_model"):
         judged = row["rewards/reward_model/mean"]
         assert 0 < judged < 1 and judged <= row["reward"] <= judged + 1  # `language` gives 0 to 1
 
@@ -167,3 +169,33 @@ def test_a_stall_is_saved_at_the_last_whole_step_and_resumes_to_the_same_bits(mi
     assert resumed.attempts[1].resumed_from_step == 6
     straight = micro.here("sft", **{**settings, "stall_seconds": 60})
     assert {file.path: file.sha256 for file in resumed.files} == {file.path: file.sha256 for file in straight.files}
+
+
+def history(micro, asset):
+    return [json.loads(line) for line in (micro.folder(asset) / "history.jsonl").read_text().splitlines()]
+
+
+def test_wsd_holds_its_rate_and_then_falls_and_embeddings_learn_at_their_own(micro):
+    schedule = {"schedule": "wsd", "decay_share": 0.5, "warmup_share": 0, "learning_rate": 1e-2}
+    micro.here("cpt", **schedule, embedding_learning_rate=1e-9)
+    rates = [row["learning_rate"] for row in history(micro, CPT) if "loss" in row]
+    assert rates[:4] == [1e-2] * 4
+    assert rates[4:] == sorted(rates[4:], reverse=True) and rates[-1] < 0.4e-2
+
+    before, after = (load_file(micro.folder(name) / "model" / "model.safetensors") for name in ("base_model", CPT))
+    moved = {name: float((after[name] - before[name]).abs().max()) for name in before}
+    embeddings = [change for name, change in moved.items() if "embed_tokens" in name or "lm_head" in name]
+    assert max(embeddings) < 1e-6
+    assert min(change for name, change in moved.items() if name.endswith("proj.weight")) > 1e-3
+
+
+def test_neftune_makes_noise_in_training_only_and_dora_trains_magnitudes(micro):
+    dora = {"lora": {"rank": 4, "alpha": 8, "dora": True}, "max_steps": 1, "learning_rate": 1e-9}
+    found = []
+    for alpha in (None, 50.0):
+        manifest = micro.here("sft", **dora, neftune_alpha=alpha)
+        found.append((manifest.details.loss[0][1], manifest.details.evaluation_loss[0][1]))
+    (quiet, quiet_evaluation), (noisy, noisy_evaluation) = found
+    assert abs(noisy - quiet) > 1e-3
+    assert noisy_evaluation == pytest.approx(quiet_evaluation, abs=1e-5)
+    assert any("lora_magnitude_vector" in name for name in load_file(micro.folder("sft_model") / ADAPTER))
