@@ -44,8 +44,11 @@ def run(context: StageContext) -> StageResult:
     if new_tokens is not None:
         base = folder
         with leader_first():
-            folder, extra = expanded(base, corpus / "train", scratch / "expanded", new_tokens.tokens)
-        context.reporter.say(f"{extra['new_tokens']} new tokens; {extra['compute_saved']:.1%} fewer tokens to train on")
+            folder, extra = expanded(base, corpus / "train", scratch / "expanded", new_tokens.tokens, section)
+        context.reporter.say(
+            f"{extra['new_tokens']} new tokens; {extra['tokens_saved']:.1%} fewer tokens to train on, which saves "
+            f"{sum(extra['gpu_hours_saved'].values()):.3g} hours of one {extra['gpu']}"
+        )
     tokenizer = AutoTokenizer.from_pretrained(folder.path)
     share, length = section.english_replay_share, section.max_length
     with leader_first():

@@ -85,6 +85,19 @@ class Shape:
             raise BadRequest(f"recipe {recipe.model!r} does not say its model's shape; add base_model's key 'shape'")
         return cls(**base.shape.model_dump())
 
+    @classmethod
+    def of_config(cls, config: dict[str, Any]) -> "Shape":
+        """The model of a `config.json`."""
+        return cls(
+            config["hidden_size"],
+            config["num_hidden_layers"],
+            config["num_attention_heads"],
+            config["num_key_value_heads"],
+            config["intermediate_size"],
+            config["vocab_size"],
+            config.get("tie_word_embeddings", False),
+        )
+
     @property
     def matrices(self) -> list[tuple[int, int]]:
         """(inputs, outputs) of one layer's linear maps."""
@@ -193,8 +206,13 @@ def _plan(shape: Shape, setting: Setting, gpu: Gpu, tokens: float, sharded: bool
     parts = {name: size * (1 if name == "reserved" else _FRAGMENTATION) for name, size in parts.items() if size}
     step_tokens = row * setting.accumulation
     seconds = step_tokens * flops_per_token(shape, setting) / (gpu.flops * _MFU)
-    hours = tokens / (step_tokens * setting.gpus) * seconds / 3600
+    hours = gpu_hours(shape, setting, gpu, tokens) / setting.gpus
     return Plan(setting, sharded, parts, gpu.memory, seconds, hours, hours * setting.gpus * gpu.price)
+
+
+def gpu_hours(shape: Shape, setting: Setting, gpu: Gpu, tokens: float) -> float:
+    """Hours of one GPU for training on these tokens."""
+    return tokens * flops_per_token(shape, setting) / (gpu.flops * _MFU) / 3600
 
 
 def flops_per_token(shape: Shape, setting: Setting, recomputing: bool = True) -> float:

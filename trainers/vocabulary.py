@@ -7,7 +7,7 @@ as before and then joined further: nothing that the model knew is written differ
 import heapq
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,15 @@ from transformers import AutoModelForCausalLM, TrainerCallback, TrainerControl, 
 from trainers.artifacts import read_shards, write_atomically
 from trainers.contract import BadData
 from trainers.model_folder import ModelFolder, copy_side_files
+from trainers.planner import GPUS, Setting, Shape, gpu_hours
+from trainers.recipe import CptSection
 
 Merge = tuple[str, str]
 _LEAST_COUNT = 2
 _SAMPLED = 2000
 """Documents that fertility is measured on."""
+_GPU = "h100"
+"""Whose hours are reckoned."""
 
 
 def learn_merges(texts: Iterable[str], tokenizer: Tokenizer, count: int) -> list[Merge]:
@@ -139,36 +143,59 @@ def _begin_as_mean(model: Any, row: int, pieces: list[int]) -> None:
             layer.weight[row] = layer.weight[pieces].mean(0)
 
 
-def fertility(documents: Iterable[tuple[str, str]], tokenizer: Tokenizer) -> dict[str, float]:
-    """Tokens per space-separated word, by domain; `documents` are (domain, text)."""
+def tokens_by_domain(documents: Sequence[tuple[str, str]], tokenizer: Tokenizer) -> dict[str, int]:
+    """Tokens by domain; `documents` are (domain, text)."""
     tokens: Counter[str] = Counter()
-    words: Counter[str] = Counter()
     for domain, text in documents:
         tokens[domain] += len(tokenizer.encode(text, add_special_tokens=False).ids)
+    return dict(sorted(tokens.items()))
+
+
+def fertility(documents: Sequence[tuple[str, str]], tokenizer: Tokenizer) -> dict[str, float]:
+    """Tokens per space-separated word, by domain; `documents` are (domain, text)."""
+    tokens = tokens_by_domain(documents, tokenizer)
+    words: Counter[str] = Counter()
+    for domain, text in documents:
         words[domain] += len(text.split())
     return {domain: round(tokens[domain] / words[domain], 4) for domain in sorted(words) if words[domain]}
 
 
-def expanded(base: ModelFolder, corpus: Path, target: Path, count: int) -> tuple[ModelFolder, dict[str, Any]]:
+def _three_digits(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def expanded(
+    base: ModelFolder, corpus: Path, target: Path, count: int, section: CptSection
+) -> tuple[ModelFolder, dict[str, Any]]:
     """The base model with new tokens learned on a corpus split, kept in `target`; and a report of what they are worth.
 
-    The report: new_tokens, first_new_token, tokens per word by source before and after, share of compute saved.
+    The report: new_tokens, first_new_token, tokens per word by source before and after, share of tokens saved, and the
+    hours of one GPU that training on the whole split takes less, by source (a larger vocabulary's own cost is counted).
     """
     report = target / "expansion.json"
     if not report.exists():
         added = expand(base, (row["text"] for row in read_shards(corpus)), count, target)
         sampled = [(row["source"] or "corpus", row["text"]) for row in islice(read_shards(corpus), _SAMPLED)]
         before, after = (Tokenizer.from_file(str(path / "tokenizer.json")) for path in (base.path, target))
-        tokens = [
-            sum(len(tokenizer.encode(text, add_special_tokens=False).ids) for _, text in sampled)
-            for tokenizer in (before, after)
+        # Shards are in the order of their documents' hashes, so the first ones stand for all.
+        scale = sum(1 for _ in read_shards(corpus)) / len(sampled) * section.epochs
+        counts = [tokens_by_domain(sampled, tokenizer) for tokenizer in (before, after)]
+        shapes = [Shape.of_config(folder.config) for folder in (base, ModelFolder(target))]
+        hours = [
+            {
+                name: gpu_hours(shape, Setting.of(section, 1), GPUS[_GPU], found * scale)
+                for name, found in tokens.items()
+            }
+            for shape, tokens in zip(shapes, counts, strict=True)
         ]
         content = {
             "new_tokens": added,
             "first_new_token": before.get_vocab_size(),
             "tokens_per_word_before": fertility(sampled, before),
             "tokens_per_word_after": fertility(sampled, after),
-            "compute_saved": round(1 - tokens[1] / tokens[0], 4),
+            "tokens_saved": round(1 - sum(counts[1].values()) / sum(counts[0].values()), 4),
+            "gpu": _GPU,
+            "gpu_hours_saved": {name: _three_digits(spent - hours[1][name]) for name, spent in hours[0].items()},
         }
         write_atomically(report, json.dumps(content, ensure_ascii=False, indent=1))
     content = json.loads(report.read_text(encoding="utf-8"))

@@ -4,12 +4,15 @@ import json
 
 import pytest
 import torch
+import zstandard
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.trainers.evaluation.toy import build_model
 from trainers.model_folder import ModelFolder
-from trainers.vocabulary import expand, fertility, learn_merges
+from trainers.planner import GPUS, Setting, Shape, plan
+from trainers.recipe import CptSection
+from trainers.vocabulary import expand, expanded, fertility, learn_merges
 
 TEXTS = ["대한민국의 수도는 서울특별시입니다.", "서울특별시는 대한민국에서 가장 큽니다.", "대한민국, 서울특별시!"] * 3
 
@@ -48,3 +51,35 @@ def test_merges_are_those_of_byte_pair_encoding(base):
     merges = learn_merges(["abab abab abcab"] * 2, tokenizer, 3)
     assert merges[0] == ("a", "b")
     assert ("ab", "ab") in merges
+
+
+def test_the_report_says_by_domain_what_the_new_tokens_are_worth(base, tmp_path):
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    rows = [
+        {"source": name, "text": text}
+        for name, texts in (("news", TEXTS), ("code", ["x = 1 + 2"] * 3))
+        for text in texts * 4
+    ]
+    packed = zstandard.compress("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+    (corpus / "00000.jsonl.zst").write_bytes(packed)
+    section = CptSection(method="full", learning_rate=1e-3, max_length=64, epochs=2)
+    folder, report = expanded(base, corpus, tmp_path / "new", 60, section)
+
+    old, new = (Tokenizer.from_file(str(path / "tokenizer.json")) for path in (base.path, folder.path))
+    for name in ("news", "code"):
+        texts = [row["text"] for row in rows if row["source"] == name]
+        hours = [
+            2 * sum(len(tokenizer.encode(text).ids) for text in texts) * seconds_per_token(model, section) / 3600
+            for tokenizer, model in ((old, base), (new, folder))
+        ]
+        assert report["gpu_hours_saved"][name] == pytest.approx(hours[0] - hours[1], rel=5e-3)
+    assert report["gpu_hours_saved"]["news"] > 0
+    assert report["tokens_per_word_after"]["news"] < report["tokens_per_word_before"]["news"]
+
+
+def seconds_per_token(folder, section):
+    """What the planner says of one H100."""
+    setting = Setting.of(section, 1)
+    step = plan(Shape.of_config(folder.config), setting, GPUS["h100"], 1.0).step_seconds
+    return step / (setting.row_tokens * setting.accumulation)
