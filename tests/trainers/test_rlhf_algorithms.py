@@ -1,5 +1,8 @@
 """Every algorithm of RLHF, end to end on a model of a few thousand weights, moves its own figure the right way."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from tests.trainers.micro import Micro
@@ -18,11 +21,26 @@ ONLINE = {
     "beta": 1e-3,
 }
 LONGER = {"max_steps": 24, "learning_rate": 1e-2}
+WHOLE = {"method": "full", "lora": None, **LONGER}
+PREFERENCE_RISE = 0.8
+REWARD_RISE = 0.2
+JUDGED_RIGHT = 0.9
+
+
+class Contrary(Micro):
+    """People who prefer what SFT has taught the model not to say: no algorithm finds its work done already."""
+
+    def _write_preferences(self, folder: Path) -> None:
+        super()._write_preferences(folder)
+        for path in folder.iterdir():
+            rows = [json.loads(line) for line in path.read_text().splitlines()]
+            swapped = [{**row, "chosen": row["rejected"], "rejected": row["chosen"]} for row in rows]
+            path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in swapped))
 
 
 @pytest.fixture(scope="module")
 def micro(tmp_path_factory) -> Micro:
-    micro = Micro(tmp_path_factory.mktemp("micro"))
+    micro = Contrary(tmp_path_factory.mktemp("micro"))
     for stage in ("base_model", "cpt", "sft"):
         micro.run(stage)
     return micro
@@ -33,21 +51,21 @@ def micro(tmp_path_factory) -> Micro:
     (
         pytest.param("grpo", ONLINE, id="grpo"),
         pytest.param("rloo", ONLINE, id="rloo", marks=pytest.mark.prove),
-        pytest.param("kto", LONGER, id="kto", marks=pytest.mark.prove),
-        pytest.param("orpo", LONGER, id="orpo", marks=pytest.mark.prove),
+        pytest.param("kto", WHOLE, id="kto", marks=pytest.mark.prove),
+        pytest.param("orpo", {**WHOLE, "beta": 1.0, "max_steps": 40}, id="orpo", marks=pytest.mark.prove),
         pytest.param("reward_model", LONGER, id="reward_model", marks=pytest.mark.prove),
-        pytest.param("dpo", LONGER, id="dpo", marks=pytest.mark.prove),
+        pytest.param("dpo", WHOLE, id="dpo", marks=pytest.mark.prove),
     ),
 )
 def test_the_algorithm_moves_its_figure(micro, algorithm, changes):
     metrics = micro.run("rlhf", algorithm=algorithm, **changes).metrics
     if algorithm in ("grpo", "rloo"):
-        assert metrics["reward"] >= metrics["reward_before"] + 0.1
+        assert metrics["reward"] >= metrics["reward_before"] + REWARD_RISE
     elif algorithm == "reward_model":
-        assert metrics["reward_accuracy"] >= 0.8
+        assert metrics["reward_accuracy"] >= JUDGED_RIGHT  # 0.5 is a guess
         assert (micro.folder("rlhf_model") / "reward_model" / "model.safetensors").is_file()
     else:
-        assert metrics["preference_accuracy"] >= max(0.8, metrics["preference_accuracy_before"])
+        assert metrics["preference_accuracy"] >= metrics["preference_accuracy_before"] + PREFERENCE_RISE
 
 
 @pytest.mark.prove
