@@ -5,6 +5,7 @@
 Each attempt is a fork of a process that has only imported the libraries, so an attempt costs no import.
 Places: `step` (number n has ended), `save` (n-th save of the attempt, files written but not sealed), `seal` (sealed,
 not renamed), `evaluation` (n-th batch of an evaluation), `epoch` (end of an epoch), `start` (before the first step).
+Places that do not kill: `nan` (step n's loss is no number), `memory` (a full micro-batch of step n does not fit).
 Prints one JSON line per attempt: place, exit status, the steps of the checkpoints left.
 """
 
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import Trainer, TrainerCallback
 from trl import DPOTrainer, SFTTrainer
 
@@ -66,8 +68,25 @@ def after(function: Callable[..., Any], number: int) -> Callable[..., Any]:
     return wrapped
 
 
+def failing(place: str, number: int) -> Callable[..., torch.Tensor]:
+    real = Trainer.training_step
+    size: list[int] = []
+
+    def training_step(self: Any, *arguments: Any, **named: Any) -> torch.Tensor:
+        size.append(self.args.per_device_train_batch_size)
+        here = self.state.global_step + 1 == number
+        if here and place == "memory" and size[-1] == size[0]:
+            raise torch.OutOfMemoryError("CUDA out of memory (pretended)")
+        loss = real(self, *arguments, **named)
+        return loss * float("nan") if here and place == "nan" else loss
+
+    return training_step
+
+
 def arm(place: str, number: int) -> None:
-    if place == "save":
+    if place in ("nan", "memory"):
+        Trainer.training_step = failing(place, number)
+    elif place == "save":
         checkpoints.Checkpoints._seal = after(checkpoints.Checkpoints._seal, number)
     elif place == "seal":
         checkpoints.Checkpoints._prune = after(checkpoints.Checkpoints._prune, number)

@@ -28,7 +28,7 @@ def straight(tmp_path_factory):
     return micro, {stage: micro.run(stage, **CHANGES[stage]) for stage in ("cpt", "sft", "rlhf")}
 
 
-def killed(straight, root, stage, plan, **settings):
+def killed(straight, root, stage, plan, codes=None, **settings):
     """Run a stage through a plan of kills; returns its manifest and what each attempt left."""
     source, manifests = straight
     micro = Micro(root)
@@ -52,7 +52,7 @@ def killed(straight, root, stage, plan, **settings):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     attempts = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert [item["code"] for item in attempts] == [KILLED] * len(plan) + [0], attempts
+    assert [item["code"] for item in attempts] == (codes or [KILLED] * len(plan)) + [0], attempts
     return micro.store.find(request), attempts
 
 
@@ -129,6 +129,17 @@ def test_never_more_than_one_interval_is_lost(straight, tmp_path):
     for (_, step), attempt in zip(plan, attempts, strict=False):
         assert step - max(step_of(name) for name in attempt["left"]) <= interval
     assert manifest.attempts[-1].resumed_from_step == 9
+
+
+def test_a_nan_is_gone_back_from_and_a_batch_too_large_for_memory_is_fed_in_halves(straight, tmp_path):
+    plan, codes = [["nan", 5], ["memory", 8]], [ExitCode.LOSS_IS_NAN, ExitCode.OK]
+    manifest, _ = killed(straight, tmp_path, "cpt", plan, codes)
+    expected = straight[1]["cpt"].details
+    assert manifest.attempts[-1].resumed_from_step == 7  # in the same attempt, the last whole step
+    assert manifest.details.steps == expected.steps
+    assert manifest.details.tokens_trained == expected.tokens_trained
+    for (_, found), (_, wanted) in zip(manifest.details.loss, expected.loss, strict=True):
+        assert found == pytest.approx(wanted, abs=1e-3)
 
 
 def test_sigterm_saves_and_another_attempt_ends_with_the_same_bits(straight, tmp_path):

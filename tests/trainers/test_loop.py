@@ -1,11 +1,12 @@
 """The loop around TRL: a loss that is no number, a GPU that is too small, schedules, curves."""
 
+import time
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from trainers.contract import DoesNotFit, LossIsNaN, StageRequest
+from trainers.contract import DoesNotFit, LossIsNaN, StageRequest, Stalled
 from trainers.loop import Batching, Durable, Trained, train
 from trainers.recipe import CptSection
 from trainers.stage import StopSignal
@@ -63,6 +64,17 @@ def test_a_micro_batch_that_does_not_fit_is_halved_and_training_goes_on(context)
 def test_one_row_that_does_not_fit_ends_the_stage(context):
     with pytest.raises(DoesNotFit, match="batch_size 1"):
         train(lambda batching: FakeTrainer(batching, 0, []), context, "data", 64.0)
+
+
+def test_a_training_that_stands_still_is_ended(context):
+    class Standing(FakeTrainer):
+        def train(self, resume_from_checkpoint):
+            time.sleep(5)
+
+    context.section = context.section.model_copy(update={"stall_seconds": 0.2})
+    with pytest.raises(Stalled, match="no training step"):
+        train(lambda batching: Standing(batching, 6, []), context, "data", 64.0)
+    assert (context.scratch / "stalled-stacks.txt").stat().st_size
 
 
 @pytest.mark.parametrize("loss", (float("nan"), float("inf")))
