@@ -1,6 +1,6 @@
-"""A bare TRL script with the maths of a stage and nothing else; prints tokens/s of `train()`.
+"""A bare TRL script with the maths of a stage and nothing else: what `make bench-train` compares the stages with.
 
-python -m tests.bench.bare_trl cpt '{"learning_rate": ...}' '{"base_model": FOLDER, "corpus": FOLDER, ...}'
+python -m tests.bench.bare_trl cpt '{"learning_rate": ...}' '{"base_model": FOLDER, "corpus": FOLDER, ...}' SEED
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback, set_seed
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from trainers.alignment.pairs import read_pairs, tokenized
@@ -32,20 +32,49 @@ class BareDpo(DPOTrainer):
         return dataset
 
 
-def main() -> None:
-    """Train and print."""
-    stage, settings, inputs = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+class Clock(TrainerCallback):
+    """Seconds from the beginning of the training to its last step, and what the batches of it hold."""
+
+    def __init__(self, collate: Any):
+        self._collate = collate
+        self.seconds, self.batches, self.tokens, self.cells = 0.0, 0, 0, 0
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """A batch, counted: its tokens, and its cells with the padding."""
+        batch: dict[str, Any] = self._collate(rows)
+        mask = batch.get("attention_mask")
+        self.batches += 1
+        self.tokens += int(mask.sum()) if mask is not None else sum(len(row["input_ids"]) for row in rows)
+        self.cells += batch["input_ids"].numel()
+        return batch
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._began = time.monotonic()
+        self.batches, self.tokens, self.cells = 0, 0, 0  # DPO has looked at every row for its reference by now
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.seconds = time.monotonic() - self._began
+
+
+def train(stage: str, settings: dict[str, Any], inputs: dict[str, str], seed: int) -> dict[str, Any]:
+    """Train as the section says; returns seconds, losses, tokens of a step and the share of them that is useful."""
     section: Any = SECTIONS[stage].model_validate(settings)
     parent = Path(inputs[PARENTS[stage]]) / "model"
     tokenizer = AutoTokenizer.from_pretrained(parent)
+    set_seed(seed)
     model = AutoModelForCausalLM.from_pretrained(parent, dtype="float32")
     with tempfile.TemporaryDirectory() as folder:
         common: dict[str, Any] = dict(
             output_dir=folder,
+            seed=seed,
+            data_seed=seed,
             learning_rate=section.learning_rate,
             lr_scheduler_type=section.schedule,
+            adam_beta2=section.adam_beta2,
+            weight_decay=section.weight_decay,
             warmup_steps=section.warmup_share,
             per_device_train_batch_size=section.batch_size,
+            gradient_accumulation_steps=section.accumulation,
             max_steps=section.max_steps,
             save_strategy="no",
             logging_steps=1,
@@ -70,7 +99,11 @@ def main() -> None:
         else:
             if stage == "cpt":
                 data: Any = corpus_rows(
-                    Path(inputs["corpus"]) / "train", Path(folder) / "t.arrow", tokenizer, section.max_length
+                    Path(inputs["corpus"]) / "train",
+                    Path(folder) / "t.arrow",
+                    tokenizer,
+                    section.max_length,
+                    section.english_replay_share,
                 )
             else:
                 conversations = read_conversations(Path(inputs["instructions"]) / "train.jsonl")
@@ -79,12 +112,19 @@ def main() -> None:
             arguments = SFTConfig(**common, dataset_kwargs={"skip_prepare_dataset": True})
             collator = PackedCollator(tokenizer.pad_token_id)
             trainer = SFTTrainer(model, arguments, collator, rows, processing_class=tokenizer, peft_config=lora or None)
-        began = time.monotonic()
+        clock = Clock(trainer.data_collator)
+        trainer.data_collator = clock
+        trainer.add_callback(clock)
         trainer.train()
-        seconds = time.monotonic() - began
-    tokens = audit["tokens"] / len(rows) * section.batch_size * section.max_steps
-    print(tokens / seconds)
+    kept = audit.get("conversations") or audit.get("pairs") or 1
+    dropped = audit.get("too_long", 0) / (kept + audit.get("too_long", 0))
+    return {
+        "seconds": clock.seconds,
+        "losses": [row["loss"] for row in trainer.state.log_history if "loss" in row],
+        "step_tokens": clock.tokens / clock.batches * section.accumulation,
+        "useful_share": clock.tokens / clock.cells * (1 - dropped),
+    }
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(train(sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3]), int(sys.argv[4]))))
