@@ -21,9 +21,7 @@ from trainers.corpus.plan import Plan
 from trainers.corpus.pool import Pool, Spent, Task, peak_bytes
 from trainers.corpus.read import BLOCK_BYTES, read_blocks
 from trainers.corpus.report import markdown, page
-from trainers.corpus.vocabulary import FILE as VOCABULARY
-from trainers.corpus.vocabulary import drift, nouns
-from trainers.corpus.vocabulary import read as read_vocabulary
+from trainers.corpus.statistics import statistics
 from trainers.corpus.write import EXCLUSIONS, write_documents, write_exclusions
 
 _BLOCKS_WORTH_A_POOL = 3
@@ -68,11 +66,7 @@ def build(
         raise BadData(f"no usable training document in {len(plan.files)} files; the biggest reasons: {reasons}")
     _write(plan, joined, scratch, output)
     details = joined.details(plan.digest)
-    if plan.section.noun_statistics:
-        found = nouns(output / "train", plan.section.noun_statistics)
-        (output / VOCABULARY).write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
-        before = [known for corpus in earlier if (known := read_vocabulary(corpus.folder.parent)) is not None]
-        details.extra.update(drift(found, before))
+    details.extra |= statistics(plan.section, output, {corpus.release: corpus.folder.parent for corpus in earlier})
     (output / "report.md").write_text(markdown(details), encoding="utf-8")
     (output / "report.html").write_text(page(details), encoding="utf-8")
     reporter.say(f"kept {details.kept:,} of {details.read:,} documents, {details.characters:,} characters")

@@ -44,7 +44,7 @@ def page(details: CorpusDetails) -> str:
     return f"<!doctype html><html><head>{head}</head><body>{''.join(body)}</body></html>\n"
 
 
-def _sections(details: CorpusDetails) -> list[tuple[str, dict[str, int]]]:
+def _sections(details: CorpusDetails) -> list[tuple[str, dict[str, float]]]:
     """Titles and counts, in the order of reading; empty ones are left out."""
     funnel = {"read": details.read}
     left = details.read
@@ -60,7 +60,12 @@ def _sections(details: CorpusDetails) -> list[tuple[str, dict[str, int]]]:
     }
     lengths = {f"{int(low):,} characters and more": n for low, n in details.extra.get("length", {}).items()}
     groups = {f"{size} alike": n for size, n in details.extra.get("cluster_size", {}).items()}
-    sections: list[tuple[str, Mapping[str, int]]] = [
+    nouns = {}
+    if "nouns" in details.extra:
+        nouns = {"nouns in the sample": details.extra["nouns"]}
+        nouns["share of occurrences whose noun is new"] = details.extra["new_word_share"]
+        nouns |= {f"Jensen-Shannon divergence from {name}": bits for name, bits in details.extra["drift"].items()}
+    sections: list[tuple[str, Mapping[str, float]]] = [
         ("Documents, from read to kept", funnel),
         ("Kept", size),
         ("Excluded, by reason", details.excluded),
@@ -74,12 +79,13 @@ def _sections(details: CorpusDetails) -> list[tuple[str, dict[str, int]]]:
         ("Kept, by language", details.by_language),
         ("Kept, by licence", details.by_licence),
         ("Kept, by source", details.by_source),
+        ("Nouns, new nouns, and drift from the last release", nouns),
         ("New words of this release, by frequency", details.extra.get("new_words", {})),
     ]
     return [(title, dict(counts)) for title, counts in sections if counts]
 
 
-def _bars(counts: Mapping[str, int]) -> str:
+def _bars(counts: Mapping[str, float]) -> str:
     """A bar chart as SVG; a long tail is summed up in words."""
     shown = list(counts.items())[:_MOST_BARS]
     most = max((count for _, count in shown), default=0) or 1

@@ -24,9 +24,9 @@ def run(context: StageContext) -> StageResult:
     plan = _plan(context.section, context.inputs)
     plan.claim(context.scratch / "blocks", restart=True)  # the request is the same: only the code can have changed
     earlier = [
-        EarlierCorpus(context.manifests[name].request.release or name, folder / FOLDER)
-        for name, folder in sorted(context.inputs.items())
-        if name.startswith(EARLIER)
+        EarlierCorpus(item.name.removeprefix(EARLIER), context.inputs[item.name] / FOLDER)
+        for item in context.request.inputs  # oldest first
+        if item.name.startswith(EARLIER)
     ]
     corpus = build(plan, context.scratch, context.output, context.reporter, _workers(context.request), earlier)
     context.reporter.attach(context.output / "report.md")

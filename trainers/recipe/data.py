@@ -1,8 +1,8 @@
 """Recipe sections of the data assets: corpus, instructions, preferences, benchmarks."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from trainers.recipe.section import Section, Strict
 
@@ -91,10 +91,19 @@ class CorpusSection(Section):
     decontamination: DecontaminationSettings = DecontaminationSettings()
     against_earlier: bool = Field(default=True, description="leave out what the corpora of earlier releases hold")
     takedown: tuple[str, ...] = Field(default=(), description="ids or text sha256 that must not be in any build")
-    noun_statistics: int = Field(default=0, ge=0, description="documents read by soynlp for the report; 0: none (slow)")
+    noun_statistics: int = Field(
+        default=0, ge=0, description="documents whose nouns are counted for the report; 0: none (slow)"
+    )
+    noun_tagger: Literal["soynlp", "kiwi", "konlpy"] = Field(default="soynlp", description="who finds them")
     validation_share: float = Field(default=0.02, gt=0, lt=0.5)
     shard_format: Literal["jsonl", "parquet"] = Field(default="jsonl", description="JSON lines (zstd), or Parquet")
     shard_megabytes: float = Field(default=64, gt=0, description="of text, before compression")
+
+    @model_validator(mode="after")
+    def _nothing_is_ignored(self) -> Self:
+        if self.noun_tagger != "soynlp" and not self.noun_statistics:
+            raise ValueError("noun_tagger has no effect while noun_statistics is 0; say how many documents are read")
+        return self
 
 
 class ConversationsSection(Section):
