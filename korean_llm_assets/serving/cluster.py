@@ -78,13 +78,13 @@ class ClusterPlatform:
         )
         self._divided = time.time()
 
-    def error_rate(self, version: str) -> float:
-        """Server errors of the version's pods over its requests, since the last division, as Prometheus saw them."""
+    def requests(self, version: str) -> tuple[float, float]:
+        """(server errors, all requests) of the version's pods since the last division, as Prometheus saw them."""
         pods = f'namespace="{self._profile.namespace}",pod=~"{vllm.workload_name(self._model, version)}-.*"'
         window = f"[{max(60, round(time.time() - self._divided))}s]"
         asked = self._ask(f"sum(increase(http_requests_total{{{pods}}}{window}))")
         failed = self._ask(f'sum(increase(http_requests_total{{{pods},status="5xx"}}{window}))')
-        return failed / asked if asked else 0.0
+        return failed, asked
 
     def stop(self, version: str) -> None:
         """Delete the version's objects; what is not there is no error."""

@@ -51,9 +51,9 @@ class LocalPlatform:
         """Divide new requests; those under way end where they began."""
         self._front.divide({version: (self._servers[version].url, share) for version, share in shares.items()})
 
-    def error_rate(self, version: str) -> float:
-        """Failed requests of the version since the last division; 0 where it had none."""
-        return self._front.failed[version] / max(1, self._front.asked[version])
+    def requests(self, version: str) -> tuple[float, float]:
+        """(failed, all) requests to the version since the last division."""
+        return self._front.failed[version], self._front.asked[version]
 
     def stop(self, version: str) -> None:
         """End the version's server, if it has one, after the requests that it is still answering."""

@@ -21,8 +21,8 @@ class Platform(Protocol):
     def route(self, shares: dict[str, float]) -> None:
         """Send this share of the traffic to each version; 0 or absent is none."""
 
-    def error_rate(self, version: str) -> float:
-        """Share of this version's requests that failed since the last call of `route`."""
+    def requests(self, version: str) -> tuple[float, float]:
+        """(failed, all) requests to this version since the last call of `route`."""
 
     def stop(self, version: str) -> None:
         """Serve the version no more."""
@@ -79,11 +79,12 @@ def roll_out(
     if old is not None:
         platform.route({new: policy.canary_share, old: 1 - policy.canary_share})
         sleep(policy.canary_seconds)
-        errors = platform.error_rate(new)
-        if errors > policy.most_errors:
-            why = f"{errors:.1%} of the canary's requests failed, at most {policy.most_errors:.1%} may"
+        failed, asked = platform.requests(new)
+        if failed > policy.most_errors * asked:
+            why = f"{failed / asked:.1%} of the canary's {asked:.0f} requests failed, at most {policy.most_errors:.1%} may"
             return _taken_back(platform, new, old, outcome, why)
-        outcome.steps.append(f"canary with {policy.canary_share:.0%} of the traffic: {errors:.1%} errors")
+        told = f"{failed:.0f} of {asked:.0f} requests failed" if asked else "nobody asked it, so its errors are unknown"
+        outcome.steps.append(f"canary with {policy.canary_share:.0%} of the traffic: {told}")
     platform.route({new: 1.0})
     try:
         promote()

@@ -89,14 +89,12 @@ def test_traffic_is_divided_on_the_route():
     assert [backend["weight"] for backend in route["spec"]["rules"][0]["backendRefs"]] == [750, 250]
 
 
-def test_the_error_rate_is_prometheus_s(monkeypatch):
+def test_failed_requests_are_counted_by_prometheus(monkeypatch):
     platform = platform_on(Api())
     monkeypatch.setattr(platform, "_ask", lambda query: 3.0 if "5xx" in query else 60.0)
-    assert platform.error_rate("3") == 0.05
-    monkeypatch.setattr(platform, "_ask", lambda query: 0.0)
-    assert platform.error_rate("3") == 0.0
+    assert platform.requests("3") == (3.0, 60.0)
 
 
 def test_prometheus_that_is_down_is_named():
     with pytest.raises(ServiceMissing, match=r"Prometheus at http://127\.0\.0\.1:9"):
-        platform_on(Api(), prometheus="http://127.0.0.1:9").error_rate("3")
+        platform_on(Api(), prometheus="http://127.0.0.1:9").requests("3")

@@ -60,7 +60,10 @@ def test_a_canary_gets_its_share_and_then_everything(platform):
     assert outcome.promoted
     assert 15 <= during[0]["good-2"] <= 45
     assert during[0]["good-1"] + during[0]["good-2"] == 100
-    assert served(platform) == {"good-2": 20}
+    assert f"0 of {during[0]['good-2']} requests failed" in outcome.steps[-2]
+    unasked = put_in_service(platform, "good-3", "good-2")
+    assert unasked.promoted and "nobody asked it" in unasked.steps[-2]
+    assert served(platform) == {"good-3": 20}
 
 
 @pytest.mark.parametrize(
@@ -86,7 +89,7 @@ def test_a_canary_that_fails_requests_is_taken_back(platform):
     put_in_service(platform, "good-1")
     outcome = put_in_service(platform, "broken-2", "good-1", sleep=lambda seconds: served(platform, 60))
     assert not outcome.promoted
-    assert "of the canary's requests failed, at most 5.0% may" in outcome.steps[-1]
+    assert re.search(r"% of the canary's \d+ requests failed, at most 5\.0% may", outcome.steps[-1])
     assert served(platform) == {"good-1": 20}
     again = put_in_service(platform, "good-2", "good-1", sleep=lambda seconds: served(platform, 20))
     assert again.promoted, "a later rollout works"
