@@ -23,13 +23,12 @@ from dagster import (
 )
 
 from korean_llm_assets.housekeeping import housekeeping_job, housekeeping_schedule
-from korean_llm_assets.incidents import alerts
+from korean_llm_assets.incidents import CONTENT_TAG, alerts
 from korean_llm_assets.landing import Landing
 from korean_llm_assets.partitions import release_key, releases
 from korean_llm_assets.proposals import may_make
 from korean_llm_assets.sources import mirror_sources
 
-CONTENT_TAG = "korean_llm/content"
 LANDED_AS_TAG = "korean_llm/landed_as"
 
 # Runs of one job share one partition space; these are the three spaces of the graph.

@@ -25,6 +25,7 @@ from dagster import (
 
 from korean_llm_assets.alerts import Alert, NotDelivered, Notifier, configured_notifiers
 from korean_llm_assets.proposals import proposals
+from korean_llm_assets.quarantine import USABLE
 from trainers.contract import ExitCode
 
 _ENDED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE)
@@ -43,6 +44,8 @@ KOREAN_MEANING: dict[int, str] = {
     ExitCode.STALLED: "학습이 진행되지 않습니다",
 }
 """Exit codes in Korean; the English words are the contract's."""
+CONTENT_TAG = "korean_llm/content"
+"""Of a run that a drop started: the drop's content digest."""
 
 
 def alert_of(instance: DagsterInstance, run: DagsterRun) -> Alert | None:
@@ -66,6 +69,10 @@ def alert_of(instance: DagsterInstance, run: DagsterRun) -> Alert | None:
     if run.status == DagsterRunStatus.FAILURE:
         if _will_be_retried(run):
             return None
+        if bad := refused(instance, run):
+            content = run.tags.get(CONTENT_TAG, run.run_id)
+            words = (f"[격리] {place}: {bad}", f"[quarantined] {place}: {bad}")
+            return Alert(f"quarantine:{content}", "quarantine", *words, link)
         first = (streak or [run])[-1]  # a place that goes on failing is one incident
         korean, english = cause_of(instance, run)
         line = first_useful_line(instance, run)
@@ -111,9 +118,21 @@ def failed_checks(instance: DagsterInstance, run: DagsterRun) -> list[str]:
         event = record.event_log_entry.dagster_event
         if event is not None and not event.asset_check_evaluation_data.passed:
             check = event.asset_check_evaluation_data
-            if check.check_name != "gate":
+            if check.check_name not in ("gate", USABLE):
                 found.append(f"{check.check_name}: {check.description}")
     return found
+
+
+def refused(instance: DagsterInstance, run: DagsterRun) -> str:
+    """What of a drop could not be used, if nothing else failed in the run; else empty."""
+    found = []
+    for record in instance.get_records_for_run(run.run_id, of_type=DagsterEventType.STEP_FAILURE).records:
+        event = record.event_log_entry.dagster_event
+        told = event.step_failure_data.user_failure_data if event is not None else None
+        if run.job_name != "data" or told is None or told.metadata.get("exit code") != IntMetadataValue(65):
+            return ""
+        found.append(told.description or "")
+    return "; ".join(found)[:800]
 
 
 class Outbox:

@@ -20,6 +20,7 @@ from korean_llm_assets.compute.overrides import asked_of, launch_form
 from korean_llm_assets.costs import cost_metadata
 from korean_llm_assets.partitions import cell_of, model_recipes, partitions_of, stage_of
 from korean_llm_assets.presentation import describe
+from korean_llm_assets.quarantine import is_bad_data, quarantine, usable, usable_spec
 from korean_llm_assets.requests import as_input, code_version, stage_request
 from trainers.contract import Artifact, Input, Manifest, StageError
 
@@ -45,7 +46,7 @@ def stage_asset(
             kinds=kinds,
             owners=sorted({recipe.owner for recipe in model_recipes().values()}),
             description=function.__doc__,
-            check_specs=check_specs,
+            check_specs=[*check_specs, *([] if stage.by_model else [usable_spec(stage.asset)])],
             automation_condition=model_condition() if stage.by_model else data_condition(),
             pool=group,
             required_resource_keys=_RESOURCES,
@@ -93,6 +94,11 @@ def result(
 
 
 def materialize(context: AssetExecutionContext, *inputs: Artifact | Input) -> MaterializeResult:
-    """Make the asset's artifact from these inputs and say so."""
+    """Make the asset's artifact from these inputs and say so; a drop that cannot be used is quarantined."""
     started = time.time()
-    return result(context, make(context, *inputs), started)
+    is_dropped = not stage_of(context.asset_key.to_user_string()).by_model
+    try:
+        manifest = make(context, *inputs)
+    except Failure as failure:
+        raise (quarantine(context, failure) if is_dropped and is_bad_data(failure) else failure) from None
+    return result(context, manifest, started, [usable()] if is_dropped else ())

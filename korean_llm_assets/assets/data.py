@@ -1,9 +1,10 @@
 """Data assets, by release: what a drop of text becomes before a model sees it."""
 
-from dagster import AssetExecutionContext, Failure, MaterializeResult
+from dagster import AssetExecutionContext, MaterializeResult
 
 from korean_llm_assets.partitions import cell_of, data_recipe, earlier_releases
 from korean_llm_assets.pointers import latest
+from korean_llm_assets.quarantine import bad_data, quarantine
 from korean_llm_assets.requests import as_input
 from korean_llm_assets.stage_asset import materialize, stage_asset
 from trainers.artifacts import MANIFEST
@@ -48,7 +49,7 @@ def _landed(context: AssetExecutionContext) -> Input:
     try:
         landed: Input = context.resources.landing.input(release, context.asset_key.to_user_string(), earlier)
     except StageError as error:
-        raise Failure(str(error), allow_retries=False) from error
+        raise quarantine(context, bad_data(str(error))) from error
     return landed
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from trainers.corpus.near_dedup import BANDS
 from trainers.corpus.plan import Plan
 from trainers.corpus.pool import Pool, Spent, Task, peak_bytes
 from trainers.corpus.read import BLOCK_BYTES, read_blocks
+from trainers.corpus.records import UNREADABLE
 from trainers.corpus.report import markdown, page
 from trainers.corpus.statistics import statistics
 from trainers.corpus.write import EXCLUSIONS, write_documents, write_exclusions
@@ -59,11 +61,14 @@ def build(
         raise BadData("nothing to make a corpus of: the folder is empty; put JSON lines, text or parquet files there")
     began = time.monotonic()
     blocks, cleaning = clean_blocks(plan, scratch / "blocks", reporter, workers)
+    if not blocks:
+        raise BadData(f"no documents: the {len(plan.files)} files are empty")
     cleaned = time.monotonic()
     joined = Joined(plan.section, blocks, earlier)
     if not joined.kept.any() or joined.validation[joined.kept].all():
         reasons = ", ".join(f"{reason} ({n})" for reason, n in joined.excluded.most_common(3)) or "no documents"
         raise BadData(f"no usable training document in {len(plan.files)} files; the biggest reasons: {reasons}")
+    _refuse_broken(plan, joined)
     _write(plan, joined, scratch, output)
     details = joined.details(plan.digest)
     details.extra |= statistics(plan.section, output, {corpus.release: corpus.folder.parent for corpus in earlier})
@@ -73,6 +78,22 @@ def build(
     timings = {"cleaning_seconds": cleaned - began, "joining_seconds": time.monotonic() - cleaned, **cleaning}
     timings["joining_peak_bytes"] = peak_bytes()
     return Corpus(details, joined.metrics(), {name: round(value, 3) for name, value in timings.items()})
+
+
+def _refuse_broken(plan: Plan, joined: Joined) -> None:
+    """Stop at a drop that was made wrongly.
+
+    Raises:
+        BadData: more rows cannot be read than the recipe allows; names the biggest reasons.
+    """
+    unreadable = Counter({reason: n for reason, n in joined.excluded.items() if reason in UNREADABLE})
+    read = sum(block.summary["read"] for block in joined.blocks)
+    if unreadable.total() > plan.section.max_bad_share * read:
+        reasons = ", ".join(f"{reason} ({n})" for reason, n in unreadable.most_common(3))
+        raise BadData(
+            f"{unreadable.total()} of {read} rows cannot be read (allowed: {plan.section.max_bad_share:.0%}); "
+            f"the biggest reasons: {reasons}"
+        )
 
 
 def clean_blocks(

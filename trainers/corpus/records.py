@@ -46,6 +46,13 @@ class Parsed:
     read: int = 0
 
 
+UNREADABLE = frozenset(
+    {"file_breaks_off", "invalid_encoding", "invalid_json", "line_too_long", "mojibake"}
+    | {"no_text", "not_an_object", "text_not_string"}
+)
+"""Reasons that say that a drop was made wrongly; the others are choices of ours."""
+
+
 class Unusable(Exception):
     """A line that cannot be used: reason and detail."""
 

@@ -80,6 +80,9 @@ class DecontaminationSettings(Strict):
 class CorpusSection(Section):
     """The corpus chain."""
 
+    max_bad_share: float = Field(
+        default=0.5, ge=0, le=1, description="more rows than this that cannot be read (JSON, encoding, text) fail it"
+    )
     fields: FieldSettings = FieldSettings()
     normalise: NormaliseSettings = NormaliseSettings()
     boilerplate: BoilerplateSettings = BoilerplateSettings()

@@ -232,6 +232,27 @@ def test_a_release_with_nothing_usable_names_the_three_biggest_reasons(tmp_path)
         run_data_stage("corpus", tmp_path)
 
 
+def test_a_drop_of_mostly_broken_rows_is_refused_and_one_with_few_is_not(tmp_path):
+    good = [
+        {"text": f"{number} 번째 사람이 날이 맑아서 강가까지 걸어갔다가 저녁에 집으로 돌아갔습니다."}
+        for number in range(6)
+    ]
+    write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", [*good, *[{"body": "x"}] * 7])
+    with pytest.raises(BadData, match=r"7 of 13 rows cannot be read \(allowed: 50%\).*no_text \(7\)"):
+        run_data_stage("corpus", tmp_path)
+    manifest, _ = run_data_stage("corpus", tmp_path, max_bad_share=0.6, near_dedup={"enabled": False})
+    assert manifest.details.kept == 6
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(("name", "words"), [("empty.jsonl", "no documents"), ("broken_instruct_preference.jsonl", "")])
+def test_real_bad_inputs_alone_are_refused(testdata, tmp_path, name, words):
+    (tmp_path / "landing/r1/corpus").mkdir(parents=True)
+    shutil.copy(testdata / "bad_inputs" / name, tmp_path / "landing/r1/corpus")
+    with pytest.raises(BadData, match=words):
+        run_data_stage("corpus", tmp_path)
+
+
 @pytest.mark.realdata
 def test_all_real_bad_inputs_in_one_release(testdata, tmp_path):
     shutil.copytree(testdata / "bad_inputs", tmp_path / "landing/r1/corpus")
