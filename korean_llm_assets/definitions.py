@@ -4,12 +4,13 @@ from dagster import Definitions, in_process_executor, load_assets_from_modules, 
 
 from korean_llm_assets import automation
 from korean_llm_assets.assets import data, deployment, evaluation, training
+from korean_llm_assets.drift import drift_job, drift_schedule
 from korean_llm_assets.resources import cluster_sensors, environment_name, resources
 
 defs = Definitions(
     assets=load_assets_from_modules([data, training, evaluation, deployment]),
-    jobs=automation.JOBS,
-    schedules=automation.SCHEDULES,
+    jobs=[*automation.JOBS, drift_job],
+    schedules=[*automation.SCHEDULES, drift_schedule],
     sensors=[*automation.SENSORS, *cluster_sensors()],
     resources=resources(),
     # A stage is a process of its own: one more per step would only add seconds. In a cluster, steps wait for

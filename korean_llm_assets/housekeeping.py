@@ -18,7 +18,6 @@ from typing import Any
 
 from dagster import (
     AssetKey,
-    AssetRecordsFilter,
     DagsterInstance,
     DagsterRunStatus,
     DefaultScheduleStatus,
@@ -31,7 +30,7 @@ from dagster import (
 )
 
 from korean_llm_assets.home import Home
-from korean_llm_assets.pointers import ARTIFACT
+from korean_llm_assets.pointers import latest
 from korean_llm_assets.registry import Registry
 from trainers.artifacts import MANIFEST, ArtifactStore
 from trainers.contract import STAGES, Artifact, Manifest, StageRequest
@@ -142,10 +141,8 @@ class Housekeeping:
         for stage in STAGES.values():
             key = AssetKey(stage.asset)
             for partition in self._instance.get_materialized_partitions(key):
-                newest = AssetRecordsFilter(asset_key=key, asset_partitions=[partition])
-                for record in self._instance.fetch_materializations(newest, limit=1).records:
-                    assert record.asset_materialization is not None, "the filter asks for materializations only"
-                    yield Artifact.model_validate(record.asset_materialization.metadata[ARTIFACT].value)
+                if (pointer := latest(self._instance, key, partition)) is not None:
+                    yield pointer
 
     def _busy(self) -> set[str] | None:
         """Models and releases of runs that have not ended; None where a run does not say which."""

@@ -9,12 +9,12 @@ import json
 from argparse import Namespace
 from collections.abc import Iterable
 
-from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, MultiPartitionKey
+from dagster import AssetKey, DagsterInstance, MultiPartitionKey
 
 from korean_llm_assets.alerts import Alert
 from korean_llm_assets.home import Home
 from korean_llm_assets.partitions import cell_key, model_recipes, releases
-from korean_llm_assets.pointers import ARTIFACT
+from korean_llm_assets.pointers import latest
 from trainers.contract import STAGES, BadRequest, sha256_of
 
 _WAITING, _STARTED = "korean_llm/waiting", "korean_llm/started"
@@ -110,11 +110,6 @@ def _is_started(instance: DagsterInstance, cell: MultiPartitionKey) -> bool:
 def _identity(instance: DagsterInstance, cell: MultiPartitionKey) -> str:
     """Digest of what a person agrees to: the model's recipe, and the release's data."""
     model, release = (cell.keys_by_dimension[name] for name in ("model", "release"))
-    data = {}
-    for asset in _BY_RELEASE:
-        filtered = AssetRecordsFilter(asset_key=AssetKey(asset), asset_partitions=[release])
-        for record in instance.fetch_materializations(filtered, limit=1).records:
-            assert record.asset_materialization is not None, "the filter asks for materializations only"
-            pointer = record.asset_materialization.metadata[ARTIFACT].value
-            data[asset] = pointer["digest"] if isinstance(pointer, dict) else None
+    pointers = {asset: latest(instance, AssetKey(asset), release) for asset in _BY_RELEASE}
+    data = {asset: pointer.digest for asset, pointer in pointers.items() if pointer}
     return sha256_of({"recipe": model_recipes()[model].model_dump(mode="json"), "data": data})
