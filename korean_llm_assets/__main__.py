@@ -32,6 +32,12 @@ def _run(options: argparse.Namespace, home: Home) -> int:
             from korean_llm_assets.ui import ui
 
             return ui(home, options.dagster_port, options.mlflow_port)
+        case "check":
+            from korean_llm_assets.definitions import defs  # the recipes and the environment are read here
+            from korean_llm_assets.ui import tell_what_is_missing
+
+            tell_what_is_missing()
+            print(f"{len(list(defs.resolve_all_asset_specs()))} assets, recipes read; state in {home.root}")
         case "serve":
             from korean_llm_assets.assets.deployment import registered_name
             from korean_llm_assets.resources import resources
@@ -91,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     served = commands.add_parser("ui", help="serve Dagster's and MLflow's UI on this machine's state")
     served.add_argument("--dagster-port", type=int, default=3000, help="%(default)s, or a free one")
     served.add_argument("--mlflow-port", type=int, default=5000, help="%(default)s, or a free one")
+    commands.add_parser("check", help="read the recipes, look at the landing areas and alert channels, and end")
     server = commands.add_parser("serve", help="serve the champion over OpenAI's API on this machine's CPU")
     server.add_argument("--model", default="tiny", help="%(default)s")
     server.add_argument("--port", type=int, default=8000, help="%(default)s")

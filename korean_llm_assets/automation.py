@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from dagster import (
@@ -22,12 +23,14 @@ from dagster import (
     sensor,
 )
 
+from korean_llm_assets.alerts import Alert, configured_notifiers
 from korean_llm_assets.housekeeping import housekeeping_job, housekeeping_schedule
-from korean_llm_assets.incidents import CONTENT_TAG, alerts
+from korean_llm_assets.incidents import CONTENT_TAG, Outbox, alerts
 from korean_llm_assets.landing import Landing
 from korean_llm_assets.partitions import release_key, releases
 from korean_llm_assets.proposals import may_make
 from korean_llm_assets.sources import mirror_sources
+from trainers.contract import ServiceMissing
 
 LANDED_AS_TAG = "korean_llm/landed_as"
 
@@ -110,7 +113,11 @@ def new_releases(context: SensorEvaluationContext, landing: ResourceParam[Landin
     Content is known by its digest, which is the run key and a tag of the run: re-uploads, renamed folders,
     a rewound cursor or two daemons give one run per content. The cursor only saves reading a folder again.
     """
-    mirror_sources(landing.root)
+    try:
+        mirror_sources(landing.root)
+    except ServiceMissing as error:  # what lies here already is made all the same
+        context.log.error(str(error))
+        Outbox(context.instance, configured_notifiers()).tell(_unreachable(error))
     known: dict[str, list[str]] = json.loads(context.cursor or "{}")
     seen = {name: _digest(landing, name, known.get(name)) for name in landing.releases().values()}
     digests = {name: found for name, found in seen.items() if found is not None}
@@ -122,6 +129,16 @@ def new_releases(context: SensorEvaluationContext, landing: ResourceParam[Landin
         run_requests=requests,
         dynamic_partitions_requests=[releases.build_add_request(new)] if new else [],
         cursor=json.dumps(digests),
+    )
+
+
+def _unreachable(error: ServiceMissing) -> Alert:
+    """Told once a day."""
+    return Alert(
+        f"landing:{datetime.now(UTC):%Y-%m-%d}",
+        "landing",
+        f"[데이터 수신 불가] {error}",
+        f"[landing area cannot be read] {error}",
     )
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,22 +35,36 @@ def check_sources() -> None:
 
 
 def mirror_sources(landing: Path) -> list[str]:
-    """Copy complete releases that are new or changed; returns their names. A copy appears whole or not at all."""
-    copied = []
+    """Copy complete releases that are new or changed; returns their names. A copy appears whole or not at all.
+
+    Raises:
+        ServiceMissing: a source cannot be read; the others were mirrored all the same.
+    """
+    copied: list[str] = []
+    troubles: list[str] = []
     for url in source_urls():
-        files, listing = _listing(url)
-        state_path = landing / _STATE
-        state: dict[str, str] = json.loads(state_path.read_text()) if state_path.exists() else {}
-        for name, entries in listing.items():
-            signature = sha256_of({path: [entry["size"], _stamp(entry)] for path, entry in entries.items()})
-            place = f"{url}/{name}"
-            if state.get(place) == signature or not _is_complete(entries):
-                continue
-            _copy(files, entries, landing / name)
-            state[place] = signature
-            write_atomically(state_path, json.dumps(state, ensure_ascii=False))
-            copied.append(name)
+        try:
+            copied += _mirror(url, landing)
+        except ServiceMissing as error:
+            troubles.append(str(error))
+    if troubles:
+        raise ServiceMissing("; ".join(troubles))
     return copied
+
+
+def _mirror(url: str, landing: Path) -> Iterator[str]:
+    files, listing = _listing(url)
+    state_path = landing / _STATE
+    state: dict[str, str] = json.loads(state_path.read_text()) if state_path.exists() else {}
+    for name, entries in listing.items():
+        signature = sha256_of({path: [entry["size"], _stamp(entry)] for path, entry in entries.items()})
+        place = f"{url}/{name}"
+        if state.get(place) == signature or not _is_complete(entries):
+            continue
+        _copy(files, entries, landing / name)
+        state[place] = signature
+        write_atomically(state_path, json.dumps(state, ensure_ascii=False))
+        yield name
 
 
 def _listing(url: str) -> tuple[Any, dict[str, dict[str, Any]]]:
@@ -58,12 +73,18 @@ def _listing(url: str) -> tuple[Any, dict[str, dict[str, Any]]]:
 
     try:
         files, root = fsspec.core.url_to_fs(url, skip_instance_cache=True, use_listings_cache=False)
-        there = files.exists(root)
-        entries = files.find(root, detail=True) if there else {}
+        entries = files.find(root, detail=True)
+        if not entries:
+            files.ls(root)  # raises, unlike `exists`, which takes refused credentials for an empty place
+    except FileNotFoundError as error:
+        raise ServiceMissing(f"{VARIABLE}: {url} does not exist; create it or correct the variable") from error
+    except PermissionError as error:
+        raise ServiceMissing(
+            f"{VARIABLE}: {url} refuses the credentials ({error}); check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+            "or whatever this file system reads, and what they may list"
+        ) from error
     except Exception as error:
         raise ServiceMissing(f"{VARIABLE}: {url} cannot be read: {type(error).__name__}: {error}") from error
-    if not there:
-        raise ServiceMissing(f"{VARIABLE}: {url} does not exist; create it or correct the variable")
     listing: dict[str, dict[str, Any]] = {}
     for path, entry in entries.items():
         below = path.removeprefix(root.rstrip("/") + "/")

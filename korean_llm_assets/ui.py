@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 from korean_llm_assets.alerts import configured_notifiers
 from korean_llm_assets.home import Home
-from korean_llm_assets.sources import check_sources
+from korean_llm_assets.sources import check_sources, source_urls
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 240
@@ -24,8 +24,7 @@ def ui(home: Home, dagster_port: int, mlflow_port: int) -> int:
 
     Returns the exit code: 0 after a stop that was asked for, 1 when a server ended by itself.
     """
-    check_sources()
-    configured_notifiers()
+    tell_what_is_missing()
     dagster_port, mlflow_port = _free(dagster_port), _free(mlflow_port)
     pages = {"Dagster": f"http://{_HOST}:{dagster_port}", "MLflow": f"http://{_HOST}:{mlflow_port}"}
     dagster = ["dagster", "dev", "-w", str(home.workspace), "-h", _HOST, "-p", str(dagster_port)]
@@ -50,6 +49,19 @@ def ui(home: Home, dagster_port: int, mlflow_port: int) -> int:
         return 0
     finally:
         _stop(servers)
+
+
+def tell_what_is_missing() -> None:
+    """What a night would find out: sources that cannot be read, half an alert channel, or none.
+
+    Raises:
+        ServiceMissing: a landing URL cannot be read.
+        BadRequest: an alert channel is half configured.
+    """
+    check_sources()
+    print(f"landing areas elsewhere: {', '.join(source_urls()) or 'none'}")
+    channels = ", ".join(type(each).__name__ for each in configured_notifiers())
+    print(f"alert channels: {channels or 'none: failures show in the UI only (KOREAN_LLM_SLACK_WEBHOOK, ...)'}")
 
 
 def _as_keyboard_interrupt(signum: int, frame: FrameType | None) -> None:

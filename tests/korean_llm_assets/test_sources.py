@@ -6,15 +6,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import fsspec
 import pytest
+from dagster import DagsterInstance, build_sensor_context
 
+from korean_llm_assets.__main__ import main
+from korean_llm_assets.automation import new_releases
+from korean_llm_assets.home import Home
 from korean_llm_assets.landing import Landing
 from korean_llm_assets.sources import check_sources, mirror_sources
-from trainers.__main__ import main
+from tests.korean_llm_assets.conftest import WHOLE, drop
+from trainers.__main__ import main as trainers_main
 from trainers.contract import ServiceMissing
 
 
@@ -77,6 +84,65 @@ def test_a_bucket_that_does_not_exist_is_told_at_the_start(bucket: Any, monkeypa
         check_sources()
 
 
+class _Refuses(BaseHTTPRequestHandler):
+    """An S3 that knows nobody."""
+
+    def do_GET(self) -> None:
+        body = b"<Error><Code>InvalidAccessKeyId</Code><Message>The key is unknown</Message></Error>"
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.mark.parametrize("url", ["s3://drops", "s3://drops/korean"])
+def test_refused_credentials_are_told_at_the_start_and_stop_no_local_release(
+    url: str, monkeypatch: pytest.MonkeyPatch, home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with HTTPServer(("127.0.0.1", 0), _Refuses) as server, DagsterInstance.ephemeral() as instance:
+        Thread(target=server.serve_forever, daemon=True).start()
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "wrong",
+            "AWS_SECRET_ACCESS_KEY": "canary-secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
+            "KOREAN_LLM_LANDING_URLS": url,
+        }.items():
+            monkeypatch.setenv(name, value)
+        assert main(["check"]) == 69
+        told = capsys.readouterr().err
+        assert f"{url} refuses the credentials" in told and "AWS_ACCESS_KEY_ID" in told and "canary" not in told
+
+        drop(home.landing, "local", WHOLE)
+        context = build_sensor_context(instance=instance, resources={"landing": Landing(home.landing)})
+        result = new_releases(context)
+        assert [request.partition_key for request in result.run_requests] == ["local"]
+        server.shutdown()
+
+
+def test_the_check_tells_what_is_missing(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KOREAN_LLM_LANDING_URLS", str(home.landing))
+    assert main(["check"]) == 0
+    assert "alert channels: none" in capsys.readouterr().out
+    monkeypatch.setenv("KOREAN_LLM_ALERT_WEBHOOK", "http://127.0.0.1:9/hook")
+    assert main(["check"]) == 0
+    assert "alert channels: PlainWebhook" in capsys.readouterr().out
+    monkeypatch.setenv("KOREAN_LLM_SLACK_TOKEN", "xoxb-canary")
+    assert main(["check"]) == 64
+    assert "KOREAN_LLM_SLACK_CHANNEL is not" in capsys.readouterr().err
+    monkeypatch.setenv("KOREAN_LLM_LANDING_URLS", str(home.landing / "nowhere"))
+    assert main(["check"]) == 69
+    assert "nowhere does not exist; create it or correct the variable" in capsys.readouterr().err
+
+
 def test_a_server_that_is_down_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
@@ -98,5 +164,5 @@ def test_the_corpus_command_reads_a_bucket(bucket: Any, tmp_path: Path) -> None:
         for n in range(12)
     ]
     put(bucket, "a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    assert main(["corpus", "--input", "s3://drops/korean", "--output", str(tmp_path / "out")]) == 0
+    assert trainers_main(["corpus", "--input", "s3://drops/korean", "--output", str(tmp_path / "out")]) == 0
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["details"]["read"] == 12
