@@ -24,6 +24,7 @@ from dagster import (
 )
 
 from korean_llm_assets.alerts import Alert, configured_notifiers
+from korean_llm_assets.claims import claim
 from korean_llm_assets.housekeeping import housekeeping_job, housekeeping_schedule
 from korean_llm_assets.incidents import CONTENT_TAG, Outbox, alerts
 from korean_llm_assets.landing import Landing
@@ -121,7 +122,7 @@ def new_releases(context: SensorEvaluationContext, landing: ResourceParam[Landin
     known: dict[str, list[str]] = json.loads(context.cursor or "{}")
     seen = {name: _digest(landing, name, known.get(name)) for name in landing.releases().values()}
     digests = {name: found for name, found in seen.items() if found is not None}
-    requests = _requests(context.instance, {name: digest for name, (_, digest) in digests.items()})
+    requests = _requests(context.instance, landing, {name: digest for name, (_, digest) in digests.items()})
     registered = set(context.instance.get_dynamic_partitions(releases.name or ""))
     keys = {request.partition_key: None for request in requests if request.partition_key}
     new = [key for key in keys if key not in registered]
@@ -153,11 +154,13 @@ def _digest(landing: Landing, name: str, known: list[str] | None) -> tuple[str, 
         return None  # a rename or an upload in progress; the next tick sees the rest
 
 
-def _requests(instance: DagsterInstance, digests: dict[str, str]) -> list[RunRequest]:
-    """One run request per content that no run has been started for."""
+def _requests(instance: DagsterInstance, landing: Landing, digests: dict[str, str]) -> list[RunRequest]:
+    """One run request per content that no run has been started for, and that no other daemon is starting."""
     requests: dict[str, RunRequest] = {}
     for name, digest in digests.items():
         if digest in requests or instance.get_runs(RunsFilter(tags={CONTENT_TAG: digest}), limit=1):
+            continue
+        if not claim(landing.root, digest):
             continue
         tags = {CONTENT_TAG: digest, LANDED_AS_TAG: name}
         requests[digest] = RunRequest(run_key=digest, partition_key=release_key(name), tags=tags)

@@ -109,4 +109,18 @@ class Home:
             if not path.exists():
                 path.write_text(text, encoding="utf-8")
         os.environ.update(self.environment())
+        self._prepare_dagster()
         return self
+
+    def _prepare_dagster(self) -> None:
+        """Make Dagster's database, one process at a time: two that make its SQLite files at once fail."""
+        made = self.dagster / ".made"
+        if made.exists():
+            return
+        with (self.dagster / ".making.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                from dagster import DagsterInstance  # takes a second: only the first start pays for it here
+
+                with DagsterInstance.get():
+                    made.touch()

@@ -1,16 +1,23 @@
 """New data becomes one release and one run per content; conditions make the rest, for automatic models only."""
 
+import json
 import shutil
+import sys
+import time
 from argparse import Namespace
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
+from subprocess import PIPE, Popen
+from threading import Barrier
 from typing import Any
 
 import pytest
 import yaml
 from dagster import AssetKey, DagsterRun, SensorResult, build_sensor_context, evaluate_automation_conditions
 
+from korean_llm_assets.claims import claim
 from korean_llm_assets.landing import Landing
 from korean_llm_assets.partitions import cell_key
 from tests.korean_llm_assets.conftest import WHOLE, Platform, define, drop
@@ -68,6 +75,45 @@ def test_late_files_are_new_content_of_the_same_release(platform: Platform) -> N
     assert keys(result) == ["first"]
     assert not result.dynamic_partitions_requests
     assert keys(tick(platform)) == []
+
+
+def test_of_two_daemons_that_see_a_drop_at_once_one_starts_its_run(platform: Platform) -> None:
+    for number in range(3):
+        drop(platform.home.landing, f"drop {number}", {"corpus": f"글 {number}"})
+    both = Barrier(2)
+
+    def daemon() -> list[str | None]:
+        from korean_llm_assets.automation import new_releases
+
+        context = build_sensor_context(
+            instance=platform.instance, definitions=platform.definitions, resources=platform.definitions.resources
+        )
+        both.wait(30)
+        result = new_releases(context)
+        assert isinstance(result, SensorResult)
+        return [request.run_key for request in result.run_requests or ()]
+
+    with ThreadPoolExecutor(2) as pool:
+        asked = [future.result(60) for future in [pool.submit(daemon) for _ in range(2)]]
+    assert len(asked[0] + asked[1]) == len({*asked[0], *asked[1]}) == 3
+
+
+def test_processes_that_claim_one_content_at_once_have_one_winner_and_a_dead_winner_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "import sys; from pathlib import Path; from korean_llm_assets.claims import claim\n"
+    code += "sys.stdin.readline(); print([claim(Path(sys.argv[1]), str(n)) for n in range(20)])"
+    racers = [Popen([sys.executable, "-c", code, str(tmp_path)], stdin=PIPE, stdout=PIPE, text=True) for _ in range(2)]
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    told = [racer.communicate(timeout=120)[0] for racer in racers]
+    first, second = (json.loads(line.lower()) for line in told)
+    assert all(one != other for one, other in zip(first, second, strict=True)), "each content has one winner"
+    later = time.time() + 3600
+    monkeypatch.setattr("korean_llm_assets.claims.time.time", lambda: later)
+    assert claim(tmp_path, "7") and not claim(tmp_path, "7")
 
 
 @pytest.mark.parametrize("events", [100, pytest.param(1000, marks=pytest.mark.prove)])
