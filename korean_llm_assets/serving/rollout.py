@@ -81,7 +81,8 @@ def roll_out(
         sleep(policy.canary_seconds)
         failed, asked = platform.requests(new)
         if failed > policy.most_errors * asked:
-            why = f"{failed / asked:.1%} of the canary's {asked:.0f} requests failed, at most {policy.most_errors:.1%} may"
+            found = f"{failed / asked:.1%} of the canary's {asked:.0f} requests failed"
+            why = f"{found}, at most {policy.most_errors:.1%} may"
             return _taken_back(platform, new, old, outcome, why)
         told = f"{failed:.0f} of {asked:.0f} requests failed" if asked else "nobody asked it, so its errors are unknown"
         outcome.steps.append(f"canary with {policy.canary_share:.0%} of the traffic: {told}")
