@@ -7,7 +7,7 @@ as before and then joined further: nothing that the model knew is written differ
 import heapq
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, TrainerCallback, TrainerControl, 
 
 from trainers.artifacts import read_shards, write_atomically
 from trainers.contract import BadData
+from trainers.fertility import fertility, tokens_by_domain
 from trainers.model_folder import ModelFolder, copy_side_files
 from trainers.planner import GPUS, Setting, Shape, gpu_hours
 from trainers.recipe import CptSection
@@ -141,23 +142,6 @@ def _begin_as_mean(model: Any, row: int, pieces: list[int]) -> None:
     for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
         with torch.no_grad():
             layer.weight[row] = layer.weight[pieces].mean(0)
-
-
-def tokens_by_domain(documents: Sequence[tuple[str, str]], tokenizer: Tokenizer) -> dict[str, int]:
-    """Tokens by domain; `documents` are (domain, text)."""
-    tokens: Counter[str] = Counter()
-    for domain, text in documents:
-        tokens[domain] += len(tokenizer.encode(text, add_special_tokens=False).ids)
-    return dict(sorted(tokens.items()))
-
-
-def fertility(documents: Sequence[tuple[str, str]], tokenizer: Tokenizer) -> dict[str, float]:
-    """Tokens per space-separated word, by domain; `documents` are (domain, text)."""
-    tokens = tokens_by_domain(documents, tokenizer)
-    words: Counter[str] = Counter()
-    for domain, text in documents:
-        words[domain] += len(text.split())
-    return {domain: round(tokens[domain] / words[domain], 4) for domain in sorted(words) if words[domain]}
 
 
 def _three_digits(value: float) -> float:

@@ -9,10 +9,11 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.trainers.evaluation.toy import build_model
+from trainers.fertility import fertility
 from trainers.model_folder import ModelFolder
 from trainers.planner import GPUS, Setting, Shape, plan
 from trainers.recipe import CptSection
-from trainers.vocabulary import expand, expanded, fertility, learn_merges
+from trainers.vocabulary import expand, expanded, learn_merges
 
 TEXTS = ["대한민국의 수도는 서울특별시입니다.", "서울특별시는 대한민국에서 가장 큽니다.", "대한민국, 서울특별시!"] * 3
 

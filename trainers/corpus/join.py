@@ -133,7 +133,7 @@ class Joined:
         for block in self.blocks:
             for index, (_, _, source, licence) in enumerate(block.origins(), begin):
                 if self.kept[index]:
-                    counts["source"][_source_group(source)] += 1
+                    counts["source"][source_group(source)] += 1
                     counts["licence"][licence] += 1
             begin += len(block.meta)
             for name in ("masked", "repaired", "removed_lines"):
@@ -193,8 +193,8 @@ def _histogram(lengths: NDArray[np.uint32]) -> dict[str, int]:
     return {str(2**power): n for power, n in zip(powers.tolist(), counts.tolist(), strict=True)}
 
 
-def _source_group(source: str) -> str:
-    """`owner/repo@commit:path` and URLs count under their repository or site."""
+def source_group(source: str) -> str:
+    """What a source counts under: `owner/repo@commit:path` and URLs count under their repository or site."""
     if "://" in source:
         return source.split("://", 1)[1].split("/", 1)[0]
     return re.split("[@#]", source, maxsplit=1)[0]

@@ -81,6 +81,7 @@ def _sections(details: CorpusDetails) -> list[tuple[str, dict[str, float]]]:
         ("Kept, by source", details.by_source),
         ("Nouns, new nouns, and drift from the last release", nouns),
         ("New words of this release, by frequency", details.extra.get("new_words", {})),
+        *((f"Tokens per word, {name}", rates) for name, rates in details.extra.get("fertility", {}).items()),
     ]
     return [(title, dict(counts)) for title, counts in sections if counts]
 

@@ -1,4 +1,4 @@
-"""What the report tells of the words, where the recipe asks for it: nouns and their drift."""
+"""What the report tells of the words, where the recipe asks for it: nouns and their drift, and tokens per word."""
 
 from collections.abc import Mapping
 from itertools import islice
@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from trainers.artifacts import read_shards
+from trainers.contract import BadRequest
+from trainers.corpus.join import source_group
 from trainers.corpus.vocabulary import Vocabulary, drift
 from trainers.recipe.data import CorpusSection
+
+_FERTILITY_DOCUMENTS = 2000
 
 
 def statistics(section: CorpusSection, output: Path, earlier: Mapping[str, Path]) -> dict[str, Any]:
@@ -17,7 +21,7 @@ def statistics(section: CorpusSection, output: Path, earlier: Mapping[str, Path]
         earlier: folders of the corpora of earlier releases, the oldest first.
 
     Raises:
-        BadRequest: a tagger is not installed.
+        BadRequest: a tagger is not installed, or a tokenizer is not there.
     """
     found: dict[str, Any] = {}
     if section.noun_statistics:
@@ -26,4 +30,20 @@ def statistics(section: CorpusSection, output: Path, earlier: Mapping[str, Path]
         vocabulary.write(output)
         known = {release: read for release, folder in earlier.items() if (read := Vocabulary.read(folder)) is not None}
         found |= drift(vocabulary, known)
+    if section.fertility_of:
+        found["fertility"] = {name: _fertility(name, output / "train") for name in section.fertility_of}
     return found
+
+
+def _fertility(name: str, split: Path) -> dict[str, float]:
+    """Tokens per word of one tokenizer, by language and source."""
+    from tokenizers import Tokenizer
+
+    from trainers.fertility import fertility
+
+    path = Path(name) / "tokenizer.json" if Path(name).is_dir() else Path(name)
+    if not path.is_file():
+        raise BadRequest(f"fertility_of: there is no tokenizer {path} where this stage runs; name another, or none")
+    sample = islice(read_shards(split), _FERTILITY_DOCUMENTS)
+    texts = [(f"{row['language']}, {source_group(row['source'])}", row["text"]) for row in sample]
+    return fertility(texts, Tokenizer.from_file(str(path)))

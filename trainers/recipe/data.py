@@ -97,6 +97,9 @@ class CorpusSection(Section):
     noun_statistics: int = Field(
         default=0, ge=0, description="documents whose nouns are counted for the report; 0: none (slow)"
     )
+    fertility_of: tuple[str, ...] = Field(
+        default=(), description="tokenizer.json files or model folders here: tokens per word, for the report"
+    )
     noun_tagger: Literal["soynlp", "kiwi", "konlpy"] = Field(default="soynlp", description="who finds them")
     validation_share: float = Field(default=0.02, gt=0, lt=0.5)
     shard_format: Literal["jsonl", "parquet"] = Field(default="jsonl", description="JSON lines (zstd), or Parquet")

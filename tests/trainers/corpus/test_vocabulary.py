@@ -1,4 +1,4 @@
-"""Nouns of a release: who finds them, what is new, and how far it is from the release before."""
+"""Nouns of a release: who finds them, what is new, and how far it is from the release before; tokens per word."""
 
 import importlib
 
@@ -8,6 +8,7 @@ from tests.trainers.corpus.landing import data_request, run_data_stage, write_js
 from trainers.artifacts import ArtifactStore
 from trainers.contract import Artifact, BadRequest, Input
 from trainers.corpus import taggers
+from trainers.corpus.statistics import statistics
 from trainers.corpus.taggers import nouns_of
 from trainers.corpus.vocabulary import Vocabulary, divergence, drift
 from trainers.recipe.data import CorpusSection
@@ -84,3 +85,21 @@ def test_a_tagger_that_is_not_installed_is_named(monkeypatch):
 def test_a_tagger_without_documents_to_read_is_refused():
     with pytest.raises(ValueError, match="noun_tagger has no effect"):
         CorpusSection(noun_tagger="kiwi")
+
+
+def test_tokens_per_word_by_language_and_source(tmp_path):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    model = tmp_path / "model"
+    model.mkdir()
+    tokenizer.save(str(model / "tokenizer.json"))
+    write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", [{**row, "source": "site@1:a"} for row in rows("거북이")])
+    section = {**SETTINGS, "noun_statistics": 0, "fertility_of": [str(model)]}
+    manifest, folder = run_data_stage("corpus", tmp_path, **section)
+    assert manifest.details.extra["fertility"] == {str(model): {"ko, site": 1.0}}
+    for report in ("report.md", "report.html"):
+        assert f"Tokens per word, {model}" in (folder / report).read_text()
+    with pytest.raises(BadRequest, match="there is no tokenizer"):
+        statistics(CorpusSection(fertility_of=(str(tmp_path / "none"),)), folder, {})
