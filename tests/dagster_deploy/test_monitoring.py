@@ -116,7 +116,7 @@ def test_the_table_names_every_alert_once_and_who_tells_it() -> None:
     rows = re.findall(
         r"^\|.*\| (Dagster|Prometheus) \| `(\w+)` \|", (MONITORING / "README.md").read_text(), re.MULTILINE
     )
-    sources = [(ROOT / "korean_llm_assets" / name).read_text() for name in ("incidents.py", "proposals.py")]
+    sources = [path.read_text() for path in (ROOT / "korean_llm_assets").rglob("*.py")]
     kinds = {kind for source in sources for kind in re.findall(r'Alert\(\s*f"(\w+):', source)}
     alerts = {rule["alert"] for rule in rules() if "alert" in rule}
     assert sorted(rows) == sorted([*(("Dagster", kind) for kind in kinds), *(("Prometheus", name) for name in alerts)])
