@@ -17,6 +17,7 @@ from trainers.corpus.characters import Texts
 from trainers.corpus.contamination import Hit, Suites
 from trainers.corpus.decode import repair_surrogates
 from trainers.corpus.filters import languages, measure, verdicts
+from trainers.corpus.language_model import identifier, other_languages
 from trainers.corpus.near_dedup import signatures
 from trainers.corpus.normalise import normalise
 from trainers.corpus.personal_data import mask
@@ -63,6 +64,10 @@ class Cleaner:
     buckets: int
     suites: tuple[Path, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.section.filter.latin_languages:
+            identifier()  # where it is missing, that is said before any process starts
+
     def clean(self, block: Block) -> Cleaned:
         """Take one block through the chain."""
         parsed = parse(block, self.section.fields)
@@ -81,6 +86,8 @@ class Cleaner:
                 for raw, length, rest, verdict in zip(before, lengths, measures.characters, broken, strict=True)
             ]
         )
+        if wanted := self.section.filter.latin_languages:
+            batch.drop(other_languages(batch.texts.strings, batch.language, wanted))
         masked: Counter[str] = Counter()
         if self.section.mask_personal_data:
             batch.texts, masked = mask(batch.texts, self.section.mask_addresses)

@@ -45,6 +45,9 @@ class FilterSettings(Strict):
     min_characters: int = Field(default=30, ge=0)
     max_characters: int = Field(default=2_000_000, ge=1)
     min_hangul_or_latin_share: float = Field(default=0.5, ge=0, le=1, description="letters of known scripts / letters")
+    latin_languages: tuple[str, ...] = Field(
+        default=(), description="languages of Latin script that stay (en, de), told apart by py3langid; (): all of them"
+    )
     max_replacement_share: float = Field(default=0.01, ge=0, le=1, description="U+FFFD, lost in an earlier decoding")
     max_symbol_share: float = Field(default=0.3, ge=0, le=1)
     max_digit_share: float = Field(default=0.5, ge=0, le=1)
