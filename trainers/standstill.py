@@ -26,8 +26,9 @@ class WholeSteps(TrainerCallback):
         self._restore: Callable[[], None] = lambda: None
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Remember the random numbers' state."""
-        self._restore = _random_state()
+        """Remember the random numbers' state; of several processes none will save."""
+        if world_size() == 1:
+            self._restore = _random_state()
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """The step is in the history now, too; where it is about to be saved anyway, `on_save` comes next."""
