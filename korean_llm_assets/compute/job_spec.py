@@ -62,7 +62,7 @@ def render_job(
         "annotations": pod_annotations(request),
     }
     template["spec"] = pod_spec(request, needs, profile, messages_env or {})
-    manifest["metadata"]["labels"].update({naming.MANAGED: naming.MANAGER, **queue_labels(profile)})
+    manifest["metadata"]["labels"].update({naming.MANAGED: naming.MANAGER, **queue_labels(profile, request)})
     manifest["metadata"] |= {"namespace": profile.namespace, "annotations": job_annotations(request, run_id)}
     manifest["spec"] = {
         "template": template,
@@ -101,9 +101,10 @@ def render_service(request: StageRequest, needs: Needs, profile: ClusterProfile,
     }
 
 
-def queue_labels(profile: ClusterProfile) -> dict[str, str]:
+def queue_labels(profile: ClusterProfile, request: StageRequest) -> dict[str, str]:
     """Labels that make Kueue admit the workload."""
-    return {QUEUE_LABEL: profile.queue} if profile.queue else {}
+    queue = profile.queue_of(request.model)
+    return {QUEUE_LABEL: queue} if queue else {}
 
 
 def pod_annotations(request: StageRequest) -> dict[str, str]:

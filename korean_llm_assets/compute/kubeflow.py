@@ -48,7 +48,7 @@ def render(
     metadata = {
         "name": naming.job_name(request, attempt),
         "namespace": profile.namespace,
-        "labels": {**naming.labels(request, run_id, attempt), **queue_labels(profile)},
+        "labels": {**naming.labels(request, run_id, attempt), **queue_labels(profile, request)},
         "annotations": job_annotations(request, run_id),
     }
     if kind is PYTORCHJOB:

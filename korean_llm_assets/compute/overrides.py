@@ -46,7 +46,10 @@ class Overrides(BaseModel):
 
     def apply_to_profile(self, profile: ClusterProfile) -> ClusterProfile:
         """The profile, with what this launch changes."""
-        return _checked(ClusterProfile, {**profile.model_dump(), **self._set(_PROFILE)})
+        own_queue: dict[str, Any] = (
+            {"model_queues": {}} if self.queue else {}
+        )  # what a launch names goes before the model's
+        return _checked(ClusterProfile, {**profile.model_dump(), **own_queue, **self._set(_PROFILE)})
 
     def _set(self, keys: tuple[str, ...]) -> dict[str, Any]:
         return {key: value for key in keys if (value := getattr(self, key)) is not None}

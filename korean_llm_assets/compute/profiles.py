@@ -131,6 +131,9 @@ class ClusterProfile(_Strict):
     cpu_pool: NodePool
     gpu_pool: GpuPool | None = None
     queue: str | None = Field(default=None, description="Kueue LocalQueue; Jobs are created suspended for it to admit")
+    model_queues: dict[str, str] = Field(
+        default_factory=dict, description="model -> its own LocalQueue, with its share"
+    )
     priority_class: str | None = None
     scheduler: str | None = Field(default=None, description="e.g. the bin-packing profile; absent: the default one")
     nccl: dict[str, str] = Field(default_factory=lambda: {"NCCL_DEBUG": "WARN"}, description="NCCL_* for many GPUs")
@@ -149,6 +152,10 @@ class ClusterProfile(_Strict):
             gpu=self.gpu_pool.price_per_hour if self.gpu_pool else 0.0,
             core=self.cpu_pool.price_per_hour,
         )
+
+    def queue_of(self, model: str | None) -> str | None:
+        """The queue of a model's stages; None where there is no Kueue."""
+        return self.model_queues.get(model or "", self.queue) if self.queue else None
 
     @field_validator("image")
     @classmethod

@@ -19,21 +19,21 @@ def queue_words(api: KubeApi, profile: ClusterProfile, body: Body) -> str:
         for condition in entry.get("status", {}).get("conditions") or []
         if condition["type"] == "QuotaReserved" and condition["status"] == "False"
     ]
-    return "; ".join([f"queue: {_in_use(api, profile)}", *said])
+    return "; ".join([f"queue: {_in_use(api, profile, body)}", *said])
 
 
-def _in_use(api: KubeApi, profile: ClusterProfile) -> str:
+def _in_use(api: KubeApi, profile: ClusterProfile, body: Body) -> str:
     pool = profile.gpu_pool
     if pool is None:
-        return f"waiting for {profile.queue} to admit it"
+        return f"waiting for {body['metadata']['labels'].get(QUEUE_LABEL)} to admit it"
     kind = WORKLOADS[profile.workload]
     holders = [
-        (body, gpus_of(body, pool.resource))
-        for body in api.find(kind, f"{QUEUE_LABEL}={profile.queue}")
-        if kind.verdict(body) is None and not kind.is_suspended(body)
+        (other, gpus_of(other, pool.resource))
+        for other in api.find(kind, f"{naming.MANAGED}={naming.MANAGER}")  # of any queue: they lend to each other
+        if kind.verdict(other) is None and not kind.is_suspended(other)
     ]
     used = sum(gpus for _, gpus in holders)
-    names = ", ".join(f"{_who(body)} ({gpus})" for body, gpus in holders if gpus)
+    names = ", ".join(f"{_who(other)} ({gpus})" for other, gpus in holders if gpus)
     return f"{used} of {pool.nodes * pool.per_node} GPUs in use" + (f" by {names}" if names else "")
 
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from korean_llm_assets.compute.cluster_check import required_permissions
+from korean_llm_assets.compute.fair import SHARES
 from korean_llm_assets.compute.job_spec import METRICS_PORT
 from korean_llm_assets.compute.kubeflow import render
 from korean_llm_assets.compute.profiles import load_profile, profile_paths
@@ -95,8 +96,8 @@ def test_everything_that_a_profile_names_is_deployed(profile_name: str):
     assert ("ServiceAccount", profile.namespace, profile.service_account) in names
     for volume in profile.volumes:
         assert ("PersistentVolumeClaim", profile.namespace, volume.claim) in names
-    if profile.queue:
-        assert ("LocalQueue", profile.namespace, profile.queue) in names
+    for queue in [profile.queue, *profile.model_queues.values()] if profile.queue else []:
+        assert ("LocalQueue", profile.namespace, queue) in names
     if profile.priority_class:
         assert ("PriorityClass", None, profile.priority_class) in names
 
@@ -117,11 +118,32 @@ def test_the_scheduler_fills_nodes_up():
 def test_quotas_and_flavors_match_the_profile():
     pool = load_profile("h100").gpu_pool
     assert pool is not None
-    flavors = _find("ClusterQueue", "training")["spec"]["resourceGroups"][0]["flavors"]
-    quota = {r["name"]: r["nominalQuota"] for f in flavors if f["name"] == "h100" for r in f["resources"]}
-    assert int(quota["nvidia.com/gpu"]) == pool.nodes * pool.per_node
+    assert sum(_gpus(queue) for queue in _queues().values()) == pool.nodes * pool.per_node
     labels = _find("ResourceFlavor", "h100")["spec"]["nodeLabels"]
     assert labels.items() <= pool.selector.items()
+
+
+def _queues(overlay: str = "production") -> dict[str, dict[str, Any]]:
+    return {m["metadata"]["name"]: m["spec"] for m in _rendered(overlay) if m["kind"] == "ClusterQueue"}
+
+
+def _gpus(queue: dict[str, Any]) -> int:
+    flavors = queue["resourceGroups"][0]["flavors"]
+    quota = {r["name"]: r["nominalQuota"] for f in flavors if f["name"] == "h100" for r in f["resources"]}
+    return int(quota["nvidia.com/gpu"])
+
+
+@pytest.mark.parametrize("overlay", ["production", "staging"])
+def test_queues_share_as_the_local_pool_does(overlay: str):
+    profile, queues = load_profile("h100"), _queues(overlay)
+    shares = {profile.queue_of(model): share for model, share in SHARES.items()} | {profile.queue: 1}
+    assert {name: float(queue["fairSharing"]["weight"]) for name, queue in queues.items()} == shares
+    unit = sum(_gpus(queue) for queue in queues.values()) / sum(shares.values())
+    assert {name: _gpus(queue) / unit for name, queue in queues.items()} == shares
+    locals_ = {
+        m["metadata"]["name"]: m["spec"]["clusterQueue"] for m in _rendered(overlay) if m["kind"] == "LocalQueue"
+    }
+    assert locals_ == {name: name for name in queues}
 
 
 def test_policies_let_prometheus_in_and_select_the_pods_we_make():
