@@ -22,7 +22,7 @@ _MENU_WORDS = """
 이전글 다음글 이전기사 다음기사 목록으로 목록보기 맨위로 페이지상단으로 본문바로가기 주메뉴바로가기
 메뉴바로가기 전체메뉴 댓글쓰기 답글쓰기 글자크기 글자크게 글자작게 기사공유 공유하기 구독하기 즐겨찾기
 스크랩 url복사 링크복사 카카오톡 카카오스토리 페이스북 트위터 login logout signin signup sitemap contactus
-aboutus privacypolicy termsofservice skiptocontent backtotop
+aboutus privacypolicy  backtotop
 """
 """Words of menus, without their spaces: a line of nothing else, two at least, is one."""
 _FILLING_WORDS = """
@@ -31,7 +31,7 @@ _FILLING_WORDS = """
 """
 """Words that menus share with texts: they fill a line of menu words, they do not make one."""
 _LONE_WORDS = """
-본문바로가기 주메뉴바로가기 메뉴바로가기 skiptocontent 이전글 다음글 이전기사 다음기사 맨위로 목록으로
+본문바로가기 주메뉴바로가기 메뉴바로가기 이전글 다음글 이전기사 다음기사 맨위로 목록으로
 페이지상단으로 backtotop
 """
 """Menu words that are nothing else even where they are the whole line."""
@@ -72,6 +72,7 @@ _COMPANY_ENTRIES = 3
 _AROUND = " \t.!。[](){}<>=*|"
 _BLANK_LINES = re.compile(r"\n{3,}")
 _GROUP = 4
+_PRIME = 0x9E37
 _TELLING = """
 무단전재 무단배포 무단복제 무단복사 무단도용 무단수집 무단이용 무단재배 reserved copyri ⓒ © (c) 저작권자
 클린봇 댓글입니다 시글입니다 게시물입니다 된글입니다 한글입니다 밀글입니다 댓글이없습 바스크립트를
@@ -83,6 +84,8 @@ ascript를 쿠키를 @ 자등록번호 판매업 책임자 발행인 편집인
 def remove_lines(texts: Texts, settings: BoilerplateSettings) -> tuple[Texts, Counter[str]]:
     """The texts without boilerplate lines, and how many lines went, by reason."""
     removed: Counter[str] = Counter()
+    if not settings.rules:
+        return texts, removed
     gone: dict[int, list[tuple[int, int]]] = {}
     for document, begin, end in _suspects(texts.codes, texts.starts, _telling(), settings.max_characters).tolist():
         if (reason := reason_of(texts.piece(begin, end), settings)) is not None:
@@ -126,14 +129,15 @@ _RULES: dict[str, Callable[[str], bool]] = {
 
 @cache
 def _telling() -> NDArray[np.bool_]:
-    """Hashes of the last characters of what every boilerplate line holds one of; the row is how many they are."""
+    """What every boilerplate line holds one of. Row 0: its last character; row n: the hash of its last n characters."""
     table = np.zeros((_GROUP + 1, 1 << 16), np.bool_)
     for word in (*_TELLING.split(), *_MENU):
-        group = word[-_GROUP:]
+        group = [ord(character) for character in word[-_GROUP:]]
         key = 0
-        for character in group:
-            key = (key * 0x9E37 + ord(character)) & 0xFFFF
-        table[len(group), key] = True
+        for code in reversed(group):
+            key = (key * _PRIME + code) & 0xFFFF
+        table[len(group), key] = table[0, group[-1]] = True
+    table[0, [code - 32 for code in np.flatnonzero(table[0]) if ord("a") <= code <= ord("z")]] = True
     return table
 
 
@@ -141,24 +145,32 @@ def _telling() -> NDArray[np.bool_]:
 def _suspects(codes: Codes, starts: Starts, telling: NDArray[np.bool_], longest: int) -> NDArray[np.int64]:
     """(document, begin, end) of each line of at most `longest` characters that holds a telling group."""
     found = [(0, 0, 0) for _ in range(0)]
-    recent = np.zeros(_GROUP, np.int64)
     for document in range(len(starts) - 1):
-        begin, seen, suspicious = starts[document], 0, False
+        begin, suspicious = starts[document], False
         for i in range(starts[document], starts[document + 1] + 1):
-            code = np.int64(codes[i]) if i < starts[document + 1] else 10
+            code = codes[i] if i < starts[document + 1] else np.uint32(10)
             if code == 10:
                 if suspicious and i - begin <= longest:
                     found.append((document, begin, i))
-                begin, seen, suspicious = i + 1, 0, False
-            elif code != 32 and code != 9 and not suspicious:
-                recent[seen % _GROUP] = code + 32 if 65 <= code <= 90 else code
-                seen += 1
-                key, weight = 0, 1
-                for back in range(min(seen, _GROUP)):  # the group grows to the left: its key needs no second pass
-                    key = (key + recent[(seen - 1 - back) % _GROUP] * weight) & 0xFFFF
-                    weight = (weight * 0x9E37) & 0xFFFF
-                    suspicious |= telling[back + 1, key]
+                begin, suspicious = i + 1, False
+            elif not suspicious and code < 0x10000 and telling[0, code]:
+                suspicious = _ends_telling(codes, begin, i, telling)
     table = np.empty((len(found), 3), np.int64)
     for number, row in enumerate(found):
         table[number] = row
     return table
+
+
+@njit(cache=True)
+def _ends_telling(codes: Codes, begin: int, last: int, telling: NDArray[np.bool_]) -> bool:
+    """Does a telling group end at `last`? Spaces and case do not count."""
+    key, length, place = 0, 0, last
+    while place >= begin and length < _GROUP:
+        code = int(codes[place])
+        if code != 32 and code != 9:
+            key = (key * _PRIME + (code + 32 if 65 <= code <= 90 else code)) & 0xFFFF
+            length += 1
+            if telling[length, key]:
+                return True
+        place -= 1
+    return False
