@@ -66,8 +66,8 @@ bench-pool: $(READY) ## 200 mixed runs on 16 GPUs through the local pool's sched
 	$(BIN)/python -m tests.bench.pool
 
 bench-corpus: $(READY) ## the corpus chain against its peers, as JSON; INPUT= and TRUTH= for other files, BIG= for scaling
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[trainer,dev,bench]'
-	$(BIN)/python -m tests.bench.corpus $(if $(INPUT),--input '$(INPUT)') $(if $(TRUTH),--truth '$(TRUTH)') $(if $(BIG),--big '$(BIG)')
+	@$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[trainer,dev,bench]' >&2
+	@$(BIN)/python -m tests.bench.corpus $(if $(INPUT),--input '$(INPUT)') $(if $(TRUTH),--truth '$(TRUTH)') $(if $(BIG),--big '$(BIG)')
 
 bench-train: $(READY) ## tokens/s of CPT, SFT and DPO against a bare TRL script, as JSON
 	$(BIN)/python -m tests.bench.train

@@ -1,6 +1,6 @@
 """`make bench-corpus`: the corpus chain against its peers on the same file, one core each, as one JSON table.
 
-    python -m tests.bench.corpus [--input FILE --truth FILE] [--scale FILE]
+    python -m tests.bench.corpus [--input FILE [--truth FILE]] [--big FILE [--big-truth FILE]]
 
 Rates are megabytes of the uncompressed file by CPU second, so that what else the machine does matters little.
 """
@@ -23,16 +23,18 @@ import zstandard
 from tests.bench.truth import read_truth, score
 
 ROOT = Path(__file__).parent.parent.parent
+_MIDDLE_BYTES = 80_000_000
 BENCH = Path(os.environ.get("KOREAN_LLM_TESTDATA", ROOT.parent / "shared" / "data")) / "bench"
+_SMALL = BENCH / "bench_20mb.jsonl.xz"
 
 
 def main() -> None:
     """Measure everything and print the table; or, as a child, one thing."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.corpus", description=__doc__.splitlines()[0])
-    parser.add_argument("--input", type=Path, default=BENCH / "bench_20mb.jsonl.xz", help="JSON lines (%(default)s)")
-    parser.add_argument("--truth", type=Path, default=BENCH / "bench_20mb_truth.jsonl")
+    parser.add_argument("--input", type=Path, default=_SMALL, help="JSON lines (%(default)s)")
+    parser.add_argument("--truth", type=Path, help="its known duplicates; without, nothing is scored")
     parser.add_argument("--big", type=Path, help="a file for the scaling rows, e.g. bench_200mb.jsonl.zst")
-    parser.add_argument("--big-truth", type=Path, default=BENCH / "bench_200mb_truth.jsonl.gz")
+    parser.add_argument("--big-truth", type=Path, help="its known duplicates")
     parser.add_argument("--only", nargs="*", help="rows to measure, e.g. near/ours filters/polars chain")
     parser.add_argument("--child", nargs=2, metavar=("ROW", "FILE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -41,14 +43,15 @@ def main() -> None:
         return
     table: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
+        truth = options.truth or _truth_of(options.input)
         small = _unpacked(options.input, Path(folder) / "small.jsonl")
         for row in _rows():
             if not options.only or any(row.startswith(wanted) for wanted in options.only):
-                table[row] = _child(row, small, options.truth)
+                table[row] = _child(row, small, truth)
                 print(f"{row}: {table[row]}", file=sys.stderr, flush=True)
         if options.big:
             big = _unpacked(options.big, Path(folder) / "big.jsonl")
-            table["scaling"] = _scaling(small, big, options.big_truth)
+            table["scaling"] = _scaling(small, big, options.big_truth or _truth_of(options.big))
     print(json.dumps({"input": options.input.name, "table": table, **_ratios(table)}, indent=1))
 
 
@@ -58,7 +61,14 @@ def _rows() -> list[str]:
     return [*(f"near/{name}" for name in NEAR_DEDUP), *(f"filters/{name}" for name in FILTERS), "chain"]
 
 
+def _truth_of(path: Path) -> Path | None:
+    """The known duplicates of the test data's own files."""
+    name = path.name.partition(".")[0]
+    return next(BENCH.glob(f"{name}_truth.jsonl*"), None) if path.parent.resolve() == BENCH.resolve() else None
+
+
 def _unpacked(path: Path, target: Path) -> Path:
+    """The file as plain JSON lines with ids, which the peers need."""
     data = path.read_bytes()
     if path.suffix == ".xz":
         data = lzma.decompress(data)
@@ -66,6 +76,9 @@ def _unpacked(path: Path, target: Path) -> Path:
         data = gzip.decompress(data)
     elif path.suffix == ".zst":
         data = zstandard.ZstdDecompressor().stream_reader(data).read()
+    if "id" not in json.loads(data[: data.find(b"\n") + 1 or None]):
+        rows = map(json.loads, data.splitlines())
+        data = b"".join(json.dumps({"id": f"r{n}", **row}).encode() + b"\n" for n, row in enumerate(rows))
     target.write_bytes(data)
     return target
 
@@ -125,14 +138,16 @@ def _measure(row: str, path: Path) -> dict[str, Any]:
     }
 
 
-def _scaling(small: Path, big: Path, truth: Path) -> dict[str, Any]:
-    """The whole chain on 20 MB, the first 80 MB and all of the big file."""
-    middle = big.with_name("middle.jsonl")
-    with big.open("rb") as source, middle.open("wb") as target:
-        data = source.read(80_000_000)
-        target.write(data[: data.rfind(b"\n") + 1])
+def _scaling(small: Path, big: Path, truth: Path | None) -> dict[str, Any]:
+    """The whole chain on the small file, the first 80 MB of the big one, and all of that."""
+    paths = [small, big]
+    if big.stat().st_size > _MIDDLE_BYTES:
+        paths.insert(1, big.with_name("middle.jsonl"))
+        with big.open("rb") as source, paths[1].open("wb") as target:
+            data = source.read(_MIDDLE_BYTES)
+            target.write(data[: data.rfind(b"\n") + 1])
     rows = {}
-    for path in (small, middle, big):
+    for path in paths:
         rows[f"{path.stat().st_size / 1e6:.0f} MB"] = _child("chain", path, None)
         print(f"scaling {path.name}: {rows}", file=sys.stderr, flush=True)
     costs = [1 / row["MB/s per core"] for row in rows.values()]

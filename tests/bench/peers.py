@@ -10,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from trainers.corpus.boilerplate import remove_lines
 from trainers.corpus.characters import Texts
 from trainers.corpus.filters import measure, verdicts
 from trainers.corpus.normalise import normalise
 from trainers.corpus.personal_data import mask
-from trainers.recipe.data import CorpusSection, FilterSettings, NormaliseSettings
+from trainers.recipe.data import BoilerplateSettings, CorpusSection, FilterSettings, NormaliseSettings
 
 THRESHOLD = 0.7
 
@@ -56,7 +57,7 @@ def chain_section() -> CorpusSection:
         line_rules_from=10**9,
         word_rules_from=10**9,
     )
-    return CorpusSection(filter=everything, mask_personal_data=False)
+    return CorpusSection(filter=everything, boilerplate=BoilerplateSettings(rules=()), mask_personal_data=False)
 
 
 def ours(path: Path, work: Path, section: CorpusSection | None = None, workers: int = 1) -> set[str]:
@@ -204,8 +205,9 @@ def filters_ours(texts: list[str]) -> int:
     kept = 0
     for begin in range(0, len(texts), 1000):
         normalised, _ = normalise(Texts.of(texts[begin : begin + 1000]), NormaliseSettings())
-        broken = verdicts(measure(normalised), FilterSettings())
-        masked, _ = mask(normalised)
+        cleaned, _ = remove_lines(normalised, BoilerplateSettings())
+        broken = verdicts(measure(cleaned), FilterSettings())
+        masked, _ = mask(cleaned)
         kept += sum(verdict is None for verdict, _ in zip(broken, masked.strings, strict=True))
     return kept
 

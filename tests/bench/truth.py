@@ -36,16 +36,19 @@ def score(truth: list[dict], ids: list[str], removed: set[str], residual: Path, 
         kinds: which injected records must be found: "exact" and / or "near".
     """
     base = {row["id"]: row["base"] for row in truth}
-    natural = {row[key] for row in map(json.loads, residual.read_text().splitlines()) for key in ("id", "near")}
+    pairs = map(json.loads, residual.read_text().splitlines() if residual.exists() else ())
+    natural = {row[key] for row in pairs for key in ("id", "near")}
 
     def wanted(row: dict) -> bool:
         near = row["kind"] == "near" and row["jaccard_word5"] >= SIMILAR and "near" in kinds
         return near or row["edit"] == "nfd" or (row["kind"] == "exact" and "exact" in kinds)
 
-    injected = [row for row in truth if wanted(row)]
     # For exact copies alone, the near ones of the same base are no part of the cluster.
     outside = set() if "near" in kinds else {row["id"] for row in truth if not wanted(row)}
     clusters = Counter(base.get(name, name) for name in ids if name not in outside)
+    # What was put into another part of the file than the one given cannot be found.
+    present = {name for name in ids if clusters[base.get(name, name)] > 1}
+    injected = [row for row in truth if wanted(row) and row["id"] in present]
     survivors = Counter(base.get(name, name) for name in ids if name not in removed and name not in outside)
 
     def found(row: dict) -> bool:
@@ -54,9 +57,9 @@ def score(truth: list[dict], ids: list[str], removed: set[str], residual: Path, 
     alive = {base.get(name, name) for name in ids if name not in removed}
     good = [name for name in removed if base.get(name, name) in alive or name in natural]
     return Score(
-        recall=sum(map(found, injected)) / len(injected),
+        recall=sum(map(found, injected)) / len(injected) if injected else 1.0,
         precision=len(good) / len(removed) if removed else 1.0,
         injected=len(injected),
         removed=len(removed),
-        nfd_missed=sum(not found(row) for row in truth if row["edit"] == "nfd"),
+        nfd_missed=sum(not found(row) for row in injected if row["edit"] == "nfd"),
     )
