@@ -88,17 +88,21 @@ def sections(steps: int) -> dict[str, dict[str, Any]]:
 
 
 class CpuClock(TrainerCallback):
-    """CPU seconds of all threads, from the beginning of the training to its last step, into a file."""
+    """CPU seconds of all threads, from the beginning of the training to its last step and without saves, in a file."""
 
     def __init__(self, path: Path):
-        self._path = path
+        self._path, self._ended, self._saving = path, 0.0, 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._began = time.process_time()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._ended = time.process_time()
         if state.global_step == state.max_steps:
-            self._path.write_text(str(time.process_time() - self._began))
+            self._path.write_text(str(self._ended - self._began - self._saving))
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._saving += time.process_time() - self._ended
 
 
 def forked(work: Callable[[], Any], cpu: Path) -> float:
@@ -171,7 +175,7 @@ def pair(micro: Micro, stage: str, number: int) -> dict[str, float]:
     losses = [loss for _, loss in manifest.details.loss]
     return {
         "ratio": plain["seconds"] / seconds,
-        "cpu_ratio": plain["cpu"] / cpu,  # our saves included
+        "cpu_ratio": plain["cpu"] / cpu,
         "tokens_per_second": steps * plain["step_tokens"] / seconds,
         "bare_tokens_per_second": steps * plain["step_tokens"] / plain["seconds"],
         "useful_share": plain["useful_share"],
