@@ -1,7 +1,10 @@
 """Stages as Kubernetes Jobs: what the Dagster run does around the launcher."""
 
 import os
-from collections.abc import Iterable, Mapping
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -112,10 +115,13 @@ class KubernetesCompute:
             except Exception:
                 raise
             except BaseException:  # an interrupt: either somebody cancelled the run, or this worker has to go
-                if _is_cancelled(context):
-                    launcher.cancel(request, needs)
-                else:
-                    context.log.warning("this worker is being stopped; the Job goes on, the next run attaches to it")
+                with undisturbed():
+                    if _is_cancelled(context):
+                        launcher.cancel(request, needs)
+                    else:
+                        context.log.warning(
+                            "this worker is being stopped; the Job goes on, the next run attaches to it"
+                        )
                 raise
 
     def _run_as_op(
@@ -180,6 +186,20 @@ def execute_op_body(context: AssetExecutionContext, job: dict[str, Any], profile
 
 def _without(body: dict[str, Any], *keys: str) -> dict[str, Any]:
     return {key: value for key, value in body.items() if key not in keys}
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ignore further signals: one that lands while a cancellation is carried out left the Job running (seen once)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no handler runs here
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _is_cancelled(context: AssetExecutionContext) -> bool:
