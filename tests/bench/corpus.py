@@ -106,6 +106,7 @@ def _cpu() -> float:
 def _measure(row: str, path: Path) -> dict[str, Any]:
     """One row, in this process; compiled code is warm, as it is after the first run on a machine."""
     from tests.bench.peers import FILTERS, NEAR_DEDUP, filters_ours, ours
+    from trainers.corpus.pool import peak_bytes
     from trainers.recipe.data import CorpusSection
 
     size = path.stat().st_size / 1e6
@@ -128,7 +129,7 @@ def _measure(row: str, path: Path) -> dict[str, Any]:
                 result = {"removed": len(ours(path, work, CorpusSection(), workers))}
                 result |= json.loads((work / "timings.json").read_text())
         spent = _cpu() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    peak = peak_bytes() / 1e6
     return {
         "MB/s per core": round(size / spent, 2),
         "cpu seconds": round(spent, 2),
