@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-_NEED_NOTHING = ("instructions", "preferences")
+_NEED_NOTHING = ("benchmarks",)
 """Stages whose process can be timed alone, without Dagster and without other artifacts."""
 
 

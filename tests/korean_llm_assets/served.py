@@ -86,7 +86,7 @@ def small_release(home: Home, name: str, text: str = "물") -> Path:
     folder = home.landing / name
     rows = {
         "corpus": [
-            {"text": f"{text} 이야기 {number}. 날이 맑아서 사람들이 {number} 번 길로 강가까지 걸어갔습니다."}
+            {"text": f"{text} 이야기 {number}. {text} 사람들이 {number} 번 길로 {text} 강가까지 걸어서 갔습니다."}
             for number in range(60)
         ],
         "instructions": [

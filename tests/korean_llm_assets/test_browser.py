@@ -43,10 +43,10 @@ def test_the_lineage_graph_shows_every_asset(ui: Served, page: Any) -> None:
 
 
 def test_a_partition_is_materialized_by_clicking_and_its_success_is_seen(ui: Served, page: Any) -> None:
-    page.goto(f"{ui.dagster}/assets/instructions?view=partitions&partition=door-browser")
+    page.goto(f"{ui.dagster}/assets/benchmarks?view=partitions&partition=door-browser")
     page.get_by_text("No metadata entries").wait_for()
     page.get_by_role("button", name="Materialize").first.click()
     page.get_by_role("button", name="Launch").last.click()
-    wait_until(lambda: "door-browser" in ui.materialized("instructions"), 240)
+    wait_until(lambda: "door-browser" in ui.materialized("benchmarks"), 240)
     page.reload()  # a busy machine's page is slow to notice by itself
     page.get_by_text("artifact location").first.wait_for()

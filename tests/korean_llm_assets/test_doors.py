@@ -18,18 +18,18 @@ BACKFILL = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill
 
 
 def test_the_ui_materializes_one_partition(ui: Served) -> None:
-    selector = {**LOCATION, "pipelineName": "__ASSET_JOB", "assetSelection": [{"path": ["instructions"]}]}
+    selector = {**LOCATION, "pipelineName": "__ASSET_JOB", "assetSelection": [{"path": ["benchmarks"]}]}
     tags = [{"key": "dagster/partition", "value": "door-ui"}]
     params = {"selector": selector, "mode": "default", "executionMetadata": {"tags": tags}}
     launched = ui.ask(LAUNCH, params=params)["launchPipelineExecution"]
     assert ui.finish(launched["run"]["runId"]) == "SUCCESS"
-    assert "door-ui" in ui.materialized("instructions")
+    assert "door-ui" in ui.materialized("benchmarks")
 
 
 def test_dagster_asset_materialize(ui: Served) -> None:
     module = ("-m", "korean_llm_assets.definitions")
-    ui.command("dagster", "asset", "materialize", "--select", "preferences", "--partition", "door-cli", *module)
-    assert "door-cli" in ui.materialized("preferences")
+    ui.command("dagster", "asset", "materialize", "--select", "benchmarks", "--partition", "door-cli", *module)
+    assert "door-cli" in ui.materialized("benchmarks")
 
 
 def test_dagster_job_launch_with_a_workspace_and_the_daemon(ui: Served) -> None:
