@@ -135,8 +135,9 @@ class Scorer:
         hidden = self._backbone(input_ids=fed.to(self._device), use_cache=False, **extra).last_hidden_state
         places = [row * width + place for row, tree in enumerate(trees) for place, _, _ in tree.predictions]
         targets = [token for tree in trees for _, token, _ in tree.predictions]
-        picked = hidden.reshape(-1, hidden.shape[-1])[torch.tensor(places, device=self._device)]
-        values = iter(self._log_probabilities(picked, torch.tensor(targets, device=self._device)).tolist())
+        # The last layer may lie on another GPU than the first.
+        picked = hidden.reshape(-1, hidden.shape[-1])[torch.tensor(places, device=hidden.device)]
+        values = iter(self._log_probabilities(picked, torch.tensor(targets)).tolist())
         sums = []
         for tree in trees:
             by_owner: dict[int, list[float]] = {}
@@ -160,7 +161,7 @@ class Scorer:
         parts = []
         for start in range(0, len(targets), at_once):
             logits = self._head(hidden[start : start + at_once]).float()
-            wanted = logits.gather(1, targets[start : start + at_once, None])[:, 0]
+            wanted = logits.gather(1, targets[start : start + at_once, None].to(logits.device))[:, 0]
             parts.append((wanted - logits.logsumexp(dim=1)).double().cpu())
         return torch.cat(parts)
 

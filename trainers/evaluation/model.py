@@ -1,7 +1,9 @@
 """A model under test: its weights, tokenizer and chat template, and the two things asked of it (score, generate)."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
@@ -45,15 +47,20 @@ def check_same_tokenizer(folders: dict[str, Path]) -> tuple[str, str]:
     return hashes[first]
 
 
+def _loaded(folder: Path) -> Any:
+    """The model, ready to answer; its layers lie across the GPUs where there are several."""
+    load = partial(AutoModelForCausalLM.from_pretrained, folder, local_files_only=True, dtype="auto")
+    if torch.cuda.device_count() > 1:
+        return load(device_map="auto").eval()
+    return load().to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
 class ModelUnderTest:
     """One stage's model, loaded."""
 
     def __init__(self, folder: Path, max_length: int, batch_tokens: int, system_prompt: str | None = None):
         self.tokenizer = load_tokenizer(folder)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.weights = (
-            AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype="auto").to(device).eval()
-        )
+        self.weights = _loaded(folder)
         window = min(max_length, self.weights.config.max_position_embeddings)
         self.batch_tokens = batch_tokens
         self.window = window

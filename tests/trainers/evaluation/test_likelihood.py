@@ -93,3 +93,13 @@ def test_batches_keep_the_budget_hold_everything_once_and_waste_little():
     padded = sum(len(group) * max(lengths[i] for i in group) for group in groups[1:])
     assert all(len(group) * max(lengths[i] for i in group) <= 1000 for group in groups[1:])
     assert padded / sum(lengths[:500]) < 1.06
+
+
+def test_a_model_in_pieces_scores_the_same(model, model_folder, tmp_path):
+    """Some layers lie elsewhere and are brought by accelerate's hooks, as where a model is spread over GPUs."""
+    places = {name: "cpu" for name, _ in model.named_modules() if name and not name.startswith("model.layers")}
+    places.pop("model")
+    places |= {f"model.layers.{number}": "disk" for number in range(model.config.num_hidden_layers)}
+    apart = AutoModelForCausalLM.from_pretrained(model_folder, device_map=places, offload_folder=tmp_path).eval()
+    asked = items(6, 3) + items(6, 1)
+    close(model, Scorer(apart, max_length=128, batch_tokens=500).score(asked), asked)
