@@ -36,6 +36,7 @@ def render_job(
     run_id: str,
     attempt: int = 1,
     messages_env: Mapping[str, str] | None = None,
+    part: str = "",
 ) -> Manifest:
     """The attempt's Job, as it is sent to the API server.
 
@@ -44,9 +45,10 @@ def render_job(
 
     Args:
         messages_env: the pipes variables of the run that launches it.
+        part: naming.SLICES for the Indexed Job whose pods each do a slice of the stage; empty for the stage itself.
     """
-    name = naming.job_name(request, attempt)
-    own_labels = naming.labels(request, run_id, attempt)
+    name = naming.job_name(request, attempt, part)
+    own_labels = naming.labels(request, run_id, attempt, part)
     job = construct_dagster_k8s_job(
         DagsterK8sJobConfig(job_image=profile.image, dagster_home=None, service_account_name=profile.service_account),
         args=None,
@@ -71,14 +73,14 @@ def render_job(
         "activeDeadlineSeconds": profile.deadline,
         "ttlSecondsAfterFinished": profile.ttl,
         "suspend": profile.queue is not None,
-        **_spread(request, needs, template, name),
+        **_spread(request, needs, template, name, part),
     }
     return manifest
 
 
 def render_service(request: StageRequest, needs: Needs, profile: ClusterProfile, owner: Manifest) -> Manifest | None:
     """The headless Service through which the pods of a multi-node Job find the first one; gone with its Job."""
-    if needs.nodes == 1 or owner["kind"] != "Job":
+    if needs.nodes == 1 or not needs.gpus or owner["kind"] != "Job":
         return None
     metadata = owner["metadata"]
     return {
@@ -302,10 +304,14 @@ def _failure_policy() -> Manifest:
     }
 
 
-def _spread(request: StageRequest, needs: Needs, template: Manifest, name: str) -> Manifest:
+def _spread(request: StageRequest, needs: Needs, template: Manifest, name: str, part: str) -> Manifest:
     """What an Indexed Job over several nodes adds; torchrun reads its settings from PET_*."""
     if needs.nodes == 1:
         return {}
+    indexed = {"completionMode": "Indexed", "completions": needs.nodes, "parallelism": needs.nodes}
+    if part:  # the index comes from JOB_COMPLETION_INDEX, which every pod of an Indexed Job has
+        template["spec"]["containers"][0]["command"] += ["--of", str(needs.nodes)]
+        return indexed
     template["spec"]["subdomain"] = name
     template["spec"]["affinity"] = {"podAntiAffinity": _apart(request)}
     index = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
@@ -315,7 +321,7 @@ def _spread(request: StageRequest, needs: Needs, template: Manifest, name: str) 
         {"name": "PET_MASTER_ADDR", "value": f"{name}-0.{name}"},
         {"name": "PET_MASTER_PORT", "value": str(_RENDEZVOUS_PORT)},
     ]
-    return {"completionMode": "Indexed", "completions": needs.nodes, "parallelism": needs.nodes}
+    return indexed
 
 
 def _apart(request: StageRequest) -> Manifest:

@@ -25,7 +25,7 @@ from korean_llm_assets.compute.kube_api import KubeApi, connect
 from korean_llm_assets.compute.launcher import AttemptsFailed, Launcher
 from korean_llm_assets.compute.messages import MessagesFileReader
 from korean_llm_assets.compute.overrides import Overrides, asked_of
-from korean_llm_assets.compute.preflight import check_fit
+from korean_llm_assets.compute.preflight import check_fit, joining_needs
 from korean_llm_assets.compute.profiles import ClusterProfile, Price, load_profile
 from korean_llm_assets.compute.utilisation import gpu_utilisation
 from trainers.artifacts import MANIFEST, ArtifactStore, write_atomically
@@ -129,7 +129,8 @@ class KubernetesCompute:
     ) -> Manifest:
         """The same Job through dagster-k8s's op body. What that cannot do is told in dagster_deploy/README.md."""
         with open_pipes_session(context, PipesEnvContextInjector(), self._reader(request, replay=False)) as session:
-            job = render_job(request, needs, profile, context.run_id, 1, session.get_bootstrap_env_vars())
+            alone = joining_needs(request, needs)  # this mode has no Job before the Job
+            job = render_job(request, alone, profile, context.run_id, 1, session.get_bootstrap_env_vars())
             execute_op_body(context, job, profile)
         manifest = self.store.find(request)
         if manifest is None:

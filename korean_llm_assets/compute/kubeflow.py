@@ -39,11 +39,12 @@ def render(
     run_id: str,
     attempt: int = 1,
     messages_env: Mapping[str, str] | None = None,
+    part: str = "",
 ) -> Manifest:
     """The attempt's workload of the kind that the profile asks for."""
     kind = workload_of(needs, profile)
     if kind is JOB:
-        return render_job(request, needs, profile, run_id, attempt, messages_env)
+        return render_job(request, needs, profile, run_id, attempt, messages_env, part)
     spec = pod_spec(request, needs, profile, messages_env or {})
     metadata = {
         "name": naming.job_name(request, attempt),

@@ -8,6 +8,7 @@ from korean_llm_assets.compute.job_spec import render_service
 from korean_llm_assets.compute.kube_api import Clock, KubeApi
 from korean_llm_assets.compute.kubeflow import render, workload_of
 from korean_llm_assets.compute.pod_logs import PodLogs
+from korean_llm_assets.compute.preflight import joining_needs
 from korean_llm_assets.compute.profiles import ClusterProfile
 from korean_llm_assets.compute.queueing import queue_words
 from korean_llm_assets.compute.situation import Ending, PodFacts, Situation, ending, situation
@@ -58,13 +59,13 @@ class Launcher:
         self._clock = clock or Clock()
         self._attached: set[str] = set()
 
-    def attempts(self, request: StageRequest, needs: Needs) -> list[Body]:
-        """Every attempt at the request that the cluster still knows, oldest first.
+    def attempts(self, request: StageRequest, needs: Needs, part: str = "") -> list[Body]:
+        """Every attempt at the request, or at a part of it, that the cluster still knows, oldest first.
 
         Raises:
             ServiceMissing: an object with our labels belongs to another request.
         """
-        found = self._api.find(workload_of(needs, self._profile), naming.selector(request))
+        found = self._api.find(workload_of(needs, self._profile), naming.selector(request, part))
         for body in found:
             self._check_is_ours(body, request)
         return sorted(found, key=_number)
@@ -72,24 +73,38 @@ class Launcher:
     def is_live(self, request: StageRequest, needs: Needs) -> bool:
         """Whether an attempt runs or waits already."""
         kind = workload_of(needs, self._profile)
-        return any(kind.verdict(body) is None for body in self.attempts(request, needs))
+        known = self.attempts(request, needs) + self.attempts(request, needs, naming.SLICES)
+        return any(kind.verdict(body) is None for body in known)
 
     def run(self, request: StageRequest, needs: Needs, messages_env: Mapping[str, str] | None = None) -> Manifest:
         """See the request to its artifact: collect it, attach to its workload, or create the next attempt.
+
+        A sliced stage on several nodes is two Jobs: an Indexed one whose pods do a slice each, then one that joins.
 
         Raises:
             AttemptsFailed: with the last attempt's ending in words.
             ServiceMissing: the cluster does not answer, or does not let us.
         """
+        joining = joining_needs(request, needs)
+        if joining != needs and not self.attempts(request, joining):
+            self._see_through(request, needs, None, naming.SLICES)
+        manifest = self._see_through(request, joining, messages_env)
+        assert manifest is not None, "only slices end without an artifact"
+        return manifest
+
+    def _see_through(
+        self, request: StageRequest, needs: Needs, messages_env: Mapping[str, str] | None, part: str = ""
+    ) -> Manifest | None:
+        """Attempts at the request, or at a part of it, until one is complete; None where slices are."""
         kind = workload_of(needs, self._profile)
         facts: dict[str, PodFacts] = {}
         lost = highest = 0  # attempts that left no workload to look at; the highest number seen
         while True:
             if (manifest := self._store.find(request)) is not None:
                 return manifest
-            known = self.attempts(request, needs)
+            known = self.attempts(request, needs, part)
             if not known:
-                self._create(request, needs, highest + 1, messages_env)
+                self._create(request, needs, highest + 1, messages_env, part)
                 continue
             newest = known[-1]
             uid = newest["metadata"]["uid"]
@@ -103,6 +118,8 @@ class Launcher:
                 if why is None or self._store.find(request) is not None:
                     continue
                 lost += 1
+            elif verdict == "complete" and part:
+                return None
             elif verdict == "complete":
                 if (manifest := self._wait_for_manifest(request)) is not None:
                     return manifest
@@ -111,12 +128,12 @@ class Launcher:
                 why = self._why(kind, newest, facts.get(uid, PodFacts()))
             failures = lost + self._own_failures(kind, known)
             self._give_up_or_go_on(request, why, failures, newest)
-            self._create(request, needs, highest + 1, messages_env)
+            self._create(request, needs, highest + 1, messages_env, part)
 
     def cancel(self, request: StageRequest, needs: Needs) -> None:
         """Delete the live attempt, if this run is the last that attached to it; it saves within its grace period."""
         kind = workload_of(needs, self._profile)
-        for body in self.attempts(request, needs):
+        for body in self.attempts(request, needs) + self.attempts(request, needs, naming.SLICES):
             if kind.verdict(body) is None and body["metadata"]["annotations"].get(naming.RUN) == self._run_id:
                 self._api.delete(kind, body["metadata"]["name"], body["metadata"]["uid"])
                 self._say(f"cancelled: {_title(body)} is deleted; it saves a checkpoint within its grace period", True)
@@ -152,10 +169,10 @@ class Launcher:
             )
 
     def _create(
-        self, request: StageRequest, needs: Needs, attempt: int, messages_env: Mapping[str, str] | None
+        self, request: StageRequest, needs: Needs, attempt: int, messages_env: Mapping[str, str] | None, part: str
     ) -> None:
         kind = workload_of(needs, self._profile)
-        body = render(request, needs, self._profile, self._run_id, attempt, messages_env)
+        body = render(request, needs, self._profile, self._run_id, attempt, messages_env, part)
         name = body["metadata"]["name"]
         created = self._api.create(kind, body)
         found = self._api.get(kind, name)

@@ -5,6 +5,8 @@ from trainers.contract import DoesNotFit, Needs, StageRequest
 
 DISTRIBUTED = ("cpt", "sft", "rlhf")
 """Stages that several processes can share; the others use the GPUs they are given from one."""
+SLICED = ("corpus",)
+"""Stages whose work several pods can do a slice of, each by itself, before one joins them."""
 _GPU_STAGES = (*DISTRIBUTED, "evaluate")
 _FROZEN = {"lora": 1.15, "qlora": 4.127 / 16 + 0.15}
 _USABLE = 0.9
@@ -27,6 +29,11 @@ def training_factor(request: StageRequest) -> float:
     return _FROZEN[method]
 
 
+def joining_needs(request: StageRequest, needs: Needs) -> Needs:
+    """What the Job that makes the artifact needs: where slices went before it, one node."""
+    return needs.model_copy(update={"nodes": 1}) if request.stage in SLICED else needs
+
+
 def check_fit(request: StageRequest, needs: Needs, profile: ClusterProfile, weight_bytes: int | None = None) -> None:
     """Compare needs with the profile.
 
@@ -36,8 +43,8 @@ def check_fit(request: StageRequest, needs: Needs, profile: ClusterProfile, weig
     Raises:
         DoesNotFit: with the arithmetic, and what would fit.
     """
-    problems = [*_node_problems(needs, profile), *_gpu_problems(needs, profile)]
-    if needs.nodes > 1 and request.stage not in DISTRIBUTED:
+    problems = [*_node_problems(needs, profile), *_gpu_problems(request, needs, profile)]
+    if needs.nodes > 1 and request.stage not in DISTRIBUTED + SLICED:
         problems.append(f"it asks for {needs.nodes} nodes, but a stage like {request.stage} uses one")
     if not problems and weight_bytes and needs.gpus and profile.gpu_pool and request.stage in _GPU_STAGES:
         problems = _memory_problems(request, needs, profile, weight_bytes)
@@ -61,10 +68,14 @@ def _node_problems(needs: Needs, profile: ClusterProfile) -> list[str]:
     return problems
 
 
-def _gpu_problems(needs: Needs, profile: ClusterProfile) -> list[str]:
+def _gpu_problems(request: StageRequest, needs: Needs, profile: ClusterProfile) -> list[str]:
     pool = profile.gpu_pool
     if not needs.gpus:
-        return [] if needs.nodes == 1 else [f"it asks for {needs.nodes} nodes but no GPU; several nodes need GPUs"]
+        return (
+            []
+            if needs.nodes == 1 or request.stage in SLICED
+            else [f"it asks for {needs.nodes} nodes but no GPU; several nodes need GPUs"]
+        )
     if pool is None:
         return [f"it asks for {needs.gpus} GPUs, the profile has none"]
     if needs.gpus % needs.nodes:

@@ -177,6 +177,7 @@ class JobController:
         for source in container.get("envFrom", []):
             name = source["secretRef"]["name"]
             env |= self._cluster.objects["secrets", pod["metadata"]["namespace"], name].get("stringData", {})
+        env["JOB_COMPLETION_INDEX"] = pod["metadata"]["annotations"][INDEX]
         env |= {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
         log = self._cluster.folder / f"{pod['metadata']['name']}.log"
         process = subprocess.Popen(
