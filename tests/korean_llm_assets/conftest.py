@@ -97,7 +97,8 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     releases = [f"door-{name}" for name in ("ui", "cli", "launch", "backfill-1", "backfill-2", "browser", "operations")]
     for name in releases:
         small_release(home, name, text=name)
-    with served(home, KOREAN_LLM_RECIPES=str(recipes)) as running:
+    quiet = "86400"  # without a marker nothing is complete while the tests run
+    with served(home, KOREAN_LLM_RECIPES=str(recipes), KOREAN_LLM_QUIET_SECONDS=quiet) as running:
         for name in releases:
             running.command("korean_llm_assets", "release", name)
         yield running

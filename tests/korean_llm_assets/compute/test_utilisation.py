@@ -25,6 +25,11 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
+    def server_close(self) -> None:
+        """A thread that serves a closed socket would spin for the rest of the tests."""
+        self.shutdown()
+        super().server_close()
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: Server
