@@ -16,6 +16,7 @@ ASSETS += ["cpt_checkpoint", "sft_model", "rlhf_model", "eval_report", "deployed
 @pytest.mark.timeout(1500)
 def test_the_demo_ends_with_a_registered_model_and_a_second_one_reuses_everything(tmp_path: Path) -> None:
     environment = {**os.environ, "KOREAN_LLM_HOME": str(tmp_path / "var")}
+    environment.pop("OMP_NUM_THREADS", None)  # other tests' toys train on one thread; a user's demo does not
     command = [sys.executable, "-m", "korean_llm_assets", "demo"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
