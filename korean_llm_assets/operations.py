@@ -2,10 +2,9 @@
 
 import time
 from argparse import Namespace
-from collections.abc import Iterator
 from datetime import datetime
 
-from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, EventLogRecord
+from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, EventLogEntry
 
 from korean_llm_assets.home import Home
 from korean_llm_assets.landing import Landing
@@ -53,14 +52,22 @@ def logs(options: Namespace, home: Home) -> int:
         cursor: str | None = None
         while True:
             ended = _run(instance, run.run_id).status in _ENDED
-            for record in _new_records(instance, run.run_id, cursor):
-                cursor = str(record.storage_id)
-                entry = record.event_log_entry
-                stamp = datetime.fromtimestamp(entry.timestamp).strftime("%H:%M:%S")
-                print(f"{stamp} {entry.step_key or '':<16} {entry.user_message or entry.message}", flush=True)
+            page = instance.get_records_for_run(run.run_id, cursor=cursor)
+            for record in page.records:
+                _print(record.event_log_entry)
+            cursor = page.cursor
+            if page.has_more:
+                continue
             if ended or not options.follow:
                 return 0
             time.sleep(_POLL_SECONDS)
+
+
+def _print(entry: EventLogEntry) -> None:
+    event = entry.dagster_event
+    if event is None or event.event_type not in (DagsterEventType.HANDLED_OUTPUT, DagsterEventType.LOADED_INPUT):
+        stamp = datetime.fromtimestamp(entry.timestamp).strftime("%H:%M:%S")
+        print(f"{stamp} {entry.step_key or '':<16} {entry.user_message or entry.message}", flush=True)
 
 
 def wait(options: Namespace, home: Home) -> int:
@@ -111,16 +118,3 @@ def _line(instance: DagsterInstance, run: DagsterRun) -> str:
     what = assets if run.job_name.startswith("__") else run.job_name
     partition = run.tags.get("dagster/partition", "")
     return f"{run.run_id}  {what:<12} {partition:<24} {run.status.value:<10} {started:<19} {seconds:8.1f} s"
-
-
-def _new_records(instance: DagsterInstance, run_id: str, cursor: str | None) -> Iterator[EventLogRecord]:
-    shown = (DagsterEventType.HANDLED_OUTPUT, DagsterEventType.LOADED_INPUT)
-    while True:
-        page = instance.get_records_for_run(run_id, cursor=cursor)
-        for record in page.records:
-            event = record.event_log_entry.dagster_event
-            if event is None or event.event_type not in shown:
-                yield record
-        if not page.has_more:
-            return
-        cursor = page.cursor

@@ -73,6 +73,7 @@ def test_a_working_run_is_followed_waited_for_and_cancelled(ui: Served) -> None:
         assert command(ui, "wait", run["runId"], "--timeout", "100")[0] == 1
     assert "CANCELED" in command(ui, "status", run["runId"])[1]
     said, _ = followed.communicate(timeout=60)
+    assert followed.returncode == 0
     assert "waits for" in said and "in use by test" in said
 
 
