@@ -16,9 +16,6 @@ from trainers.artifacts import file_sha256
 IGNORED = -100
 """A label that no loss is computed for."""
 
-FLAT_TOKENS = 4096
-"""Up to so many tokens, the mask over a whole flat batch costs less than the padding that it saves."""
-
 _ROWS_PER_BATCH = 1024
 _T = TypeVar("_T")
 

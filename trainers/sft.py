@@ -25,7 +25,7 @@ def run(context: StageContext) -> StageResult:
     from trainers.buckets import LengthBuckets
     from trainers.loop import Durable, train
     from trainers.result import training_result
-    from trainers.rows import FLAT_TOKENS, PackedCollator
+    from trainers.rows import PackedCollator
     from trainers.sft_rows import conversation_rows
     from trainers.weighting import Weighted
 
@@ -47,7 +47,6 @@ def run(context: StageContext) -> StageResult:
         # Weights say what to learn from, not what is measured.
         judged = [{**row, "weight": 1} for row in validation_set]
         held_out = conversation_rows(judged, scratch / "validation.arrow", tokenizer, section)
-    flat = backend.name == "unsloth" or section.batch_size * section.max_length <= FLAT_TOKENS
     in_buckets, weighted = section.layout == "buckets", "weights" in data.rows.column_names
     if in_buckets:
         data.audit["fill"] = round(buckets().fill(), 6)
@@ -67,7 +66,7 @@ def run(context: StageContext) -> StageResult:
                 **({"loss_type": "nll"} if weighted else {}),
                 dataset_kwargs={"skip_prepare_dataset": True},
             ),
-            data_collator=PackedCollator(tokenizer.pad_token_id, flatten=flat),
+            data_collator=PackedCollator(tokenizer.pad_token_id, flatten=backend.name == "unsloth"),
             train_dataset=data.rows,
             eval_dataset=held_out.rows,
             processing_class=tokenizer,

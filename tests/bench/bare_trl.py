@@ -110,7 +110,7 @@ def train(stage: str, settings: dict[str, Any], inputs: dict[str, str], seed: in
                 data = conversation_rows(conversations, Path(folder) / "t.arrow", tokenizer, section)
             audit, rows = data.audit, data.rows
             arguments = SFTConfig(**common, dataset_kwargs={"skip_prepare_dataset": True})
-            collator = PackedCollator(tokenizer.pad_token_id, flatten=stage == "sft")
+            collator = PackedCollator(tokenizer.pad_token_id)
             trainer = SFTTrainer(model, arguments, collator, rows, processing_class=tokenizer, peft_config=lora or None)
         clock = Clock(trainer.data_collator)
         trainer.data_collator = clock
