@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 from dagster import DagsterInstance, ExecuteInProcessResult
@@ -41,10 +42,14 @@ class Row:
 def demo(home: Home) -> int:
     """Run everything on this machine's state; returns the exit code of the command."""
     started = time.time()
-    if not (home.landing / RELEASE).exists():
-        command = [sys.executable, "-m", "trainers.sample", str(home.landing), "--name", RELEASE]
-        subprocess.run(command, check=True)  # by name: the assets do not import what trains
-    from korean_llm_assets.definitions import defs  # reads the environment that `Home.prepare` set
+    with ThreadPoolExecutor() as beside:
+        tracking = beside.submit(home.prepare_tracking)  # seconds of MLflow's migrations
+        if not (home.landing / RELEASE).exists():
+            command = [sys.executable, "-m", "trainers.sample", str(home.landing), "--name", RELEASE]
+            subprocess.run(command, check=True)  # by name: the assets do not import what trains
+        from korean_llm_assets.definitions import defs  # reads the environment that `Home.prepare` set
+
+        tracking.result()
 
     rows: list[Row] = []
     with DagsterInstance.get() as instance:
