@@ -1,10 +1,10 @@
 """Who starts the run of a content: of two daemons that see the same drop at once, one."""
 
-import fcntl
 import json
 import time
 from pathlib import Path
 
+from korean_llm_assets.locks import locked
 from trainers.artifacts import write_atomically
 
 _SECONDS = 600
@@ -17,8 +17,7 @@ def claim(landing: Path, digest: str) -> bool:
     A run that exists is known by its tag: a claim only covers the time until Dagster has recorded it.
     """
     path = landing / ".claims.json"
-    with (landing / ".claims.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(landing / ".claims.lock"):
         claims: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
         now = time.time()
         fresh = {key: since for key, since in claims.items() if now - since < _SECONDS}

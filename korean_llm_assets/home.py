@@ -1,12 +1,12 @@
 """Where this machine keeps its state: one folder, KOREAN_LLM_HOME, with everything below it."""
 
-import fcntl
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from korean_llm_assets.locks import locked
 from trainers.contract import ServiceMissing
 
 _DAGSTER_YAML = """\
@@ -78,8 +78,7 @@ class Home:
         if database.exists() or self.environment()["MLFLOW_TRACKING_URI"] != self.tracking_uri:
             return
         database.parent.mkdir(parents=True, exist_ok=True)
-        with (database.parent / "making.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(database.parent / "making.lock"):
             if database.exists():
                 return
             aside = database.with_suffix(".making")
@@ -117,8 +116,7 @@ class Home:
         made = self.dagster / ".made"
         if made.exists():
             return
-        with (self.dagster / ".making.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self.dagster / ".making.lock"):
             if not made.exists():
                 from dagster import DagsterInstance  # takes a second: only the first start pays for it here
 

@@ -6,7 +6,6 @@ from; the newest `keep` artifacts of each cell; what is younger than `days`; wha
 that a run is queued for or works on; and what a process holds a lock on.
 """
 
-import fcntl
 import shutil
 import time
 from argparse import Namespace
@@ -30,6 +29,7 @@ from dagster import (
 )
 
 from korean_llm_assets.home import Home
+from korean_llm_assets.locks import is_held
 from korean_llm_assets.pointers import latest
 from korean_llm_assets.registry import Registry
 from trainers.artifacts import MANIFEST, ArtifactStore
@@ -173,7 +173,7 @@ class Housekeeping:
         for name in sorted(names | {request.digest for request in cell.unfinished}):
             left = cell.folder / f"{name}.partial"
             files = [path.stat() for path in [*cell.folder.glob(f"{name}.*"), *left.rglob("*")]]
-            if max(stat.st_mtime for stat in files) >= self._before or _is_held(cell.folder / f"{name}.lock"):
+            if max(stat.st_mtime for stat in files) >= self._before or is_held(cell.folder / f"{name}.lock"):
                 continue
             made = name in cell.manifests
             why = "left behind by a finished stage" if made else "unfinished, and long untouched"
@@ -187,20 +187,9 @@ def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _is_held(lock_path: Path) -> bool:
-    if not lock_path.exists():
-        return False
-    with lock_path.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
 def _remove(cell: Path, name: str, folder: str, beside: tuple[str, ...]) -> None:
     """Out of sight with one rename first: a kill half-way leaves nothing that anyone mistakes for an artifact."""
-    if _is_held(cell / f"{name}.lock"):
+    if is_held(cell / f"{name}.lock"):
         return  # somebody began with it since we looked
     if (cell / folder).exists():
         aside = cell / f"{_ASIDE}{folder}"

@@ -5,7 +5,6 @@ champion    what is served
 previous    what was served before it; `rollback` swaps the two
 """
 
-import fcntl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Any
 
 from dagster import Failure
 
+from korean_llm_assets.locks import locked
 from trainers.artifacts import ArtifactStore
 from trainers.contract import Artifact, BadRequest, Input, Manifest, ServiceMissing
 
@@ -205,8 +205,7 @@ class Registry:
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
         self.locks.mkdir(parents=True, exist_ok=True)
-        with (self.locks / f"{name}.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self.locks / f"{name}.lock"):
             yield
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from korean_llm_assets.compute.fair import SHARES, FairPool, Ticket
+from korean_llm_assets.locks import is_held, locked
 from trainers.artifacts import write_atomically
 from trainers.contract import BadRequest, DoesNotFit, StageRequest
 
@@ -110,8 +111,7 @@ class LocalPool:
     def _state(self) -> Iterator[FairPool]:
         """The pool, for this process alone; whoever it is due to is started, and the dead are gone."""
         path = self.folder / "state.json"
-        with (self.folder / "state.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self.folder / "state.lock"):
             total = len(self.gpus) or self.cores
             before = path.read_text(encoding="utf-8") if path.exists() else FairPool(total=total).model_dump_json()
             try:
@@ -132,14 +132,9 @@ class LocalPool:
 
     def _is_alive(self, ticket: Ticket) -> bool:
         path = self._lock_path(ticket.id)
-        if not path.exists():
-            return False
-        with path.open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        path.unlink()
+        if is_held(path):
+            return True
+        path.unlink(missing_ok=True)
         return False
 
     def _lock_path(self, ticket_id: str) -> Path:
