@@ -1,4 +1,4 @@
-"""A recipe's section as the arguments of TRL's trainers."""
+"""A recipe's section as the arguments of TRL's trainers, and a trainer on packed rows."""
 
 import os
 from dataclasses import dataclass
@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import Dataset
 from transformers import TrainingArguments
 
+from trainers.backends import Backend
 from trainers.ranks import world_size
 from trainers.recipe import TrainingSection
+from trainers.rows import PackedCollator
 from trainers.stage import StageContext
 
 
@@ -68,6 +71,38 @@ def training_arguments(kind: type[TrainingArguments], context: StageContext, bat
         settings |= {"fsdp": True, "fsdp_config": {"activation_checkpointing": on_gpu}, "gradient_checkpointing": False}
     _place_logs(context)
     return kind(**{**settings, **own})
+
+
+def packed_trainer(
+    kind: type[Any],
+    backend: Backend,
+    folder: Path,
+    tokenizer: Any,
+    splits: tuple[Dataset, Dataset],
+    context: StageContext,
+    batching: Batching,
+    **own: Any,
+) -> Any:
+    """A trainer of an SFTTrainer's kind for the model in `folder`.
+
+    Args:
+        splits: packed rows to train on, and held-out ones (see rows.py).
+        own: further arguments of TRL's SFTConfig.
+    """
+    from trl import SFTConfig
+
+    section: TrainingSection = context.section
+    rows_are_ready = {"skip_prepare_dataset": True}
+    return kind(
+        model=backend.load(folder, section, context.request.seed),
+        args=training_arguments(
+            SFTConfig, context, batching, max_length=section.max_length, dataset_kwargs=rows_are_ready, **own
+        ),
+        data_collator=PackedCollator(tokenizer.pad_token_id, flatten=backend.name == "unsloth"),
+        train_dataset=splits[0],
+        eval_dataset=splits[1],
+        processing_class=tokenizer,
+    )
 
 
 def _place_logs(context: StageContext) -> None:

@@ -17,13 +17,12 @@ def run(context: StageContext) -> StageResult:
     folder = ModelFolder(start / "model").check(max_length=section.max_length)
     backend = open_backend(section)  # before trl is imported
     from transformers import AutoTokenizer
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTTrainer
 
-    from trainers.arguments import Batching, training_arguments
+    from trainers.arguments import Batching, packed_trainer
     from trainers.cpt_rows import Replay, corpus_rows
     from trainers.loop import Durable, train
     from trainers.result import training_result
-    from trainers.rows import PackedCollator
     from trainers.vocabulary import NewTokensFirst, expanded
 
     class CptTrainer(Durable, SFTTrainer):
@@ -70,20 +69,8 @@ def run(context: StageContext) -> StageResult:
         )
 
     def build(batching: Batching) -> Any:
-        trainer = CptTrainer(
-            model=backend.load(folder.path, section, context.request.seed),
-            args=training_arguments(
-                SFTConfig,
-                context,
-                batching,
-                max_length=section.max_length,
-                dataset_kwargs={"skip_prepare_dataset": True},
-            ),
-            data_collator=PackedCollator(tokenizer.pad_token_id, flatten=backend.name == "unsloth"),
-            train_dataset=data.rows,
-            eval_dataset=held_out.rows,
-            processing_class=tokenizer,
-        )
+        splits = (data.rows, held_out.rows)
+        trainer = packed_trainer(CptTrainer, backend, folder.path, tokenizer, splits, context, batching)
         if new_tokens is not None:
             trainer.add_callback(NewTokensFirst(extra["first_new_token"], new_tokens.new_tokens_first))
         return trainer

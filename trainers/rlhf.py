@@ -1,10 +1,12 @@
 """Learning from preferences or verifiable rewards, by the algorithm that the recipe names."""
 
+from pathlib import Path
 from typing import Any
 
 from trainers.backends import open_backend
 from trainers.contract import BadRequest, sha256_of
 from trainers.model_folder import ModelFolder
+from trainers.ranks import is_leader, leader_first
 from trainers.recipe import RlhfSection
 from trainers.stage import StageContext, StageResult
 
@@ -18,7 +20,6 @@ def run(context: StageContext) -> StageResult:
     folder = ModelFolder(context.inputs["sft_model"] / "model").check(max_length=section.max_length, chat=True)
     judged_by = reward_model_folder(context)
     backend = open_backend(section)  # before trl is imported
-    from datasets import Dataset
     from transformers import AutoTokenizer
 
     from trainers.alignment.accuracy import preference_accuracy
@@ -33,8 +34,10 @@ def run(context: StageContext) -> StageResult:
     source = context.inputs["preferences"]
     pairs, audit = read_pairs(source / "train.jsonl", tokenizer, section)
     held_out, _ = read_pairs(source / "validation.jsonl", tokenizer, section)
-    algorithm = chosen(section, trained_reward(judged_by, held_out) if judged_by else None)
+    algorithm = chosen(section, backend.name, trained_reward(judged_by, held_out) if judged_by else None)
     rows = algorithm.rows(pairs)
+    train_set = one_for_all(rows, context.scratch / "train")
+    held_out_set = one_for_all(algorithm.rows(held_out), context.scratch / "validation")
     context.reporter.params({**context.request.section, **audit})
     online = algorithm.watch is not None
     judges = section.algorithm == "reward_model"
@@ -44,12 +47,12 @@ def run(context: StageContext) -> StageResult:
         model = (backend.load_judge if judges else backend.load)(folder.path, section, context.request.seed)
         if not judges and not before:
             before.append(preference_accuracy(model, held_out, tokenizer.pad_token_id))
-        evaluation = {} if online else {"eval_dataset": Dataset.from_list(algorithm.rows(held_out))}
+        evaluation = {} if online else {"eval_dataset": held_out_set}
         more = {"eval_strategy": "no"} if online else {}
         trainer = algorithm.trainer(
             model=model,
             args=training_arguments(algorithm.arguments, context, batching, **{**algorithm.settings, **more}),
-            train_dataset=Dataset.from_list(rows),
+            train_dataset=train_set,
             processing_class=tokenizer,
             **evaluation,
             **({"reward_funcs": algorithm.reward_functions} if online else {}),
@@ -88,6 +91,17 @@ def run(context: StageContext) -> StageResult:
         metrics=metrics,
         measure=lambda merged: {"preference_accuracy": preference_accuracy(merged, held_out, tokenizer.pad_token_id)},
     )
+
+
+def one_for_all(rows: list[dict[str, Any]], folder: Path) -> Any:
+    """Rows as a data set that all processes read from one folder: there TRL's leader leaves the reference's
+    log-probabilities, and the others look for them."""
+    from datasets import Dataset
+
+    with leader_first():
+        if is_leader():
+            Dataset.from_list(rows).save_to_disk(folder)
+    return Dataset.load_from_disk(folder)
 
 
 def reward_model_folder(context: StageContext) -> ModelFolder | None:

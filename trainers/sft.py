@@ -8,7 +8,7 @@ from typing import Any
 from trainers.backends import open_backend
 from trainers.contract import BadData
 from trainers.model_folder import ModelFolder
-from trainers.ranks import leader_first
+from trainers.ranks import leader_first, world_size
 from trainers.recipe import SftSection
 from trainers.stage import StageContext, StageResult
 
@@ -19,13 +19,12 @@ def run(context: StageContext) -> StageResult:
     folder = ModelFolder(context.inputs["cpt_checkpoint"] / "model").check(max_length=section.max_length, chat=True)
     backend = open_backend(section)  # before trl is imported
     from transformers import AutoTokenizer
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTTrainer
 
-    from trainers.arguments import Batching, training_arguments
+    from trainers.arguments import Batching, packed_trainer
     from trainers.buckets import LengthBuckets
     from trainers.loop import Durable, train
     from trainers.result import training_result
-    from trainers.rows import PackedCollator
     from trainers.sft_rows import conversation_rows
     from trainers.weighting import Weighted
 
@@ -33,11 +32,12 @@ def run(context: StageContext) -> StageResult:
         """TRL's trainer with our checkpoints, sample weights and length buckets."""
 
         def _get_train_sampler(self, *arguments: Any) -> Any:
-            return buckets(lambda: int(self.state.epoch or 0)) if in_buckets else super()._get_train_sampler(*arguments)
+            return buckets(lambda: int(self.state.epoch or 0))
 
     def buckets(*epoch: Callable[[], int]) -> LengthBuckets:
         lengths = [sum(pieces) for pieces in data.rows["lengths"]]
-        return LengthBuckets(lengths, section.batch_size, context.request.seed, *epoch)
+        step_rows = section.batch_size * section.accumulation * world_size()
+        return LengthBuckets(lengths, step_rows, context.request.seed, *epoch)
 
     tokenizer = AutoTokenizer.from_pretrained(folder.path)
     source, scratch = context.inputs["instructions"], context.scratch
@@ -47,30 +47,18 @@ def run(context: StageContext) -> StageResult:
         # Weights say what to learn from, not what is measured.
         judged = [{**row, "weight": 1} for row in validation_set]
         held_out = conversation_rows(judged, scratch / "validation.arrow", tokenizer, section)
-    in_buckets, weighted = section.layout == "buckets", "weights" in data.rows.column_names
-    if in_buckets:
-        data.audit["fill"] = round(buckets().fill(), 6)
+    weighted = "weights" in data.rows.column_names
+    data.audit["fill"] = round(buckets().fill(section.batch_size), 6)
     context.reporter.params({**context.request.section, **data.audit})
     context.reporter.say(f"{data.audit['conversations']:,} conversations in {data.audit['rows']:,} rows")
     context.reporter.say(f"trained part in ⟦⟧: {data.mask_sample!r}")
 
     def build(batching: Batching) -> Any:
-        trainer = ConversationTrainer(
-            model=backend.load(folder.path, section, context.request.seed),
-            args=training_arguments(
-                SFTConfig,
-                context,
-                batching,
-                max_length=section.max_length,
-                neftune_noise_alpha=section.neftune_alpha,
-                **({"loss_type": "nll"} if weighted else {}),
-                dataset_kwargs={"skip_prepare_dataset": True},
-            ),
-            data_collator=PackedCollator(tokenizer.pad_token_id, flatten=backend.name == "unsloth"),
-            train_dataset=data.rows,
-            eval_dataset=held_out.rows,
-            processing_class=tokenizer,
-        )
+        own: dict[str, Any] = {"neftune_noise_alpha": section.neftune_alpha}
+        if weighted:
+            own["loss_type"] = "nll"
+        splits = (data.rows, held_out.rows)
+        trainer = packed_trainer(ConversationTrainer, backend, folder.path, tokenizer, splits, context, batching, **own)
         if weighted:
             trainer.compute_loss_func = trainer.weighted_loss
         return trainer

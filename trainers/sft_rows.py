@@ -70,7 +70,6 @@ def conversation_rows(rows: list[dict[str, Any]], kept: Path, tokenizer: Any, se
                 "rows": len(packed),
                 "tokens": tokens,
                 "lost_tokens": sum(len(conversation.ids) for conversation in fitting) - tokens,
-                "fill": round(tokens / (len(packed) * section.max_length), 6),
                 "trained_share": round(trained / tokens, 6),
                 "with_level": sum(before is not after for before, after in zip(own, prompted, strict=True)),
                 "weighted": sum(conversation.weight != 1 for conversation in fitting),

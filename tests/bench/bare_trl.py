@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback, s
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from trainers.alignment.pairs import read_pairs, tokenized
+from trainers.buckets import LengthBuckets
 from trainers.cpt_rows import corpus_rows
 from trainers.recipe import SECTIONS
 from trainers.rows import PackedCollator
@@ -33,31 +34,33 @@ class BareDpo(DPOTrainer):
 
 
 class Clock(TrainerCallback):
-    """Seconds from the beginning of the training to its last step, and what the batches of it hold."""
+    """Seconds from the beginning of the training to its last step, and the tokens of each batch."""
 
     def __init__(self, collate: Any):
         self._collate = collate
-        self.seconds, self.batches, self.tokens, self.cells = 0.0, 0, 0, 0
+        self.seconds = 0.0
+        self.tokens: list[int] = []
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        """A batch, counted: its tokens, and its cells with the padding."""
+        """A batch, counted."""
         batch: dict[str, Any] = self._collate(rows)
         mask = batch.get("attention_mask")
-        self.batches += 1
-        self.tokens += int(mask.sum()) if mask is not None else sum(len(row["input_ids"]) for row in rows)
-        self.cells += batch["input_ids"].numel()
+        self.tokens.append(int(mask.sum()) if mask is not None else sum(len(row["input_ids"]) for row in rows))
         return batch
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._began = time.monotonic()
-        self.batches, self.tokens, self.cells = 0, 0, 0  # DPO has looked at every row for its reference by now
+        self.tokens.clear()  # DPO has looked at every row for its reference by now
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.seconds = time.monotonic() - self._began
 
 
 def train(stage: str, settings: dict[str, Any], inputs: dict[str, str], seed: int) -> dict[str, Any]:
-    """Train as the section says; returns seconds, losses, tokens of a step and the share of them that is useful."""
+    """Train as the section says, on the stage's rows in the stage's order.
+
+    Returns seconds, losses, the tokens trained on, and the share of tokens that was not left out as too long.
+    """
     section: Any = SECTIONS[stage].model_validate(settings)
     parent = Path(inputs[PARENTS[stage]]) / "model"
     tokenizer = AutoTokenizer.from_pretrained(parent)
@@ -105,10 +108,14 @@ def train(stage: str, settings: dict[str, Any], inputs: dict[str, str], seed: in
                     section.max_length,
                     section.english_replay_share,
                 )
+                audit, rows = data.audit, data.rows
             else:
                 conversations = read_conversations(Path(inputs["instructions"]) / "train.jsonl")
                 data = conversation_rows(conversations, Path(folder) / "t.arrow", tokenizer, section)
-            audit, rows = data.audit, data.rows
+                lengths = [sum(pieces) for pieces in data.rows["lengths"]]
+                order = LengthBuckets(lengths, section.batch_size * section.accumulation, seed)
+                audit, rows = data.audit, data.rows.select(list(order))
+                common["train_sampling_strategy"] = "sequential"
             arguments = SFTConfig(**common, dataset_kwargs={"skip_prepare_dataset": True})
             collator = PackedCollator(tokenizer.pad_token_id)
             trainer = SFTTrainer(model, arguments, collator, rows, processing_class=tokenizer, peft_config=lora or None)
@@ -121,8 +128,8 @@ def train(stage: str, settings: dict[str, Any], inputs: dict[str, str], seed: in
     return {
         "seconds": clock.seconds,
         "losses": [row["loss"] for row in trainer.state.log_history if "loss" in row],
-        "step_tokens": clock.tokens / clock.batches * section.accumulation,
-        "useful_share": clock.tokens / clock.cells * (1 - dropped),
+        "tokens": sum(clock.tokens[: section.max_steps * section.accumulation]),  # one batch is fetched ahead
+        "kept_share": 1 - dropped,
     }
 
 

@@ -85,6 +85,15 @@ class Micro:
         self._commit("instructions", _set_details(), self._write_instructions)
         self._commit("preferences", _set_details(), self._write_preferences)
 
+    @classmethod
+    def with_stand_ins(cls, root: Path) -> "Micro":
+        """Every stage's inputs; the base model stands for the trained ones."""
+        micro = cls(root)
+        micro.here("base_model")
+        for name in ("cpt_checkpoint", "sft_model"):
+            micro.made[name] = micro.made["base_model"].model_copy(update={"name": name})
+        return micro
+
     def request(self, stage: str, **changes: Any) -> StageRequest:
         section = {**self.sections[stage], **changes}
         kind = STAGES[stage]

@@ -3,6 +3,8 @@
 Tolerance: float32 sums in another order differ in the last bits, and AdamW divides by the root of small numbers.
 """
 
+from functools import cache
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,34 +18,39 @@ STEPS = {"max_steps": 5, "learning_rate": 1e-3}
 
 @pytest.fixture(scope="module")
 def micro(tmp_path_factory) -> Micro:
-    micro = Micro(tmp_path_factory.mktemp("micro"))
-    micro.run("base_model")
-    return micro
+    return Micro.with_stand_ins(tmp_path_factory.mktemp("micro"))
 
 
 @pytest.fixture(scope="module")
 def eight_at_once(micro):
-    return weights(micro, batch_size=8, accumulation=1)
+    return cache(lambda stage: weights(micro, stage, batch_size=8, accumulation=1))
 
 
-def weights(micro, processes=1, **changes):
-    manifest = micro.run("cpt", processes, **STEPS, **changes)
+def weights(micro, stage, processes=1, **changes):
+    before = dict(micro.made)
+    own = {"layout": "buckets"} if stage == "sft" else {}
+    manifest = micro.run(stage, processes, **STEPS, **own, **changes)
+    micro.made = before  # what stands in for the stages before goes on doing so
     return load_file(micro.store.folder(manifest.request) / "model" / "model.safetensors"), manifest
 
 
 @pytest.mark.parametrize(
-    ("processes", "changes"),
+    ("stage", "processes", "changes"),
     (
-        pytest.param(1, {"batch_size": 1, "accumulation": 8}, id="1 x 8 micro-batches", marks=pytest.mark.prove),
-        pytest.param(2, {"batch_size": 4, "accumulation": 1}, id="2 processes x 4"),
+        pytest.param("cpt", 1, {"batch_size": 1, "accumulation": 8}, id="cpt, 1 x 8", marks=pytest.mark.prove),
+        pytest.param("cpt", 2, {"batch_size": 4}, id="cpt, 2 processes x 4"),
         pytest.param(
-            2, {"batch_size": 4, "shard_weights": True}, id="2 processes x 4, sharded", marks=pytest.mark.prove
+            "cpt", 2, {"batch_size": 4, "shard_weights": True}, id="cpt, 2 processes, sharded", marks=pytest.mark.prove
         ),
+        pytest.param("sft", 1, {"batch_size": 1, "accumulation": 8}, id="sft, 1 x 8", marks=pytest.mark.prove),
+        pytest.param("sft", 2, {"batch_size": 4}, id="sft, 2 processes x 4", marks=pytest.mark.prove),
+        pytest.param("rlhf", 1, {"batch_size": 1, "accumulation": 8}, id="dpo, 1 x 8", marks=pytest.mark.prove),
+        pytest.param("rlhf", 2, {"batch_size": 4}, id="dpo, 2 processes x 4"),
     ),
 )
-def test_eight_rows_a_step_are_eight_rows_a_step(micro, eight_at_once, processes, changes):
-    expected, reference = eight_at_once
-    found, manifest = weights(micro, processes, **changes)
+def test_eight_rows_a_step_are_eight_rows_a_step(micro, eight_at_once, stage, processes, changes):
+    expected, reference = eight_at_once(stage)
+    found, manifest = weights(micro, stage, processes, **changes)
     assert found.keys() == expected.keys()
     assert max(float((found[name] - expected[name]).abs().max()) for name in found) < TOLERANCE
     assert manifest.details.tokens_trained == reference.details.tokens_trained

@@ -86,7 +86,7 @@ def test_an_adapter_is_exported_beside_the_model_and_fits_its_base(tmp_path):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    lineage = build_lineage(tmp_path / "artifacts", adapter=True)
+    lineage = build_lineage(tmp_path / "artifacts", adapter_of="sft_model")
     report = Artifact.of(run_stage(lineage.evaluate(samples=0, behaviour_prompts=0), lineage.store))
     manifest = run_stage(lineage.export(report, formats=["safetensors", "adapter"]), lineage.store)
     folder = lineage.store.path(Artifact.of(manifest))
@@ -101,6 +101,13 @@ def test_an_adapter_is_exported_beside_the_model_and_fits_its_base(tmp_path):
     base = AutoModelForCausalLM.from_pretrained(lineage.store.path(lineage.artifacts["sft_model"]) / "model")
     adapted = PeftModel.from_pretrained(base, folder / "adapter")
     assert any("lora_B" in name and weights.abs().sum() > 0 for name, weights in adapted.named_parameters())
+
+
+def test_an_adapter_of_another_base_is_not_exported(tmp_path):
+    lineage = build_lineage(tmp_path / "artifacts", adapter_of="cpt_checkpoint")
+    report = Artifact.of(run_stage(lineage.evaluate(samples=0, behaviour_prompts=0), lineage.store))
+    with pytest.raises(BadRequest, match="trained on"):
+        run_stage(lineage.export(report, formats=["safetensors", "adapter"]), lineage.store)
 
 
 def test_gguf_is_refused_with_what_to_do(exported):

@@ -13,12 +13,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Micro:
-    """Every stage's inputs; the base model stands for the trained ones."""
-    micro = Micro(tmp_path_factory.mktemp("refusals"))
-    micro.here("base_model")
-    for name in ("cpt_checkpoint", "sft_model"):
-        micro.made[name] = micro.made["base_model"].model_copy(update={"name": name})
-    return micro
+    return Micro.with_stand_ins(tmp_path_factory.mktemp("refusals"))
 
 
 @pytest.fixture

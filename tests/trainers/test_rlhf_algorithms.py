@@ -69,6 +69,15 @@ def test_the_algorithm_moves_its_figure(micro, algorithm, changes):
 
 
 @pytest.mark.prove
+@pytest.mark.parametrize("algorithm", ("kto", "orpo", "reward_model", "grpo", "rloo"))
+def test_the_algorithm_trains_on_two_processes(micro, algorithm):
+    """DPO does in test_equivalence.py."""
+    sampling = {**SAMPLING, "generations": 4} if algorithm in ("grpo", "rloo") else None
+    manifest = micro.run("rlhf", 2, algorithm=algorithm, sampling=sampling, max_steps=3)
+    assert [step for step, _ in manifest.details.loss] == [1, 2, 3]
+
+
+@pytest.mark.prove
 def test_a_rule_stops_a_model_that_games_its_reward(micro):
     manifest = micro.run("rlhf", algorithm="grpo", stop={"kl": 0.02}, **ONLINE)
     assert manifest.details.extra["stopped"].startswith("kl ")

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers import Qwen3ForCausalLM
 
+from tests.trainers.small_model import small_config
 from trainers.packing import Audit, pack
 from trainers.rows import IGNORED, PackedCollator, read_rows, write_rows
 
@@ -12,16 +13,7 @@ from trainers.rows import IGNORED, PackedCollator, read_rows, write_rows
 @pytest.fixture(scope="module")
 def models():
     torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=100,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        intermediate_size=64,
-        max_position_embeddings=64,
-    )
+    config = small_config(vocabulary=100, positions=64)
     first = Qwen3ForCausalLM._from_config(config, attn_implementation="sdpa").eval()
     second = Qwen3ForCausalLM._from_config(config, attn_implementation="eager").eval()
     second.load_state_dict(first.state_dict())

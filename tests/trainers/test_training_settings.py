@@ -21,11 +21,7 @@ ALL_WEIGHTS = {"method": "full", "lora": None}
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory) -> Micro:
-    micro = Micro(tmp_path_factory.mktemp("settings"))
-    micro.here("base_model")
-    for name in ("cpt_checkpoint", "sft_model"):
-        micro.made[name] = micro.made["base_model"].model_copy(update={"name": name})
-    return micro
+    return Micro.with_stand_ins(tmp_path_factory.mktemp("settings"))
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def test_prometheus_saw_the_trainings(watched, manifests):
 @pytest.mark.parametrize("stage", ("cpt", "sft", "rlhf"))
 def test_each_stage_learns(micro, manifests, stage):
     loss = [value for _, value in manifests[stage].details.loss]
-    assert loss[-1] < loss[0]
+    assert sum(loss[4:]) < sum(loss[:4])  # steps differ by their rows, too
     history = (micro.folder(manifests[stage].request.asset) / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in history] == [*range(1, 9), 8]
 

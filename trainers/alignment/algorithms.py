@@ -20,6 +20,7 @@ from trl import (
 
 from trainers.alignment import pairs
 from trainers.alignment.hacking import HackingWatch
+from trainers.alignment.padding_free import PaddingFree
 from trainers.alignment.pairs import Pair
 from trainers.alignment.rewards import Reward, reward_functions
 from trainers.loop import Durable
@@ -46,6 +47,22 @@ class DpoTrainer(Durable, DPOTrainer):
         return dataset
 
 
+class PaddingFreeDpoTrainer(DpoTrainer):
+    """No padding and no prompt's logits are computed, in training, in evaluation and for the reference."""
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *arguments: Any, **named: Any) -> Any:
+        """See TRL."""
+        return super().compute_loss(self._padding_free(model, inputs), inputs, *arguments, **named)
+
+    def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> Any:
+        """See TRL."""
+        return super().compute_ref_log_probs(self._padding_free(model, inputs), inputs)
+
+    def _padding_free(self, model: Any, inputs: dict[str, Any]) -> PaddingFree:
+        head = self.accelerator.unwrap_model(model).get_output_embeddings()
+        return PaddingFree(model, head, inputs["completion_mask"])
+
+
 class KtoTrainer(Durable, KTOTrainer):
     """TRL's trainer with our checkpoints."""
 
@@ -62,14 +79,16 @@ class RlooTrainer(Durable, RLOOTrainer):
     """TRL's trainer with our checkpoints."""
 
 
-def chosen(section: RlhfSection, judge: Reward | None = None) -> Chosen:
+def chosen(section: RlhfSection, backend: str, judge: Reward | None = None) -> Chosen:
     """The section's algorithm; `judge` is the trained reward, where there is one.
 
-    Nothing is cut by length: what is too long was left out and counted before.
+    Nothing is cut by length: what is too long was left out and counted before. Unsloth has a DPO loss and a forward
+    pass of its own: its batches stay as TRL pads them.
     """
     if section.algorithm == "dpo":
         own = {"beta": section.beta, "max_length": None, "precompute_ref_log_probs": True, "loss_type": ["sigmoid"]}
-        return Chosen(DpoTrainer, DPOConfig, pairs.tokenized, own)
+        trainer = DpoTrainer if backend == "unsloth" else PaddingFreeDpoTrainer
+        return Chosen(trainer, DPOConfig, pairs.tokenized, own)
     if section.algorithm == "kto":
         own = {"beta": section.beta, "max_length": None, "precompute_ref_log_probs": True}
         return Chosen(KtoTrainer, KTOConfig, pairs.judged_singly, own)

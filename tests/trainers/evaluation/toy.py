@@ -68,23 +68,14 @@ def train_tokenizer(texts: list[str], vocabulary: int) -> Any:
 def build_model(folder: Path, seed: int, broken: bool = False) -> Path:
     """A Qwen3-shaped model of a few thousand weights, and a tokenizer trained on `sentences`."""
     import torch
-    from transformers import Qwen3Config, Qwen3ForCausalLM
+    from transformers import Qwen3ForCausalLM
+
+    from tests.trainers.small_model import small_config
 
     tokenizer = train_tokenizer(sentences(200, seed=0), vocabulary=400)
     tokenizer.save_pretrained(folder)
     torch.manual_seed(seed)
-    config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        intermediate_size=64,
-        max_position_embeddings=256,
-        tie_word_embeddings=True,
-        eos_token_id=tokenizer.eos_token_id,
-    )
+    config = small_config(len(tokenizer), tie_word_embeddings=True, eos_token_id=tokenizer.eos_token_id)
     model = Qwen3ForCausalLM(config)
     if broken:
         model.model.norm.weight.data.fill_(float("nan"))
@@ -232,11 +223,11 @@ def build_lineage(
     template_of_sft: str = TEMPLATE,
     nan_in_rlhf: bool = False,
     lm_eval_task: str = "",
-    adapter: bool = False,
+    adapter_of: str = "",
 ) -> Lineage:
     """All that `evaluate` reads: four models of different random weights, benchmarks, corpus.
 
-    `adapter`: RLHF's stands beside its model, as `method: lora` leaves it.
+    `adapter_of`: RLHF's adapter stands beside its model, as `method: lora` leaves it, and names that asset as its base.
     """
     store = ArtifactStore(root)
     made: dict[str, Artifact] = {}
@@ -276,7 +267,7 @@ def build_lineage(
         template = template_of_sft if stage == "sft" else TEMPLATE
         broken = nan_in_rlhf and stage == "rlhf"
         inputs = tuple(made[name] for name in names)
-        adapts = inputs[0].digest if adapter and stage == "rlhf" else None
+        adapts = made[adapter_of].digest if adapter_of and stage == "rlhf" else None
 
         def write(folder: Path, s=seed, t=template, b=broken, a=adapts) -> None:
             _write_model(folder, s, t, b)
