@@ -10,6 +10,7 @@ from datasets import Dataset
 from transformers import TrainingArguments
 
 from trainers.backends import Backend
+from trainers.leakage import leakage
 from trainers.ranks import world_size
 from trainers.recipe import TrainingSection
 from trainers.rows import PackedCollator
@@ -83,26 +84,32 @@ def packed_trainer(
     batching: Batching,
     **own: Any,
 ) -> Any:
-    """A trainer of an SFTTrainer's kind for the model in `folder`.
+    """A trainer of an SFTTrainer's kind for the model in `folder`; its `leakage` is measured.
 
     Args:
         splits: packed rows to train on, and held-out ones (see rows.py).
         own: further arguments of TRL's SFTConfig.
+
+    Raises:
+        BadRequest: packed documents see each other in this backend.
     """
     from trl import SFTConfig
 
     section: TrainingSection = context.section
     rows_are_ready = {"skip_prepare_dataset": True}
-    return kind(
+    collator = PackedCollator(tokenizer.pad_token_id, flatten=backend.name == "unsloth")
+    trainer = kind(
         model=backend.load(folder, section, context.request.seed),
         args=training_arguments(
             SFTConfig, context, batching, max_length=section.max_length, dataset_kwargs=rows_are_ready, **own
         ),
-        data_collator=PackedCollator(tokenizer.pad_token_id, flatten=backend.name == "unsloth"),
+        data_collator=collator,
         train_dataset=splits[0],
         eval_dataset=splits[1],
         processing_class=tokenizer,
     )
+    trainer.leakage = leakage(trainer.model, collator, splits[0][0]["input_ids"])
+    return trainer
 
 
 def _place_logs(context: StageContext) -> None:

@@ -23,12 +23,14 @@ def run(context: StageContext) -> StageResult:
     from transformers import AutoTokenizer
 
     from trainers.alignment.accuracy import preference_accuracy
-    from trainers.alignment.algorithms import chosen
+    from trainers.alignment.algorithms import PaddingFreeDpoTrainer, chosen
     from trainers.alignment.judge import trained_reward
     from trainers.alignment.pairs import read_pairs
     from trainers.arguments import Batching, training_arguments
+    from trainers.leakage import leakage
     from trainers.loop import train
     from trainers.result import reward_model_result, training_result
+    from trainers.rows import PackedCollator
 
     tokenizer = AutoTokenizer.from_pretrained(folder.path)
     source = context.inputs["preferences"]
@@ -57,6 +59,9 @@ def run(context: StageContext) -> StageResult:
             **evaluation,
             **({"reward_funcs": algorithm.reward_functions} if online else {}),
         )
+        if algorithm.trainer is PaddingFreeDpoTrainer:
+            ids = pairs[0].prompt_ids + pairs[0].chosen_ids
+            audit["leakage"] = leakage(trainer.model, PackedCollator(tokenizer.pad_token_id), ids)
         if "ref" in getattr(model, "peft_config", {}):
             # TRL copies the untouched adapter as its reference; the base alone is the same, and a second adapter
             # would be saved, resumed and published with the first.

@@ -72,7 +72,7 @@ def run(context: StageContext) -> StageResult:
         folder,
         backend=backend.name,
         tokens_per_epoch=tokens,
-        packing=data.audit,
+        packing={**data.audit, "leakage": trainer.leakage},
         mask_sample=data.mask_sample,
     )
 

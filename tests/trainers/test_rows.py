@@ -6,6 +6,8 @@ import torch
 from transformers import Qwen3ForCausalLM
 
 from tests.trainers.small_model import small_config
+from trainers.contract import BadRequest
+from trainers.leakage import leakage
 from trainers.packing import Audit, pack
 from trainers.rows import IGNORED, PackedCollator, read_rows, write_rows
 
@@ -72,3 +74,18 @@ def test_rows_come_back_from_the_file_as_they_were(tmp_path):
     back = read_rows(tmp_path / "rows.arrow")
     assert [item["input_ids"] for item in back] == [r.tokens.tolist() for r in packed]
     assert [item["lengths"] for item in back] == [r.lengths for r in packed]
+
+
+@pytest.mark.parametrize("attention", ("sdpa", "eager"))
+def test_leakage_is_none_and_what_lets_documents_see_each_other_is_refused(models, attention):
+    model, ids = models[attention], list(range(1, 41))
+    assert leakage(model, PackedCollator(0), ids) < 1e-6
+
+    def blind(rows):
+        """Positions that run on: what an attention does that does not heed them."""
+        batch = PackedCollator(0)(rows)
+        batch["position_ids"] = torch.arange(batch["input_ids"].shape[1])[None]
+        return batch
+
+    with pytest.raises(BadRequest, match="100.0% of what a document tells"):
+        leakage(model, blind, ids)

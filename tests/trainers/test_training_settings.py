@@ -149,7 +149,7 @@ def test_a_stall_is_saved_at_the_last_whole_step_and_resumes_to_the_same_bits(mi
 
     def hang(self, rows):
         nonlocal calls
-        calls += 1
+        calls += len(rows) > 1  # leakage is measured with one
         if calls == 8:
             time.sleep(60)
         return collate(self, rows)

@@ -47,6 +47,7 @@ def test_cpt_loses_and_pads_nothing(manifests):
     packing = manifests["cpt"].details.packing
     assert packing["lost_tokens"] == packing["padded_tokens"] == 0
     assert packing["fill"] >= 0.99
+    assert [manifests[stage].details.packing["leakage"] for stage in ("cpt", "sft", "rlhf")] == [0, 0, 0]
     assert manifests["cpt"].details.extra["english_share"] == pytest.approx(0.1, abs=0.03)
 
 

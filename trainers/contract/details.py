@@ -87,7 +87,7 @@ class TrainingDetails(_Details):
     trainable_parameters: int
     tokenizer_hash: str
     template_hash: str | None = None
-    packing: dict[str, float] = Field(default_factory=dict, description="audit: fill, splits, lost tokens")
+    packing: dict[str, float] = Field(default_factory=dict, description="audit: fill, splits, lost tokens, leakage")
     merge: dict[str, float] = Field(default_factory=dict, description="merged against adapter + base")
     lineage: list[str] = Field(default_factory=list, description="content digests from the base to the parent")
     loss: list[tuple[int, float]] = Field(default_factory=list, description="(step, loss), thinned for a plot")
