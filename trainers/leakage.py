@@ -45,6 +45,6 @@ def leakage(model: Any, collate: Collate, ids: list[int]) -> float:
 def _logits(model: Any, collate: Collate, ids: list[int], lengths: list[int]) -> torch.Tensor:
     device = next(model.parameters()).device
     batch = collate([{"input_ids": ids, "lengths": lengths}])
-    inputs = {name: batch[name].to(device) for name in ("input_ids", "position_ids")}
+    inputs = {name: values.to(device) for name, values in batch.items() if name != "labels"}
     logits: torch.Tensor = model(**inputs, use_cache=False).logits[0].float()
     return logits

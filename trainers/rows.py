@@ -66,7 +66,8 @@ class PackedCollator:
     where a piece begins, and it attends to that piece only.
 
     Rows of one length become a rectangle. Others are padded to the longest row, or, with `flatten`, laid end to
-    end in a single row (no padding; what variable-length attention kernels want).
+    end in a single row (no padding; what variable-length attention kernels want). Unsloth does not look at positions:
+    it wants the pieces' lengths as `packed_seq_lengths`, and would else let them see each other and cut the row.
     """
 
     pad_token_id: int
@@ -77,7 +78,9 @@ class PackedCollator:
         where they differ. Returns tensors of shape (rows, tokens), or (1, all tokens) when flat."""
         columns = [_columns(row) for row in rows]
         if self.flatten:
-            return {name: torch.cat([row[name] for row in columns])[None] for name in columns[0]}
+            lengths = torch.tensor([length for row in rows for length in row["lengths"]], dtype=torch.int32)
+            flat = {name: torch.cat([row[name] for row in columns])[None] for name in columns[0]}
+            return {**flat, "packed_seq_lengths": lengths}
         fill = {"input_ids": self.pad_token_id, "labels": IGNORED, "position_ids": 0, "loss_weights": 0}
         return {
             name: torch.nn.utils.rnn.pad_sequence([row[name] for row in columns], True, fill[name])

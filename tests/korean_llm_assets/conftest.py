@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dagster import (
@@ -17,6 +18,7 @@ from dagster import (
 
 from korean_llm_assets.home import Home
 from tests.korean_llm_assets.served import Served, own_recipes, served, small_release
+from trainers.contract import Attempt, BenchmarkDetails, Manifest, Needs, StageRequest
 
 SMALL_STAGES = Path(__file__).with_name("small_stages.py")
 
@@ -102,3 +104,17 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         for name in releases:
             running.command("korean_llm_assets", "release", name)
         yield running
+
+
+def ended(*attempts: Attempt, gpus: int, **more: Any) -> Manifest:
+    """The manifest of a stage that ended with the last of these attempts."""
+    request = StageRequest(stage="sft", stage_version=1, model="tiny", release="r1", needs=Needs(gpus=gpus, cpu=4))
+    return Manifest(
+        request=request,
+        request_digest=request.digest,
+        files=(),
+        metrics={},
+        details=BenchmarkDetails(suites={}, formats={}),
+        attempts=list(attempts),
+        **more,
+    )

@@ -11,9 +11,9 @@ from korean_llm_assets.compute.overrides import Overrides
 from korean_llm_assets.compute.profiles import Price, load_profile
 from korean_llm_assets.costs import Spent, cost_metadata, estimate, estimate_table, report, spent
 from korean_llm_assets.home import Home
-from tests.korean_llm_assets.conftest import WHOLE, Platform, drop
+from tests.korean_llm_assets.conftest import WHOLE, Platform, drop, ended
 from trainers.artifacts import ArtifactStore
-from trainers.contract import Attempt, BenchmarkDetails, GpuSeconds, Manifest, Needs, StageRequest
+from trainers.contract import Attempt, GpuSeconds, Manifest
 
 HOUR = 3600.0
 PAST = [
@@ -35,16 +35,10 @@ def test_totals_by_model_and_release_with_goodput_and_money() -> None:
 
 def manifest(gpus: int) -> Manifest:
     """Two attempts; the second went on from what the first had saved after 75 of its 100 seconds."""
-    request = StageRequest(stage="sft", stage_version=1, model="m", release="r1", needs=Needs(gpus=gpus, cpu=4))
-    first = Attempt(number=1, started=1000.0, ended=1100.0)
-    second = Attempt(number=2, started=1200.0, ended=1500.0, resumed_from_time=1075.0)
-    return Manifest(
-        request=request,
-        request_digest=request.digest,
-        files=(),
-        metrics={},
-        details=BenchmarkDetails(suites={}, formats={}),
-        attempts=[first, second],
+    return ended(
+        Attempt(number=1, started=1000.0, ended=1100.0),
+        Attempt(number=2, started=1200.0, ended=1500.0, resumed_from_time=1075.0),
+        gpus=gpus,
         timings={"seconds": 400.0},
         gpu_seconds=GpuSeconds(asked=400.0 * gpus, used=375.0 * gpus, lost=25.0 * gpus),
     )

@@ -64,7 +64,9 @@ def test_labels_leave_out_the_first_token_of_each_piece_and_the_filling():
         [IGNORED, 51, IGNORED, IGNORED, IGNORED],
     ]
     assert batch["position_ids"].tolist() == [[0, 1, 2, 0, 1], [0, 1, 0, 0, 0]]
-    assert PackedCollator(0, flatten=True)([row(3, 2), row(2, start=50)])["input_ids"].shape == (1, 7)
+    flat = PackedCollator(0, flatten=True)([row(3, 2), row(2, start=50)])
+    assert flat["input_ids"].shape == (1, 7)
+    assert flat["packed_seq_lengths"].tolist() == [3, 2, 2]  # what Unsloth reads
 
 
 def test_rows_come_back_from_the_file_as_they_were(tmp_path):

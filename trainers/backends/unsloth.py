@@ -1,6 +1,5 @@
 """The backend of one GPU (or DDP): Unsloth. Imported only where there is a GPU, before trl and transformers."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -58,5 +57,4 @@ class UnslothBackend:
 
 def open_here() -> UnslothBackend:
     """The backend, on this machine."""
-    os.environ.setdefault("UNSLOTH_RETURN_LOGITS", "1")  # rewards and references read logits
     return UnslothBackend()

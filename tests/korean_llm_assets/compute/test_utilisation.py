@@ -12,9 +12,10 @@ from korean_llm_assets.compute import naming
 from korean_llm_assets.compute.k8s import KubernetesCompute
 from korean_llm_assets.compute.overrides import Overrides
 from korean_llm_assets.compute.utilisation import gpu_utilisation, utilisation_query
+from tests.korean_llm_assets.conftest import ended
 from tests.monitoring_servers import needs, prometheus, query, scrape, wait_for
 from trainers.artifacts import ArtifactStore
-from trainers.contract import Attempt, BenchmarkDetails, Manifest, Needs, StageRequest
+from trainers.contract import Attempt, Manifest
 
 
 class Server(ThreadingHTTPServer):
@@ -45,18 +46,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def manifest(gpus: int = 4) -> Manifest:
-    request = StageRequest(stage="sft", stage_version=1, model="tiny", release="r1", needs=Needs(gpus=gpus))
     now = time.time()
-    return Manifest(
-        request=request,
-        request_digest=request.digest,
-        files=(),
-        metrics={},
-        details=BenchmarkDetails(suites={}, formats={}),
-        attempts=[
-            Attempt(number=1, started=now - 50, ended=now - 40),
-            Attempt(number=2, started=now - 30, ended=now + 30),
-        ],
+    return ended(
+        Attempt(number=1, started=now - 50, ended=now - 40),
+        Attempt(number=2, started=now - 30, ended=now + 30),
+        gpus=gpus,
     )
 
 
