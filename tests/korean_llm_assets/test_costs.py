@@ -67,7 +67,7 @@ def test_work_that_never_became_an_artifact_was_paid_for_too(tmp_path: Path) -> 
     store.request_path(request).write_text(request.model_dump_json())
     (row,) = spent(store)
     assert (row.asked, row.used, row.lost, row.finished) == (8 * HOUR, 0.0, 0.0, False)
-    assert "| m | r1 | 0 | 1.00 | 8.00 | 0.00 | 8.00 | 0.0% | 24.00 |" in report([row], Price(gpu=3.0)).splitlines()
+    assert "| tiny | r1 | 0 | 1.00 | 8.00 | 0.00 | 8.00 | 0.0% | 24.00 |" in report([row], Price(gpu=3.0)).splitlines()
 
 
 def test_the_price_is_the_profiles_unless_it_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
