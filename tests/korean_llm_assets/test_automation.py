@@ -140,7 +140,9 @@ def test_a_thousand_events_give_one_release_and_one_run_per_content(platform: Pl
         elif event == "rename":
             (platform.home.landing / random.choice(names)).rename(platform.home.landing / f"renamed {number}")
         elif event == "late":
-            (platform.home.landing / random.choice(names) / "corpus" / "late.jsonl").write_text(random.choice("글말책"))
+            (platform.home.landing / random.choice(names) / "corpus" / "late.jsonl").write_text(
+                str(random.randrange(100))
+            )
         elif event == "incomplete":
             drop(platform.home.landing, f"incomplete {number}", {"corpus": f"{number}"}, ready=False)
         cursor = random.choice(cursors) if event == "rewind" else cursors[-1]
