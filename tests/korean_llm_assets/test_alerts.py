@@ -59,7 +59,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        match self.server.behaviour:
+        behaviour = self.server.behaviour  # a test may change it as soon as it has its answer
+        match behaviour:
             case "hang":
                 time.sleep(3)
                 return
@@ -72,8 +73,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_response(int(code))
         self.end_headers()
         answers = {"ok": b'{"ok": true}', "refuse": b'{"ok": false, "error": "channel_not_found"}'}
-        self.wfile.write(answers.get(self.server.behaviour, b"<html>"))
-        if self.server.behaviour == "ok":
+        self.wfile.write(answers.get(behaviour, b"<html>"))
+        if behaviour == "ok":
             self.server.got.append({**json.loads(body), "authorization": self.headers.get("Authorization", "")})
 
     def log_message(self, format: str, *arguments: object) -> None:
