@@ -84,7 +84,7 @@ def run(context: StageContext) -> StageResult:
         folder,
         backend=backend.name,
         tokens_per_epoch=tokens,
-        packing={**data.audit, "leakage": trainer.leakage},
+        packing=data.audit,
         extra={
             "english_share": round(data.english_share, 6),
             **({"replay_share": round(data.replay_share, 6)} if replay else {}),

@@ -57,6 +57,8 @@ class Durable:
     args: TrainingArguments
     state: TrainerState
     stopped_because: Callable[[], str | None] = staticmethod(lambda: None)
+    leakage: float | None = None
+    """Between packed documents, where a trainer packs (see leakage.py)."""
     _aside: Path | None = None
     _tokens = 0
 

@@ -39,6 +39,8 @@ def training_result(
     """
     output = context.output
     trainable = sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad)
+    if trainer.leakage is not None:
+        packing = {**packing, "leakage": trainer.leakage}
     model = _whole_model(trainer, context, parent)
     compared: dict[str, float] = {}
     if context.section.lora is not None:

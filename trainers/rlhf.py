@@ -39,9 +39,11 @@ def run(context: StageContext) -> StageResult:
     algorithm = chosen(section, backend.name, trained_reward(judged_by, held_out) if judged_by else None)
     rows = algorithm.rows(pairs)
     train_set = one_for_all(rows, context.scratch / "train")
-    held_out_set = one_for_all(algorithm.rows(held_out), context.scratch / "validation")
     context.reporter.params({**context.request.section, **audit})
     online = algorithm.watch is not None
+    evaluation: dict[str, Any] = {}
+    if not online:
+        evaluation["eval_dataset"] = one_for_all(algorithm.rows(held_out), context.scratch / "validation")
     judges = section.algorithm == "reward_model"
     before: list[float] = []
 
@@ -49,7 +51,6 @@ def run(context: StageContext) -> StageResult:
         model = (backend.load_judge if judges else backend.load)(folder.path, section, context.request.seed)
         if not judges and not before:
             before.append(preference_accuracy(model, held_out, tokenizer.pad_token_id))
-        evaluation = {} if online else {"eval_dataset": held_out_set}
         more = {"eval_strategy": "no"} if online else {}
         trainer = algorithm.trainer(
             model=model,
@@ -61,7 +62,7 @@ def run(context: StageContext) -> StageResult:
         )
         if algorithm.trainer is PaddingFreeDpoTrainer:
             ids = pairs[0].prompt_ids + pairs[0].chosen_ids
-            audit["leakage"] = leakage(trainer.model, PackedCollator(tokenizer.pad_token_id), ids)
+            trainer.leakage = leakage(trainer.model, PackedCollator(tokenizer.pad_token_id), ids)
         if "ref" in getattr(model, "peft_config", {}):
             # TRL copies the untouched adapter as its reference; the base alone is the same, and a second adapter
             # would be saved, resumed and published with the first.

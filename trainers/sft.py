@@ -35,8 +35,6 @@ def run(context: StageContext) -> StageResult:
             return buckets(lambda: int(self.state.epoch or 0))
 
     def buckets(*epoch: Callable[[], int]) -> LengthBuckets:
-        lengths = [sum(pieces) for pieces in data.rows["lengths"]]
-        step_rows = section.batch_size * section.accumulation * world_size()
         return LengthBuckets(lengths, step_rows, context.request.seed, *epoch)
 
     tokenizer = AutoTokenizer.from_pretrained(folder.path)
@@ -48,6 +46,8 @@ def run(context: StageContext) -> StageResult:
         judged = [{**row, "weight": 1} for row in validation_set]
         held_out = conversation_rows(judged, scratch / "validation.arrow", tokenizer, section)
     weighted = "weights" in data.rows.column_names
+    lengths = [sum(pieces) for pieces in data.rows["lengths"]]
+    step_rows = section.batch_size * section.accumulation * world_size()
     data.audit["fill"] = round(buckets().fill(section.batch_size), 6)
     context.reporter.params({**context.request.section, **data.audit})
     context.reporter.say(f"{data.audit['conversations']:,} conversations in {data.audit['rows']:,} rows")
@@ -72,7 +72,7 @@ def run(context: StageContext) -> StageResult:
         folder,
         backend=backend.name,
         tokens_per_epoch=tokens,
-        packing={**data.audit, "leakage": trainer.leakage},
+        packing=data.audit,
         mask_sample=data.mask_sample,
     )
 

@@ -112,7 +112,9 @@ class KubernetesCompute:
         ) as session:
             try:
                 return launcher.run(request, needs, session.get_bootstrap_env_vars())
-            except Exception:
+            except (
+                Exception
+            ):  # the stage's or the cluster's own failure, not an interrupt: the Job needs nothing from us
                 raise
             except BaseException:  # an interrupt: either somebody cancelled the run, or this worker has to go
                 with undisturbed():

@@ -111,7 +111,7 @@ def _wait(process: "subprocess.Popen[bytes]") -> int:
         while process.poll() is None:
             time.sleep(_POLL_SECONDS)
         return process.returncode
-    except BaseException:
+    except BaseException:  # Dagster's interrupt and Ctrl-C are no Exceptions
         process.terminate()
         try:
             process.wait(_SAVING_SECONDS)

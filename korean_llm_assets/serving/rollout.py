@@ -89,7 +89,7 @@ def roll_out(
     platform.route({new: 1.0})
     try:
         promote()
-    except BaseException:
+    except BaseException:  # an interrupt too must not leave all traffic on a model that the registry does not serve
         _taken_back(platform, new, old, outcome, "the registry did not promote it")
         raise
     outcome.promoted = True

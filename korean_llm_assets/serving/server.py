@@ -62,7 +62,7 @@ class Server:
         server = cls(process, f"http://{HOST}:{port}", log)
         try:
             server._wait(ready_seconds)
-        except BaseException:
+        except BaseException:  # an interrupt too: nobody else knows of the process yet
             server.stop()
             raise
         return server
