@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from korean_llm_assets.home import Home
-from trainers.artifacts import ArtifactStore
 from trainers.contract import StageError
+from trainers.contract.artifacts import ArtifactStore
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,28 +25,28 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace, home: Home) -> int:
     match options.command:
         case "demo":
-            from korean_llm_assets.demo import demo
+            from korean_llm_assets.commands.demo import demo
 
             return demo(home)
         case "ui":
-            from korean_llm_assets.ui import ui
+            from korean_llm_assets.commands.ui import ui
 
             return ui(home, options.dagster_port, options.mlflow_port)
         case "check":
+            from korean_llm_assets.commands.ui import tell_what_is_missing
             from korean_llm_assets.definitions import defs  # the recipes and the environment are read here
-            from korean_llm_assets.ui import tell_what_is_missing
 
             tell_what_is_missing()
             print(f"{len(list(defs.resolve_all_asset_specs()))} assets, recipes read; state in {home.root}")
         case "serve":
             from korean_llm_assets.assets.deployment import registered_name
+            from korean_llm_assets.commands.serve import serve
             from korean_llm_assets.resources import resources
-            from korean_llm_assets.serving.serve import serve
 
             name = registered_name(options.model)
             return serve(home, resources()["registry"], name, options.port, options.once)
         case "approve":
-            from korean_llm_assets.approvals import approve, find_report
+            from korean_llm_assets.serving.approvals import approve, find_report
 
             store = ArtifactStore(home.artifacts)
             report = find_report(store, options.model, options.release, options.report)
@@ -63,24 +63,24 @@ def _run(options: argparse.Namespace, home: Home) -> int:
                 print(f"export {name}={shlex.quote(value)}")
             print(f"# workspace: {home.workspace}")
         case "costs" | "remake" as operation:
-            from korean_llm_assets import backfill
+            from korean_llm_assets.commands import remake as backfill
 
             made: int = getattr(backfill, operation)(options, home)
             return made
         case "takedown":
-            from korean_llm_assets.takedown import takedown
+            from korean_llm_assets.commands.takedown import takedown
 
             return takedown(options, home)
         case "clean":
-            from korean_llm_assets.housekeeping import clean
+            from korean_llm_assets.triggers.housekeeping import clean
 
             return clean(options, home)
         case "start":
-            from korean_llm_assets.proposals import start
+            from korean_llm_assets.assets.proposals import start
 
             return start(options, home)
         case operation:
-            from korean_llm_assets import operations
+            from korean_llm_assets.commands import runs as operations
 
             code: int = getattr(operations, operation)(options, home)
             return code
@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_operations(commands: Any) -> None:
-    """Commands of korean_llm_assets.operations; each has the name of its function."""
+    """Commands of korean_llm_assets.commands.runs; each has the name of its function."""
     landed = commands.add_parser("release", help="make a landed folder known as a release, without waiting for _READY")
     landed.add_argument("name", help="the folder's name below the landing root")
     agreed = commands.add_parser("start", help="agree to make a model that says automation: ask, on one release")

@@ -12,10 +12,10 @@ from typing import Any
 from dagster import MetadataValue
 
 from korean_llm_assets.compute.profiles import Price
-from korean_llm_assets.partitions import stage_of
-from korean_llm_assets.requests import settings
-from trainers.artifacts import ATTEMPTS, MANIFEST, ArtifactStore
+from korean_llm_assets.partitions.keys import stage_of
+from korean_llm_assets.partitions.requests import settings
 from trainers.contract import STAGES, Attempt, BadRequest, Manifest, StageRequest, lost_seconds
+from trainers.contract.artifacts import ATTEMPTS, MANIFEST, ArtifactStore
 
 _PLANNED = ("cpt", "sft", "rlhf")
 _HOUR = 3600

@@ -2,10 +2,10 @@
 
 from dagster import Definitions, in_process_executor, load_assets_from_modules, multiprocess_executor
 
-from korean_llm_assets import automation
 from korean_llm_assets.assets import data, deployment, evaluation, training
-from korean_llm_assets.drift import drift_job, drift_schedule
 from korean_llm_assets.resources import cluster_sensors, environment_name, resources
+from korean_llm_assets.triggers import sensors as automation
+from korean_llm_assets.triggers.drift import drift_job, drift_schedule
 
 defs = Definitions(
     assets=load_assets_from_modules([data, training, evaluation, deployment]),

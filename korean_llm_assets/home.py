@@ -6,8 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from korean_llm_assets.locks import locked
 from trainers.contract import ServiceMissing
+from trainers.contract.locks import locked
 
 _DAGSTER_YAML = """\
 # Written by `python -m korean_llm_assets`; your changes are kept. Storage is SQLite below this folder.

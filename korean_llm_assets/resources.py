@@ -11,11 +11,11 @@ from korean_llm_assets.alerts import configured_notifiers
 from korean_llm_assets.compute.local import LocalCompute
 from korean_llm_assets.compute.pool import LocalPool
 from korean_llm_assets.home import Home
-from korean_llm_assets.landing import Landing
-from korean_llm_assets.pointers import PointerIOManager
-from korean_llm_assets.registry import Registry
-from trainers.artifacts import ArtifactStore
+from korean_llm_assets.landing.folders import Landing
+from korean_llm_assets.partitions.pointers import PointerIOManager
+from korean_llm_assets.serving.registry import Registry
 from trainers.contract import BadRequest
+from trainers.contract.artifacts import ArtifactStore
 
 
 def resources() -> dict[str, Any]:
@@ -51,8 +51,10 @@ def _local() -> dict[str, Any]:
 
 
 def _cluster() -> dict[str, Any]:
-    from korean_llm_assets.compute.k8s import cluster_compute  # the Kubernetes client: only where it is used
-    from korean_llm_assets.serving.deploy import cluster_rollout
+    from korean_llm_assets.compute.cluster.compute import (
+        cluster_compute,  # the Kubernetes client: only where it is used
+    )
+    from korean_llm_assets.serving.rollout_hook import cluster_rollout
 
     store = ArtifactStore(_required("KOREAN_LLM_ARTIFACTS"))
     landing = Path(_required("KOREAN_LLM_LANDING"))
@@ -76,7 +78,7 @@ def cluster_sensors() -> list[SensorDefinition]:
     if environment_name() != "cluster":
         return []
     configured_notifiers()
-    from korean_llm_assets.compute.orphans import orphan_sensor
+    from korean_llm_assets.compute.cluster.orphans import orphan_sensor
 
     return [orphan_sensor(_required("KOREAN_LLM_PROFILE"))]
 
@@ -85,8 +87,8 @@ def cluster_jobs(instance: DagsterInstance, before: float) -> list[tuple[str, Ca
     """On a cluster: workloads that ended before a time (Unix seconds), and how to remove each."""
     if environment_name() != "cluster":
         return []
-    from korean_llm_assets.compute.kube_api import KubeApi, connect
-    from korean_llm_assets.compute.orphans import finished
+    from korean_llm_assets.compute.cluster.kube_api import KubeApi, connect
+    from korean_llm_assets.compute.cluster.orphans import finished
     from korean_llm_assets.compute.profiles import load_profile
 
     profile = load_profile(_required("KOREAN_LLM_PROFILE"))

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from trainers.artifacts import ArtifactStore
 from trainers.contract import STAGES, BadRequest, ExitCode, StageError, StageRequest
-from trainers.planner import GPUS, plan_recipe, table
-from trainers.ranks import is_leader, rank
-from trainers.recipe import ModelRecipe, load_model_recipe, load_model_recipes
-from trainers.stage import classify, follow_stage, run_stage
+from trainers.contract.artifacts import ArtifactStore
+from trainers.contract.planner import GPUS, plan_recipe, table
+from trainers.contract.recipe import ModelRecipe, load_model_recipe, load_model_recipes
+from trainers.runner.ranks import is_leader, rank
+from trainers.runner.stage import classify, follow_stage, run_stage
 
 _OFFLINE = {
     "HF_HUB_OFFLINE": "1",

@@ -9,7 +9,7 @@ COPY korean_llm_assets korean_llm_assets
 COPY trainers trainers
 RUN python -m pip install --constraint requirements.lock .
 # Fails the build where a light import pulls in what is not installed.
-RUN KOREAN_LLM_HOME=/tmp/import-test python -c "import korean_llm_assets.definitions, korean_llm_assets.compute.k8s" \
+RUN KOREAN_LLM_HOME=/tmp/import-test python -c "import korean_llm_assets.definitions, korean_llm_assets.compute.cluster.compute" \
     && rm -rf /tmp/import-test
 RUN useradd --uid 1000 --create-home korean-llm
 USER 1000:1000

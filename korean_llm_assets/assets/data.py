@@ -2,13 +2,13 @@
 
 from dagster import AssetExecutionContext, MaterializeResult
 
-from korean_llm_assets.partitions import cell_of, data_recipe, earlier_releases
-from korean_llm_assets.pointers import latest
-from korean_llm_assets.quarantine import bad_data, quarantine
-from korean_llm_assets.requests import as_input
-from korean_llm_assets.stage_asset import materialize, stage_asset
-from trainers.artifacts import MANIFEST
+from korean_llm_assets.assets.stage_asset import materialize, stage_asset
+from korean_llm_assets.landing.quarantine import bad_data, quarantine
+from korean_llm_assets.partitions.keys import cell_of, data_recipe, earlier_releases
+from korean_llm_assets.partitions.pointers import latest
+from korean_llm_assets.partitions.requests import as_input
 from trainers.contract import EARLIER, Artifact, Input, StageError
+from trainers.contract.artifacts import MANIFEST
 
 _GROUP = "data"
 _READ_OF_EARLIER = ("dedup_index", "vocabulary.json")

@@ -4,10 +4,10 @@ import time
 
 from dagster import AssetExecutionContext, Failure, MaterializeResult
 
-from korean_llm_assets.approvals import approval_of
-from korean_llm_assets.checks import gate_details, why_not
-from korean_llm_assets.partitions import model_recipes
-from korean_llm_assets.stage_asset import make, result, stage_asset
+from korean_llm_assets.assets.checks import gate_details, why_not
+from korean_llm_assets.assets.stage_asset import make, result, stage_asset
+from korean_llm_assets.partitions.keys import model_recipes
+from korean_llm_assets.serving.approvals import approval_of
 from trainers.contract import Artifact, BadRequest, sha256_of
 
 

@@ -2,10 +2,10 @@
 
 from dagster import AssetExecutionContext, MaterializeResult
 
-from korean_llm_assets.continuation import previous_inputs
-from korean_llm_assets.judges import judge_inputs
-from korean_llm_assets.partitions import cell_of
-from korean_llm_assets.stage_asset import materialize, stage_asset
+from korean_llm_assets.assets.continuation import previous_inputs
+from korean_llm_assets.assets.reward_model_input import judge_inputs
+from korean_llm_assets.assets.stage_asset import materialize, stage_asset
+from korean_llm_assets.partitions.keys import cell_of
 from trainers.contract import Artifact
 
 _GROUP = "training"

@@ -18,8 +18,8 @@ from korean_llm_assets.compute.outcome import MAX_ATTEMPTS, failure, in_words, m
 from korean_llm_assets.compute.overrides import asked_of
 from korean_llm_assets.compute.pool import Held, LocalPool, is_interactive
 from korean_llm_assets.compute.profiles import Price
-from trainers.artifacts import ArtifactStore
 from trainers.contract import Manifest, StageError, StageRequest
+from trainers.contract.artifacts import ArtifactStore
 
 _POLL_SECONDS = 0.1
 _SAVING_SECONDS = 120

@@ -4,8 +4,8 @@ import signal
 
 from dagster import Failure, MetadataValue
 
-from trainers.artifacts import ArtifactStore
 from trainers.contract import ExitCode, StageRequest
+from trainers.contract.artifacts import ArtifactStore
 
 MAX_ATTEMPTS = 3
 _RETRIED = {ExitCode.RESUMABLE, ExitCode.STALLED}

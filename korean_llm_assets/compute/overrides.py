@@ -9,7 +9,7 @@ from dagster import AssetExecutionContext, Enum, EnumValue
 from dagster import Field as ConfigField
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from korean_llm_assets.compute.naming import DOMAIN
+from korean_llm_assets.compute.cluster.naming import DOMAIN
 from korean_llm_assets.compute.profiles import ClusterProfile, profile_paths
 from trainers.contract import BadRequest, Needs
 

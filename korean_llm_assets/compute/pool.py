@@ -12,9 +12,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from korean_llm_assets.compute.fair import SHARES, FairPool, Ticket
-from korean_llm_assets.locks import is_held, locked
-from trainers.artifacts import write_atomically
 from trainers.contract import BadRequest, DoesNotFit, StageRequest
+from trainers.contract.artifacts import write_atomically
+from trainers.contract.locks import is_held, locked
 
 _POLL_SECONDS = 0.2
 _DRIVER = Path("/proc/driver/nvidia/gpus")

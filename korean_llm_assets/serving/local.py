@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from korean_llm_assets.serving.server import HOST, Server, transformers_serve
+from korean_llm_assets.serving.local_server import HOST, Server, transformers_serve
 
 _TIMEOUT_SECONDS = 120
 

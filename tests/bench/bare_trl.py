@@ -15,13 +15,13 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback, set_seed
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-from trainers.alignment.pairs import read_pairs, tokenized
-from trainers.buckets import LengthBuckets
-from trainers.cpt_rows import corpus_rows
-from trainers.recipe import SECTIONS
-from trainers.rows import PackedCollator
-from trainers.sft import read_conversations
-from trainers.sft_rows import conversation_rows
+from trainers.contract.recipe import SECTIONS
+from trainers.training.alignment.pairs import read_pairs, tokenized
+from trainers.training.data.cpt_rows import corpus_rows
+from trainers.training.data.length_buckets import LengthBuckets
+from trainers.training.data.rows import PackedCollator
+from trainers.training.data.sft_rows import conversation_rows
+from trainers.training.sft import read_conversations
 
 PARENTS = {"cpt": "base_model", "sft": "cpt_checkpoint", "rlhf": "sft_model"}
 

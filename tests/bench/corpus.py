@@ -106,8 +106,8 @@ def _cpu() -> float:
 def _measure(row: str, path: Path) -> dict[str, Any]:
     """One row, in this process; compiled code is warm, as it is after the first run on a machine."""
     from tests.bench.peers import FILTERS, NEAR_DEDUP, filters_ours, ours
+    from trainers.contract.recipe.data import CorpusSection
     from trainers.corpus.pool import peak_bytes
-    from trainers.recipe.data import CorpusSection
 
     size = path.stat().st_size / 1e6
     kind, _, name = row.partition("/")

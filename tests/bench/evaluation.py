@@ -20,10 +20,10 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_
 
 def tiny_base(folder: Path) -> Path:
     """The model folder of tiny's own base model, built as its recipe says."""
-    from trainers.artifacts import ArtifactStore
     from trainers.contract import STAGES, StageRequest
-    from trainers.recipe import load_model_recipes, section_dict
-    from trainers.stage import run_stage
+    from trainers.contract.artifacts import ArtifactStore
+    from trainers.contract.recipe import load_model_recipes, section_dict
+    from trainers.runner.stage import run_stage
 
     recipe = load_model_recipes()["tiny"]
     section = section_dict(recipe.base_model)
@@ -37,8 +37,8 @@ def tiny_base(folder: Path) -> Path:
 
 def kobest(testdata: Path, count: int) -> dict[str, list[dict[str, Any]]]:
     """Items by suite, evenly."""
-    from trainers.evaluation.suites import spread
-    from trainers.published_suites import published_suites
+    from trainers.benchmarks.formats import spread
+    from trainers.benchmarks.published import published_suites
 
     suites = published_suites(testdata / "eval" / "kobest")
     share = count / sum(len(rows) for rows in suites.values())
@@ -76,9 +76,9 @@ def main() -> int:
 
 def measure_ours(folder: Path, suites: dict[str, list[dict[str, Any]]], batch_tokens: int) -> dict[str, Any]:
     """Seconds of all suites, model loading apart (for both)."""
+    from trainers.benchmarks.formats import MultipleChoice, Suite
     from trainers.evaluation.measures import measure
     from trainers.evaluation.model import ModelUnderTest
-    from trainers.evaluation.suites import MultipleChoice, Suite
 
     model = ModelUnderTest(folder, 512, batch_tokens)
     started = time.perf_counter()

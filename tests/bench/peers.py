@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from trainers.corpus.boilerplate import remove_lines
-from trainers.corpus.characters import Texts
-from trainers.corpus.filters import measure, verdicts
-from trainers.corpus.normalise import normalise
-from trainers.corpus.personal_data import mask
-from trainers.recipe.data import BoilerplateSettings, CorpusSection, FilterSettings, NormaliseSettings
+from trainers.contract.recipe.data import BoilerplateSettings, CorpusSection, FilterSettings, NormaliseSettings
+from trainers.text.boilerplate import remove_lines
+from trainers.text.characters import Texts
+from trainers.text.filters import measure, verdicts
+from trainers.text.normalise import normalise
+from trainers.text.personal_data import mask
 
 THRESHOLD = 0.7
 

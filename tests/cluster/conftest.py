@@ -21,13 +21,13 @@ import pytest
 import yaml
 from kubernetes.client import ApiClient, BatchV1Api, Configuration, CoreV1Api
 
-from korean_llm_assets.compute.kube_api import Clock, KubeApi
-from korean_llm_assets.compute.launcher import Launcher
+from korean_llm_assets.compute.cluster.kube_api import Clock, KubeApi
+from korean_llm_assets.compute.cluster.launcher import Launcher
 from korean_llm_assets.compute.profiles import ClusterProfile
-from tests.cluster.double import ApiDouble
-from tests.cluster.fault_proxy import FaultProxy
-from trainers.artifacts import ArtifactStore
+from tests.support.api_double import ApiDouble
+from tests.support.fault_proxy import FaultProxy
 from trainers.contract import Needs, StageRequest
+from trainers.contract.artifacts import ArtifactStore
 
 ROOT = Path(__file__).parent.parent.parent
 DOUBLE_IMAGE = "double.local/trainer:1"
@@ -76,8 +76,8 @@ class ClusterUnderTest:
                 "namespace": self.namespace,
                 "image": DOUBLE_IMAGE if self.double else os.environ["KOREAN_LLM_TEST_IMAGE"],
                 "image_pull_policy": "Never",
-                "command": [python, "-m", "tests.cluster.scripted_trainer"],
-                "launcher": [python, "-m", "tests.cluster.scripted_trainer"],
+                "command": [python, "-m", "tests.support.scripted_trainer"],
+                "launcher": [python, "-m", "tests.support.scripted_trainer"],
                 "service_account": "default",
                 "artifacts_path": str(self.folder / "artifacts"),
                 "landing_path": str(self.folder / "landing"),
@@ -208,7 +208,7 @@ class Deployment:
 
     def worker(self, job: str, partition: str, run_id: str, config: str = "{}") -> "subprocess.Popen[bytes]":
         """A run worker, with the launchpad's config as JSON: a process of its own that a test may kill."""
-        command = [sys.executable, "-m", "tests.cluster.run_worker", job, partition, run_id, config]
+        command = [sys.executable, "-m", "tests.support.run_worker", job, partition, run_id, config]
         log = (self.cluster.folder / f"worker-{run_id}.log").open("wb")
         return subprocess.Popen(command, env=self.environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 
-from korean_llm_assets.compute.orphans import sweep
+from korean_llm_assets.compute.cluster.orphans import sweep
 from korean_llm_assets.compute.profiles import ClusterProfile, quantity
 from tests.cluster.conftest import ClusterUnderTest, Deployment, until
 from tests.korean_llm_assets.conftest import WHOLE, drop
@@ -38,7 +38,7 @@ def _at_work(deployment: Deployment) -> tuple["subprocess.Popen[bytes]", str]:
 
 
 def _release() -> str:
-    from korean_llm_assets.partitions import release_key
+    from korean_llm_assets.partitions.keys import release_key
 
     return release_key("봄")
 

@@ -6,9 +6,9 @@ import kubernetes
 import pytest
 import yaml
 
-from korean_llm_assets.compute.cluster_check import check_cluster, required_permissions
-from korean_llm_assets.compute.kube_api import Forbidden, KubeApi
-from korean_llm_assets.compute.launcher import Launcher
+from korean_llm_assets.compute.cluster.cluster_check import check_cluster, required_permissions
+from korean_llm_assets.compute.cluster.kube_api import Forbidden, KubeApi
+from korean_llm_assets.compute.cluster.launcher import Launcher
 from tests.cluster.conftest import ClusterUnderTest, until
 from trainers.contract import Needs, ServiceMissing
 

@@ -17,7 +17,7 @@ from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from korean_llm_assets.home import Home
 from tests.cluster.conftest import ROOT, ClusterUnderTest, Deployment, until
 from tests.korean_llm_assets.conftest import WHOLE, drop
-from tests.korean_llm_assets.served import own_recipes
+from tests.support.served import own_recipes
 
 pytestmark = [pytest.mark.slow, pytest.mark.prove]
 _RELEASE = "spring"

@@ -5,8 +5,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from korean_llm_assets.compute.kube_api import Clock, Unreachable
-from korean_llm_assets.compute.launcher import AttemptsFailed
+from korean_llm_assets.compute.cluster.kube_api import Clock, Unreachable
+from korean_llm_assets.compute.cluster.launcher import AttemptsFailed
 from tests.cluster.conftest import ClusterUnderTest, until
 from trainers.contract import Manifest, Needs, StageRequest
 

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from korean_llm_assets.compute import naming
-from korean_llm_assets.compute.kube_api import Clock
-from korean_llm_assets.compute.launcher import AttemptsFailed
+from korean_llm_assets.compute.cluster import naming
+from korean_llm_assets.compute.cluster.kube_api import Clock
+from korean_llm_assets.compute.cluster.launcher import AttemptsFailed
 from tests.cluster.conftest import ClusterUnderTest, until
 from trainers.contract import Needs, ServiceMissing
 

@@ -6,10 +6,10 @@ import pytest
 import zstandard
 from kubernetes.client import CoreV1Api
 
-from korean_llm_assets.compute.launcher import AttemptsFailed
+from korean_llm_assets.compute.cluster.launcher import AttemptsFailed
 from korean_llm_assets.compute.profiles import ClusterProfile
 from tests.cluster.conftest import ClusterUnderTest
-from tests.trainers.micro import Micro
+from tests.support.micro import Micro
 from trainers.contract import Needs, StageRequest
 
 pytestmark = [pytest.mark.slow, pytest.mark.prove]

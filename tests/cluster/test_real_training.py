@@ -12,12 +12,12 @@ from collections.abc import Callable
 
 import pytest
 
-from korean_llm_assets.compute import naming
+from korean_llm_assets.compute.cluster import naming
 from korean_llm_assets.home import Home
 from tests.cluster.conftest import ClusterUnderTest, Deployment
-from tests.korean_llm_assets.served import own_recipes
-from trainers.artifacts import MANIFEST
+from tests.support.served import own_recipes
 from trainers.contract import STAGES, Manifest
+from trainers.contract.artifacts import MANIFEST
 
 pytestmark = [pytest.mark.slow, pytest.mark.prove, pytest.mark.timeout(2400)]
 _NEEDS = {"cpu": 1, "memory": "4Gi"}

@@ -5,14 +5,14 @@ import re
 import pytest
 from kubernetes.client import V1Job
 
-from korean_llm_assets.compute import naming
+from korean_llm_assets.compute.cluster import naming
 from korean_llm_assets.compute.profiles import ClusterProfile
 from tests.cluster.conftest import ClusterUnderTest
-from tests.trainers.corpus.landing import data_request, write_jsonl
+from tests.support.corpus_landing import data_request, write_jsonl
 from tests.trainers.corpus.test_stage import rows
-from trainers.artifacts import ArtifactStore
 from trainers.contract import Needs, StageRequest
-from trainers.stage import run_stage
+from trainers.contract.artifacts import ArtifactStore
+from trainers.runner.stage import run_stage
 
 _NEEDS = Needs(nodes=2, cpu=0.5, memory="1Gi")
 

@@ -39,7 +39,7 @@ def test_the_install_step_works_in_a_fresh_environment(tmp_path: Path):
     python = tmp_path / "venv" / "bin" / "python"
     step = _install_step(_IMAGES / "code-location.Dockerfile")
     subprocess.run(f"{python} -m pip install --quiet {step}", shell=True, cwd=_ROOT, check=True)
-    imports = "import korean_llm_assets.definitions, korean_llm_assets.compute.k8s"
+    imports = "import korean_llm_assets.definitions, korean_llm_assets.compute.cluster.compute"
     environment = {"KOREAN_LLM_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"}
     subprocess.run([str(python), "-c", imports], cwd=tmp_path, env=environment, check=True)
 

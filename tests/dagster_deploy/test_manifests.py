@@ -11,12 +11,12 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from korean_llm_assets.compute.cluster_check import required_permissions
+from korean_llm_assets.compute.cluster.cluster_check import required_permissions
+from korean_llm_assets.compute.cluster.job_spec import METRICS_PORT
+from korean_llm_assets.compute.cluster.kubeflow import render
 from korean_llm_assets.compute.fair import SHARES
-from korean_llm_assets.compute.job_spec import METRICS_PORT
-from korean_llm_assets.compute.kubeflow import render
 from korean_llm_assets.compute.profiles import load_profile, profile_paths
-from tests.crds import crd_schema
+from tests.support.crds import crd_schema
 from trainers.contract import Needs, StageRequest
 
 _DEPLOY = Path(__file__).parents[2] / "dagster_deploy"

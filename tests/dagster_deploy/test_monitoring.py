@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 import yaml
 
-from korean_llm_assets.compute.job_spec import pod_annotations
+from korean_llm_assets.compute.cluster.job_spec import pod_annotations
 from korean_llm_assets.compute.profiles import load_profile
 from tests.conftest import ROOT
-from tests.monitoring_servers import fetch, free_port, needs, prometheus, query, running, scrape, wait_for
+from tests.support.monitoring_servers import fetch, free_port, needs, prometheus, query, running, scrape, wait_for
 from trainers.contract import StageRequest
-from trainers.exporter import SERIES, exporting
+from trainers.runner.metrics_server import SERIES, exporting
 
 MONITORING = ROOT / "dagster_deploy" / "monitoring"
 DASHBOARDS = sorted((MONITORING / "dashboards").glob("*.json"))

@@ -23,9 +23,9 @@ from typing import Any
 import torch
 
 from tests.gpu.report import largest_difference, markdown, verdicts
-from tests.trainers.micro import ROOT, Micro
+from tests.support.micro import ROOT, Micro
 from trainers.contract import ExitCode
-from trainers.planner import Setting, Shape, flops_per_token
+from trainers.contract.planner import Setting, Shape, flops_per_token
 
 RESULTS = Path(__file__).parent / "results"
 SHAPES = {
@@ -75,7 +75,7 @@ def random_model(shape: Shape, tokenizer_of: Path, folder: Path) -> None:
     """Seeded random weights of a Qwen2 shape, with the micro tokenizer (its ids are a part of the vocabulary)."""
     from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM
 
-    from trainers.model_folder import copy_side_files
+    from trainers.training.model_folder import copy_side_files
 
     torch.manual_seed(0)
     config = Qwen2Config(

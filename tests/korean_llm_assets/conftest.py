@@ -17,10 +17,10 @@ from dagster import (
 )
 
 from korean_llm_assets.home import Home
-from tests.korean_llm_assets.served import Served, own_recipes, served, small_release
+from tests.support.served import Served, own_recipes, served, small_release
 from trainers.contract import Attempt, BenchmarkDetails, Manifest, Needs, StageRequest
 
-SMALL_STAGES = Path(__file__).with_name("small_stages.py")
+SMALL_STAGES = Path(__file__).parents[1] / "support" / "small_stages.py"
 
 
 def drop(landing: Path, name: str, kinds: dict[str, str], ready: bool = True) -> Path:
@@ -56,9 +56,9 @@ def define(reload: bool = False) -> Definitions:
     """The code location's definitions with the small stages; `reload` reads the recipes again, as a new process."""
     for name in [name for name in sys.modules if reload and name.startswith("korean_llm_assets")]:
         del sys.modules[name]
-    from korean_llm_assets import automation
     from korean_llm_assets.assets import data, deployment, evaluation, training
     from korean_llm_assets.resources import resources
+    from korean_llm_assets.triggers import sensors as automation
 
     given = resources()
     compute = given["compute"]

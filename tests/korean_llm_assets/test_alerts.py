@@ -32,8 +32,8 @@ from korean_llm_assets.alerts import (
     SlackWebhook,
     configured_notifiers,
 )
-from korean_llm_assets.incidents import KOREAN_MEANING, Outbox, alert_of, alerts
 from korean_llm_assets.resources import cluster_sensors
+from korean_llm_assets.triggers.incidents import KOREAN_MEANING, Outbox, alert_of, alerts
 from trainers.contract import BadRequest, ExitCode
 
 ALERT = Alert(

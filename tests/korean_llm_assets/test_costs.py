@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from korean_llm_assets import backfill, costs
-from korean_llm_assets.compute.k8s import KubernetesCompute
+from korean_llm_assets import costs
+from korean_llm_assets.commands import remake as backfill
+from korean_llm_assets.compute.cluster.compute import KubernetesCompute
 from korean_llm_assets.compute.overrides import Overrides
 from korean_llm_assets.compute.profiles import Price, load_profile
 from korean_llm_assets.costs import Spent, cost_metadata, estimate, estimate_table, report, spent
 from korean_llm_assets.home import Home
 from tests.korean_llm_assets.conftest import WHOLE, Platform, drop, ended
-from trainers.artifacts import ArtifactStore
 from trainers.contract import Attempt, GpuSeconds, Manifest
+from trainers.contract.artifacts import ArtifactStore
 
 HOUR = 3600.0
 PAST = [

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from korean_llm_assets.definitions import defs
-from korean_llm_assets.partitions import stage_of
-from korean_llm_assets.requests import READS
+from korean_llm_assets.partitions.keys import stage_of
+from korean_llm_assets.partitions.requests import READS
 
 SNAPSHOT = Path(__file__).with_name("asset_graph.json")
 

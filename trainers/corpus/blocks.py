@@ -18,8 +18,8 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from trainers.artifacts import fsync_folder
-from trainers.corpus.records import Exclusion
+from trainers.contract.artifacts import fsync_folder
+from trainers.text.records import Exclusion
 
 LANGUAGES = ("ko", "en", "other")
 META = np.dtype(

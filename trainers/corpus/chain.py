@@ -11,20 +11,20 @@ from typing import Protocol
 
 import numpy as np
 
-from trainers.artifacts import write_atomically
 from trainers.contract import BadData, CorpusDetails
+from trainers.contract.artifacts import write_atomically
 from trainers.corpus.blocks import PublishedBlock, in_order
 from trainers.corpus.clean import Cleaner
 from trainers.corpus.earlier import FOLDER, EarlierCorpus, write_index
 from trainers.corpus.join import Joined
-from trainers.corpus.near_dedup import BANDS
 from trainers.corpus.plan import Plan
 from trainers.corpus.pool import Pool, Spent, Task, peak_bytes
-from trainers.corpus.read import BLOCK_BYTES, read_blocks
-from trainers.corpus.records import UNREADABLE
 from trainers.corpus.report import markdown, page
 from trainers.corpus.statistics import statistics
 from trainers.corpus.write import EXCLUSIONS, write_documents, write_exclusions
+from trainers.text.minhash import BANDS
+from trainers.text.read import BLOCK_BYTES, read_blocks
+from trainers.text.records import UNREADABLE
 
 _BLOCKS_WORTH_A_POOL = 3
 """Starting processes costs seconds; less work than this is done sooner without them."""

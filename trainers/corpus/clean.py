@@ -11,19 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from trainers.contract.recipe.data import CorpusSection
 from trainers.corpus.blocks import LANGUAGES, META, Cleaned, Evidence, in_order, shown
-from trainers.corpus.boilerplate import remove_lines
-from trainers.corpus.characters import Texts
-from trainers.corpus.contamination import Hit, Suites
-from trainers.corpus.decode import repair_surrogates
-from trainers.corpus.filters import languages, measure, verdicts
-from trainers.corpus.language_model import identifier, other_languages
-from trainers.corpus.near_dedup import signatures
-from trainers.corpus.normalise import normalise
-from trainers.corpus.personal_data import mask
-from trainers.corpus.read import Block
-from trainers.corpus.records import Document, Exclusion, Parsed, parse
-from trainers.recipe.data import CorpusSection
+from trainers.text.boilerplate import remove_lines
+from trainers.text.characters import Texts
+from trainers.text.contamination import Hit, Suites
+from trainers.text.decode import repair_surrogates
+from trainers.text.filters import languages, measure, verdicts
+from trainers.text.latin_languages import identifier, other_languages
+from trainers.text.minhash import signatures
+from trainers.text.normalise import normalise
+from trainers.text.personal_data import mask
+from trainers.text.read import Block
+from trainers.text.records import Document, Exclusion, Parsed, parse
 
 _MOSTLY_REPEATS = 0.1
 Verdict = tuple[str, str] | None

@@ -12,13 +12,13 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from trainers.artifacts import MANIFEST, ArtifactStore, tree_digest, write_atomically
 from trainers.contract import STAGES, BadData, BadRequest, CorpusDetails, Input, Manifest, Needs, StageRequest
+from trainers.contract.artifacts import MANIFEST, ArtifactStore, tree_digest, write_atomically
+from trainers.contract.recipe import CorpusSection, section_dict
 from trainers.corpus.gather import gather
-from trainers.corpus.read import read_blocks
-from trainers.corpus.records import Unusable, rows
-from trainers.recipe import CorpusSection, section_dict
-from trainers.stage import run_stage
+from trainers.runner.stage import run_stage
+from trainers.text.read import read_blocks
+from trainers.text.records import Unusable, rows
 
 _RELEASE = "own-files"
 _BATCH = 1000
@@ -80,7 +80,9 @@ def section_of(settings: Iterable[str]) -> CorpusSection:
         return CorpusSection.model_validate(values)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise BadRequest(f"--set: {problems}. Keys are those of section corpus in trainers/recipe/data.py") from error
+        raise BadRequest(
+            f"--set: {problems}. Keys are those of section corpus in trainers/contract/recipe/data.py"
+        ) from error
 
 
 def funnel(details: Any) -> str:
@@ -160,10 +162,10 @@ def _batches(source: Path, counts: Counter[str]) -> Iterator[list[dict[str, Any]
 def _transformed(
     block: str, batch: list[dict[str, Any]], section: CorpusSection, split: Split
 ) -> Iterator[dict[str, Any]]:
-    from trainers.corpus.characters import Texts
-    from trainers.corpus.decode import repair_surrogates
-    from trainers.corpus.normalise import normalise
-    from trainers.corpus.personal_data import mask
+    from trainers.text.characters import Texts
+    from trainers.text.decode import repair_surrogates
+    from trainers.text.normalise import normalise
+    from trainers.text.personal_data import mask
 
     strings = [repair_surrogates(row["text"])[0] for row in batch]
     if block == "split":
@@ -178,13 +180,13 @@ def _transformed(
 
 
 def _split_by_rules(texts: list[str]) -> list[list[str]]:
-    from trainers.corpus.sentence_rules import split_by_rules
+    from trainers.text.sentence_rules import split_by_rules
 
     return [split_by_rules(text) for text in texts]
 
 
 def _split_by_kss(cache: Path | None) -> Split:
-    from trainers.corpus.sentences import split
+    from trainers.text.sentences_kss import split
 
     return partial(split, workers=os.cpu_count() or 1, cache=cache)
 

@@ -9,10 +9,10 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from trainers.contract.recipe.data import CorpusSection
 from trainers.corpus.chain import build
 from trainers.corpus.earlier import FOLDER, EarlierCorpus
 from trainers.corpus.plan import Plan
-from trainers.recipe.data import CorpusSection
 
 _TEXTS = (
     "강가에 나무가 한 그루 있고 그 아래에서 아이들이 책을 읽다가 해가 지면 집으로 돌아갔습니다.",

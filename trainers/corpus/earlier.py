@@ -15,7 +15,7 @@ import zstandard
 from numba import njit
 from numpy.typing import NDArray
 
-from trainers.corpus.near_dedup import BANDS, HASHES, Keys, Signatures, equal_hashes
+from trainers.text.minhash import BANDS, HASHES, Keys, Signatures, equal_hashes
 
 FOLDER = "dedup_index"
 BYTES_PER_DOCUMENT = 16 + HASHES + 8 * BANDS

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from trainers.contract import BadRequest, ServiceMissing
-from trainers.corpus.read import files_below
+from trainers.text.read import files_below
 
 _WILD = re.compile(r"[*?\[]")
 Found = Iterator[tuple[str, Callable[[Path], None]]]

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.contract import CorpusDetails
+from trainers.contract.recipe.data import CorpusSection
 from trainers.corpus.blocks import LANGUAGES, Evidence, PublishedBlock, shown
 from trainers.corpus.earlier import BYTES_PER_DOCUMENT, EarlierCorpus
 from trainers.corpus.exact_dedup import exact_duplicates
-from trainers.corpus.near_dedup import BANDS, HASHES, clusters
-from trainers.corpus.records import Exclusion
-from trainers.recipe.data import CorpusSection
+from trainers.text.minhash import BANDS, HASHES, clusters
+from trainers.text.records import Exclusion
 
 _MOST_NAMES = 200
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from trainers.artifacts import file_sha256, write_atomically
+import trainers.text
 from trainers.contract import BadRequest, canonical_json
-from trainers.corpus.read import Block
-from trainers.recipe.data import CorpusSection
+from trainers.contract.artifacts import file_sha256, write_atomically
+from trainers.contract.recipe.data import CorpusSection
+from trainers.text.read import Block
 
 _BUCKET_BYTES = 1 << 20
 _EXPANSION = 4  # text bytes per packed byte, roughly: only the number of buckets depends on it
@@ -26,8 +27,9 @@ class Plan:
 
     @cached_property
     def digest(self) -> str:
-        """Identity of the plan: the chain's code, the section, and names and bytes of every input."""
-        code = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
+        """Identity of the plan: code (the chain's and that of `text`), the section, names and bytes of every input."""
+        rooms = (Path(__file__).parent, Path(trainers.text.__file__).parent)
+        code = hashlib.sha256(b"".join(path.read_bytes() for room in rooms for path in sorted(room.glob("*.py"))))
         return hashlib.sha256(
             canonical_json(
                 {

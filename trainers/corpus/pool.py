@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from trainers.contract import DoesNotFit
 from trainers.corpus.clean import Cleaner
-from trainers.corpus.read import Block
+from trainers.text.read import Block
 
 _MOST_DEATHS = 3
 _PR_SET_PDEATHSIG = 1

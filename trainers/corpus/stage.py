@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from trainers.artifacts import ArtifactStore
 from trainers.contract import EARLIER, BadRequest, StageRequest
+from trainers.contract.artifacts import ArtifactStore
 from trainers.corpus.chain import build, clean_blocks
 from trainers.corpus.earlier import FOLDER, EarlierCorpus
 from trainers.corpus.plan import Plan
-from trainers.corpus.read import files_below
 from trainers.corpus.write import EXCLUSIONS
-from trainers.stage import StageContext, StageResult, typed_section
+from trainers.runner.stage import StageContext, StageResult, typed_section
+from trainers.text.read import files_below
 
 
 def run(context: StageContext) -> StageResult:

@@ -5,11 +5,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from trainers.artifacts import read_shards
 from trainers.contract import BadRequest
+from trainers.contract.artifacts import read_shards
+from trainers.contract.recipe.data import CorpusSection
 from trainers.corpus.join import source_group
-from trainers.corpus.vocabulary import Vocabulary, drift
-from trainers.recipe.data import CorpusSection
+from trainers.corpus.nouns import Vocabulary, drift
 
 _FERTILITY_DOCUMENTS = 2000
 
@@ -39,7 +39,7 @@ def _fertility(name: str, split: Path) -> dict[str, float]:
     """Tokens per word of one tokenizer, by language and source."""
     from tokenizers import Tokenizer
 
-    from trainers.fertility import fertility
+    from trainers.text.fertility import fertility
 
     path = Path(name) / "tokenizer.json" if Path(name).is_dir() else Path(name)
     if not path.is_file():

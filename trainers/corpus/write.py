@@ -11,7 +11,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from trainers.corpus.blocks import PublishedBlock
-from trainers.corpus.records import Exclusion
+from trainers.text.records import Exclusion
 
 COLUMNS = ("id", "text", "source", "licence", "url", "language")
 EXCLUSIONS = "exclusions.jsonl.zst"

@@ -9,9 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from trainers.artifacts import read_shards
-from trainers.corpus.contamination import Suites
-from trainers.recipe.data import DecontaminationSettings
+from trainers.contract.artifacts import read_shards
+from trainers.contract.recipe.data import DecontaminationSettings
+from trainers.text.contamination import Suites
 
 _BATCH = 512
 _EXCERPT = 120

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from trainers.contract import GateResult
+from trainers.contract.recipe import GateSection
 from trainers.evaluation.results import Results
-from trainers.recipe import GateSection
 
 CORPUS, INSTRUCTION, PREFERENCE, VERIFIED = "all/corpus", "all/instruction", "all/preference", "all/verified"
 

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from trainers.artifacts import write_atomically
 from trainers.contract import ServiceMissing
+from trainers.contract.artifacts import write_atomically
+from trainers.contract.recipe.evaluation import JudgeSettings
 from trainers.evaluation.judge_questions import QUESTIONS, Question
 from trainers.evaluation.results import Row
-from trainers.recipe.evaluation import JudgeSettings
 
 KEY_VARIABLE = "KOREAN_LLM_JUDGE_KEY"
 """The endpoint's key, where it wants one; from a Secret, never from a recipe."""

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trainers.artifacts import read_shards
+from trainers.benchmarks.formats import Instruction, Suite, spread
+from trainers.contract.artifacts import read_shards
+from trainers.contract.recipe import EvaluateSection
 from trainers.evaluation.bits_per_byte import Unigram
 from trainers.evaluation.judge_questions import QUESTIONS
 from trainers.evaluation.measures import measure, measure_behaviour, measure_unigram
 from trainers.evaluation.model import ModelUnderTest
 from trainers.evaluation.results import Row
-from trainers.evaluation.suites import Instruction, Suite, spread
-from trainers.recipe import EvaluateSection
-from trainers.reporting import Reporter
+from trainers.runner.reporting import Reporter
 
 
 @dataclass(frozen=True)

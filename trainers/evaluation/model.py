@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
+from trainers.benchmarks.formats import Messages
 from trainers.contract import BadData, BadRequest
 from trainers.evaluation.likelihood import Continuation, Scorer, batches
-from trainers.evaluation.suites import Messages
-from trainers.model_folder import ModelFolder
+from trainers.training.model_folder import ModelFolder
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from korean_llm_assets.compute.k8s import undisturbed
+from korean_llm_assets.compute.cluster.compute import undisturbed
 
 
 def test_a_second_signal_is_not_heard_until_the_job_is_dealt_with():

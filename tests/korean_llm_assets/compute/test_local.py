@@ -14,8 +14,8 @@ from dagster import DagsterInstance
 
 from korean_llm_assets.compute.outcome import in_words, may_retry
 from korean_llm_assets.home import Home
+from tests.korean_llm_assets.assets.test_assets import metadata, why
 from tests.korean_llm_assets.conftest import WHOLE, Platform, drop
-from tests.korean_llm_assets.test_assets import metadata, why
 from trainers.contract import ExitCode
 
 pytestmark = pytest.mark.slow

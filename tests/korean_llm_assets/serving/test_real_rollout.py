@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from dagster import Failure
 
-from korean_llm_assets.registry import CHAMPION, PREVIOUS, Registry
-from korean_llm_assets.serving.deploy import rollout_on
 from korean_llm_assets.serving.local import LocalPlatform
+from korean_llm_assets.serving.registry import CHAMPION, PREVIOUS, Registry
 from korean_llm_assets.serving.rollout import Policy
+from korean_llm_assets.serving.rollout_hook import rollout_on
 from korean_llm_assets.serving.smoke import chat
-from tests.korean_llm_assets.serving.test_serve import exported
-from tests.korean_llm_assets.test_registry import report_on
-from tests.trainers.evaluation.toy import build_model, teach
-from trainers.artifacts import ArtifactStore
+from tests.korean_llm_assets.commands.test_serve import exported
+from tests.korean_llm_assets.serving.test_registry import report_on
+from tests.support.toy import build_model, teach
 from trainers.contract import Manifest
+from trainers.contract.artifacts import ArtifactStore
 
 QUESTION = "나무 다음은 무엇인가요?"
 POLICY = Policy(canary_share=0.5, canary_seconds=2)

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from dagster import Failure
 
-from korean_llm_assets.registry import CANDIDATE, CHAMPION, Registry
-from korean_llm_assets.serving.deploy import rollout_on
 from korean_llm_assets.serving.local import LocalPlatform
+from korean_llm_assets.serving.registry import CANDIDATE, CHAMPION, Registry
 from korean_llm_assets.serving.rollout import Policy, roll_out
+from korean_llm_assets.serving.rollout_hook import rollout_on
 from korean_llm_assets.serving.smoke import chat
-from tests.korean_llm_assets.test_registry import export_of, report_on
-from trainers.artifacts import ArtifactStore
+from tests.korean_llm_assets.serving.test_registry import export_of, report_on
+from trainers.contract.artifacts import ArtifactStore
 
-FAKE = Path(__file__).with_name("fake_server.py")
+FAKE = Path(__file__).parents[2] / "support" / "fake_server.py"
 POLICY = Policy(canary_share=0.3, canary_seconds=1.0, most_errors=0.05)
 
 

@@ -5,10 +5,10 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trainers.contract.recipe.data import CorpusSection, DecontaminationSettings, FilterSettings
 from trainers.corpus.blocks import PublishedBlock
 from trainers.corpus.clean import Cleaner
-from trainers.corpus.read import Block
-from trainers.recipe.data import CorpusSection, DecontaminationSettings, FilterSettings
+from trainers.text.read import Block
 
 LOOSE = CorpusSection(filter=FilterSettings(min_characters=0, min_hangul_or_latin_share=0), mask_addresses=True)
 TEXTS = st.one_of(

@@ -5,7 +5,7 @@ import json
 import fsspec
 import pytest
 
-from tests.trainers.corpus.landing import read_jsonl, write_jsonl
+from tests.support.corpus_landing import read_jsonl, write_jsonl
 from tests.trainers.corpus.test_stage import dirty, everything
 from trainers.__main__ import main
 

@@ -13,9 +13,9 @@ def test_a_first_run_compiles_nothing_more(tmp_path, monkeypatch):
     compiled = {path.name for path in tmp_path.rglob("*.nbc")}
     assert len(compiled) >= 12
     program = (
-        "from trainers.corpus.characters import Texts\n"
-        "from trainers.corpus.filters import measure\n"
-        "from trainers.corpus.personal_data import mask\n"
+        "from trainers.text.characters import Texts\n"
+        "from trainers.text.filters import measure\n"
+        "from trainers.text.personal_data import mask\n"
         "texts = Texts.of(['전화 010-1234-5678로 연락하세요'])\n"
         "measure(texts), mask(texts)"
     )

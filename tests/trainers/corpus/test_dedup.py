@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from tests.bench.truth import read_truth, score
-from tests.trainers.corpus.landing import data_request, read_jsonl, run_data_stage, write_jsonl
+from tests.support.corpus_landing import data_request, read_jsonl, run_data_stage, write_jsonl
 from tests.trainers.corpus.test_stage import everything, rows
-from trainers.artifacts import ArtifactStore
 from trainers.contract import Artifact, Input
-from trainers.corpus.characters import Texts
+from trainers.contract.artifacts import ArtifactStore
 from trainers.corpus.earlier import FOLDER
 from trainers.corpus.exact_dedup import exact_duplicates
-from trainers.corpus.near_dedup import BANDS, HASHES, clusters, signatures
-from trainers.stage import run_stage
+from trainers.runner.stage import run_stage
+from trainers.text.characters import Texts
+from trainers.text.minhash import BANDS, HASHES, clusters, signatures
 
 
 def near(texts, threshold=0.6):

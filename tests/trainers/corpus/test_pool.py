@@ -10,17 +10,17 @@ import time
 import psutil
 import pytest
 
-from tests.trainers.corpus.landing import data_request, write_jsonl
+from tests.support.corpus_landing import data_request, write_jsonl
 from tests.trainers.corpus.test_stage import rows
 from trainers.__main__ import main
-from trainers.artifacts import ArtifactStore
 from trainers.contract import DoesNotFit, Needs
-from trainers.corpus import read, unpack
+from trainers.contract.artifacts import ArtifactStore
+from trainers.contract.recipe.data import CorpusSection
 from trainers.corpus.clean import Cleaner
 from trainers.corpus.pool import Pool, Task
-from trainers.corpus.read import Block
-from trainers.recipe.data import CorpusSection
-from trainers.stage import run_stage
+from trainers.runner.stage import run_stage
+from trainers.text import read, unpack
+from trainers.text.read import Block
 
 
 def tasks(folder, count, documents=20):

@@ -8,10 +8,10 @@ import zstandard
 
 from tests.bench.peers import Quiet, chain_section
 from tests.bench.truth import read_truth, score
-from tests.trainers.corpus.landing import read_jsonl
+from tests.support.corpus_landing import read_jsonl
+from trainers.contract.recipe.data import CorpusSection
 from trainers.corpus.chain import build
 from trainers.corpus.plan import Plan
-from trainers.recipe.data import CorpusSection
 
 pytestmark = [pytest.mark.prove, pytest.mark.realdata]
 

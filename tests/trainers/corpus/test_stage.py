@@ -10,14 +10,14 @@ from random import Random
 
 import pytest
 
-from tests.trainers.corpus.landing import data_request, read_jsonl, run_data_stage, write_jsonl
-from trainers.artifacts import ArtifactStore, read_shards
+from tests.support.corpus_landing import data_request, read_jsonl, run_data_stage, write_jsonl
 from trainers.contract import BadData, BadRequest
-from trainers.corpus import read, unpack
+from trainers.contract.artifacts import ArtifactStore, read_shards
 from trainers.corpus.join import Joined
 from trainers.corpus.plan import Plan
-from trainers.corpus.read import files_below
-from trainers.stage import run_stage
+from trainers.runner.stage import run_stage
+from trainers.text import read, unpack
+from trainers.text.read import files_below
 
 SENTENCES = (
     "오늘은 날씨가 맑아서 강가를 오래 걸었습니다.",
@@ -149,7 +149,7 @@ def test_finished_blocks_are_not_done_again(tmp_path, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(read, "BLOCK_BYTES", 2000)
     monkeypatch.setattr(unpack, "CHUNK", 500)
-    monkeypatch.setattr("trainers.artifacts.ArtifactStore.discard_partial", lambda self, request: None)
+    monkeypatch.setattr("trainers.contract.artifacts.ArtifactStore.discard_partial", lambda self, request: None)
     run_data_stage("corpus", tmp_path)
     again = {path: path.stat().st_mtime_ns for path in published}
     assert [path for path in published if times[path] != again[path]] == [published[1]]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainers.evaluation.toy import build_model
+from tests.support.toy import build_model
 
 
 @pytest.fixture(scope="session")

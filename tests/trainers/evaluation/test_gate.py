@@ -5,9 +5,9 @@ import re
 
 import pytest
 
+from trainers.contract.recipe import GateSection
 from trainers.evaluation.gate import judge
 from trainers.evaluation.results import Results, Row
-from trainers.recipe import GateSection
 
 GROUPS = {"all/corpus": ["corpus/ko"], "all/instruction": ["ask"], "all/preference": ["prefer"]}
 FULL = GateSection(cpt_below_unigram=0.25, sft_over_cpt=0.2, rlhf_preference=0.65, english_bits_per_byte_rise=0.1)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainers.evaluation.toy import sentences
+from tests.support.toy import sentences
+from trainers.benchmarks.formats import MultipleChoice, Suite
 from trainers.contract import BadData, BadRequest
 from trainers.evaluation.harness import local_task, run_tasks
 from trainers.evaluation.measures import measure
 from trainers.evaluation.model import ModelUnderTest
-from trainers.evaluation.suites import MultipleChoice, Suite
 
 
 @pytest.fixture(scope="module")

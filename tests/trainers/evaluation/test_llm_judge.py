@@ -4,11 +4,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.trainers.evaluation.judge_server import fair, judging
+from tests.support.judge_server import fair, judging
 from trainers.contract import ServiceMissing
+from trainers.contract.recipe.evaluation import JudgeSettings
 from trainers.evaluation.judge_questions import QUESTIONS
 from trainers.evaluation.llm_judge import KEY_VARIABLE, judge_rows
-from trainers.recipe.evaluation import JudgeSettings
 
 ANSWERS = {"rlhf": ["길고 자세한 답입니다."] * len(QUESTIONS), "sft": ["답"] * len(QUESTIONS)}
 

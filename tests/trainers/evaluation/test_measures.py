@@ -1,11 +1,11 @@
 """Instructions that a program can check, from a landed file to the gate: every kind of check, met and missed."""
 
-from tests.trainers.corpus.landing import run_data_stage, write_jsonl
+from tests.support.corpus_landing import run_data_stage, write_jsonl
+from trainers.benchmarks.formats import read_suites
+from trainers.contract.recipe import GateSection
 from trainers.evaluation.gate import VERIFIED, judge
 from trainers.evaluation.measures import measure
 from trainers.evaluation.results import Results
-from trainers.evaluation.suites import read_suites
-from trainers.recipe import GateSection
 
 ASKED = [  # (check, a reply that meets it, one that does not)
     ({"kind": "json", "value": True}, '{"도시": "부산"}', "도시: 부산"),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.trainers.evaluation.toy import TEMPLATE, build_model, sentences
+from tests.support.toy import TEMPLATE, build_model, sentences
 from trainers.contract import BadData, BadRequest
 from trainers.evaluation.likelihood import Continuation
 from trainers.evaluation.model import ModelUnderTest, check_same_tokenizer

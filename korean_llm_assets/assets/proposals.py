@@ -1,0 +1,115 @@
+"""The per-model switch: auto makes what is due, ask proposes it and waits for a person, off does nothing at all.
+
+A proposal is what the conditions would make of a model that says `automation: ask`. It is shown by `status`, told once,
+and made after `python -m korean_llm_assets start`. What a person agreed to is this recipe
+on this data: either of them changed, the cell is proposed anew.
+"""
+
+import json
+from argparse import Namespace
+from collections.abc import Iterable
+
+from dagster import AssetKey, DagsterInstance, MultiPartitionKey
+
+from korean_llm_assets.alerts import Alert
+from korean_llm_assets.home import Home
+from korean_llm_assets.partitions.keys import cell_key, model_recipes, releases
+from korean_llm_assets.partitions.pointers import latest
+from trainers.contract import STAGES, BadRequest, sha256_of
+
+_WAITING, _STARTED = "korean_llm/waiting", "korean_llm/started"
+_BY_MODEL = tuple(stage.asset for stage in STAGES.values() if stage.by_model)
+_BY_RELEASE = tuple(stage.asset for stage in STAGES.values() if not stage.by_model)
+
+
+def may_make(instance: DagsterInstance, asset: str, partitions: Iterable[str]) -> set[str]:
+    """Of the partitions that are due, those that automation may make now; the others of `ask` models are proposed."""
+    allowed, proposed = set(), set()
+    for partition in partitions:
+        model, cells = _cells(instance, partition)
+        switch = model_recipes()[model].automation
+        if switch == "auto" or (switch == "ask" and any(_is_started(instance, cell) for cell in cells)):
+            allowed.add(partition)
+        elif switch == "ask":
+            proposed |= {str(cell) for cell in cells}
+    instance.daemon_cursor_storage.set_cursor_values({f"{_WAITING}/{asset}": json.dumps(sorted(proposed))})
+    return allowed
+
+
+def waiting(instance: DagsterInstance) -> dict[str, list[str]]:
+    """Model -> releases that wait for a person's word, as the conditions last saw it."""
+    keys = {f"{_WAITING}/{asset}" for asset in _BY_MODEL}
+    found = {
+        text for value in instance.daemon_cursor_storage.get_cursor_values(keys).values() for text in json.loads(value)
+    }
+    by_model: dict[str, list[str]] = {}
+    for text in sorted(found):
+        cell = _cell(text)
+        if not _is_started(instance, cell):
+            by_model.setdefault(cell.keys_by_dimension["model"], []).append(cell.keys_by_dimension["release"])
+    return by_model
+
+
+def proposals(instance: DagsterInstance) -> list[Alert]:
+    """A message for each cell that waits; the same recipe on the same data is told once."""
+    told = []
+    for model, names in waiting(instance).items():
+        for release in names:
+            how = f"python -m korean_llm_assets start --model {model} --release {release}"
+            told.append(
+                Alert(
+                    f"ask:{model}:{release}:{_identity(instance, cell_key(model, release))[:16]}",
+                    "ask",
+                    f"[승인 대기] {model} {release}. 시작: {how}",
+                    f"[waiting for approval] {model} {release}. To start: {how}",
+                )
+            )
+    return told
+
+
+def start(options: Namespace, home: Home) -> int:
+    """Agree to make a cell of an `ask` model; the running automation makes it, and its base model first."""
+    recipes = model_recipes()
+    if options.model not in recipes:
+        raise BadRequest(f"there is no recipe of a model {options.model!r}; there are: {', '.join(sorted(recipes))}")
+    if recipes[options.model].automation != "ask":
+        raise BadRequest(
+            f"{options.model} says automation: {recipes[options.model].automation}; only `ask` waits for a start. "
+            f"By hand: dagster job launch -w {home.workspace} -j training "
+            f'--tags \'{{"dagster/partition": "{options.model}|{options.release}"}}\''
+        )
+    with DagsterInstance.get() as instance:
+        known = instance.get_dynamic_partitions(releases.name or "")
+        if options.release not in known:
+            raise BadRequest(f"there is no release {options.release!r}; there are: {', '.join(known) or 'none'}")
+        cell = cell_key(options.model, options.release)
+        instance.daemon_cursor_storage.set_cursor_values({f"{_STARTED}/{cell}": _identity(instance, cell)})
+    print(f"{cell}: what is due of it is made from now on (`make ui` must run; see `status`)")
+    return 0
+
+
+def _cells(instance: DagsterInstance, partition: str) -> tuple[str, list[MultiPartitionKey]]:
+    """The model of a partition, and the cells that it is made for: itself, or all releases with data of a model."""
+    if isinstance(partition, MultiPartitionKey):
+        return partition.keys_by_dimension["model"], [partition]
+    with_data = instance.get_materialized_partitions(AssetKey("corpus"))
+    return partition, [cell_key(partition, release) for release in sorted(with_data)]
+
+
+def _cell(text: str) -> MultiPartitionKey:
+    model, _, release = text.partition("|")
+    return cell_key(model, release)
+
+
+def _is_started(instance: DagsterInstance, cell: MultiPartitionKey) -> bool:
+    key = f"{_STARTED}/{cell}"
+    agreed = instance.daemon_cursor_storage.get_cursor_values({key}).get(key)
+    return agreed is not None and agreed == _identity(instance, cell)
+
+
+def _identity(instance: DagsterInstance, cell: MultiPartitionKey) -> str:
+    """Digest of what a person agrees to: the model's recipe, and the release's data."""
+    model, release = (cell.keys_by_dimension[name] for name in ("model", "release"))
+    pointers = {asset: latest(instance, AssetKey(asset), release) for asset in _BY_RELEASE}
+    data = {asset: pointer.digest for asset, pointer in pointers.items() if pointer}
+    return sha256_of({"recipe": model_recipes()[model].model_dump(mode="json"), "data": data})

@@ -1,0 +1,39 @@
+"""The trained reward model that judges another model's answers: an input that is resolved when the request is built."""
+
+from dagster import AssetKey, DagsterInstance, Failure
+
+from korean_llm_assets.partitions.keys import cell_key, model_recipes
+from korean_llm_assets.partitions.pointers import latest
+from korean_llm_assets.partitions.requests import as_input
+from trainers.contract import STAGES, Input
+
+REWARD_MODEL = "reward_model"
+
+
+def judge_inputs(instance: DagsterInstance, model: str, release: str) -> tuple[Input, ...]:
+    """The reward model that the recipe's `rlhf.sampling.reward_model` names, of the same release; none where unset.
+
+    Raises:
+        Failure: there is no such recipe, it trains no reward model, or it has not been made for this release.
+    """
+    sampling = model_recipes()[model].rlhf.sampling
+    name = sampling.reward_model if sampling else None
+    if name is None:
+        return ()
+    recipe = model_recipes().get(name)
+    key = "rlhf.sampling.reward_model"
+    if recipe is None or recipe.rlhf.algorithm != REWARD_MODEL:
+        trained = [other for other, its in sorted(model_recipes().items()) if its.rlhf.algorithm == REWARD_MODEL]
+        raise Failure(
+            f"recipe {model!r}: {key} names {name!r}, which trains no reward model (algorithm: reward_model); "
+            f"these do: {', '.join(trained) or 'none'}",
+            allow_retries=False,
+        )
+    found = latest(instance, AssetKey(STAGES["rlhf"].asset), cell_key(name, release))
+    if found is None:
+        raise Failure(
+            f"recipe {model!r}: {key} names {name!r}, whose rlhf_model is not made for release {release!r}; "
+            "materialize it first",
+            allow_retries=False,
+        )
+    return (as_input(found, REWARD_MODEL),)

@@ -1,0 +1,120 @@
+"""Operations on runs, as one-liners: status, logs, wait, cancel; and releases by name."""
+
+import time
+from argparse import Namespace
+from datetime import datetime
+
+from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, EventLogEntry
+
+from korean_llm_assets.assets.proposals import waiting
+from korean_llm_assets.home import Home
+from korean_llm_assets.landing.folders import Landing
+from korean_llm_assets.partitions.keys import release_key, releases
+from trainers.contract import BadRequest
+
+_TIMED_OUT = 124
+_POLL_SECONDS = 1.0
+_ENDED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
+
+
+def release(options: Namespace, home: Home) -> int:
+    """Make a landed folder known as a release; prints its partition key."""
+    if options.name not in Landing(home.landing).releases().values():
+        raise BadRequest(f"there is no release {options.name!r} in {home.landing}; it needs a folder with corpus/, ...")
+    with DagsterInstance.get() as instance:
+        instance.add_dynamic_partitions(releases.name or "", [release_key(options.name)])
+    print(release_key(options.name))
+    return 0
+
+
+def status(options: Namespace, home: Home) -> int:
+    """The newest runs and what waits for a person's word, or one run step by step."""
+    with DagsterInstance.get() as instance:
+        if options.run is None:
+            for run in instance.get_runs(limit=options.limit):
+                print(_line(instance, run))
+            for model, names in waiting(instance).items():
+                print(f"waiting for approval: {model} on {', '.join(names)} (start --model {model} --release NAME)")
+            return 0
+        run = _run(instance, options.run)
+        print(_line(instance, run))
+        for step in sorted(instance.get_run_step_stats(run.run_id), key=lambda step: step.start_time or 0.0):
+            ended = step.end_time or time.time()
+            state = step.status.value.lower() if step.status else "waiting"
+            print(f"  {step.step_key:<16} {state:<12} {ended - (step.start_time or ended):8.1f} s")
+        return 0
+
+
+def logs(options: Namespace, home: Home) -> int:
+    """What a run said; `--follow` goes on until it ends."""
+    with DagsterInstance.get() as instance:
+        run = _run(instance, options.run)
+        cursor: str | None = None
+        while True:
+            ended = _run(instance, run.run_id).status in _ENDED
+            page = instance.get_records_for_run(run.run_id, cursor=cursor)
+            for record in page.records:
+                _print(record.event_log_entry)
+            cursor = page.cursor
+            if page.has_more:
+                continue
+            if ended or not options.follow:
+                return 0
+            time.sleep(_POLL_SECONDS)
+
+
+def _print(entry: EventLogEntry) -> None:
+    event = entry.dagster_event
+    if event is None or event.event_type not in (DagsterEventType.HANDLED_OUTPUT, DagsterEventType.LOADED_INPUT):
+        stamp = datetime.fromtimestamp(entry.timestamp).strftime("%H:%M:%S")
+        print(f"{stamp} {entry.step_key or '':<16} {entry.user_message or entry.message}", flush=True)
+
+
+def wait(options: Namespace, home: Home) -> int:
+    """Wait for a run: 0 it succeeded, 1 it did not, 124 it still works after the timeout."""
+    deadline = time.monotonic() + options.timeout
+    with DagsterInstance.get() as instance:
+        while (run := _run(instance, options.run)).status not in _ENDED:
+            if time.monotonic() >= deadline:
+                print(f"still {run.status.value} after {options.timeout:.0f} s: {_line(instance, run)}")
+                return _TIMED_OUT
+            time.sleep(_POLL_SECONDS)
+        print(_line(instance, run))
+        return 0 if run.is_success else 1
+
+
+def cancel(options: Namespace, home: Home) -> int:
+    """Cancel a run, whether it waits or works; its stage saves what it can."""
+    with DagsterInstance.get() as instance:
+        run = _run(instance, options.run)
+        if run.status in _ENDED:
+            print(f"has ended already: {_line(instance, run)}")
+            return 1
+        if not instance.run_coordinator.cancel_run(run.run_id):
+            raise BadRequest(f"run {run.run_id} is {run.status.value} and cannot be cancelled")
+        print(f"cancelling {run.run_id}")
+        return 0
+
+
+def _run(instance: DagsterInstance, prefix: str) -> DagsterRun:
+    """The run whose id begins with this text.
+
+    Raises:
+        BadRequest: none does, or more than one.
+    """
+    exact = instance.get_run_by_id(prefix)
+    found = [exact] if exact else [run for run in instance.get_runs() if run.run_id.startswith(prefix)]
+    if len(found) != 1:
+        raise BadRequest(f"{len(found)} runs begin with {prefix!r}; `status` lists the newest")
+    return found[0]
+
+
+def _line(instance: DagsterInstance, run: DagsterRun) -> str:
+    """A run in one line: id, job, partition, status, start, seconds."""
+    stats = instance.get_run_stats(run.run_id)
+    started = datetime.fromtimestamp(stats.start_time).strftime("%Y-%m-%d %H:%M:%S") if stats.start_time else "waiting"
+    seconds = (stats.end_time or time.time()) - stats.start_time if stats.start_time else 0.0
+    assets = ", ".join(sorted(key.to_user_string() for key in run.asset_selection or ()))
+    what = assets if run.job_name.startswith("__") else run.job_name
+    partition = run.tags.get("dagster/partition", "")
+    return f"{run.run_id}  {what:<12} {partition:<24} {run.status.value:<10} {started:<19} {seconds:8.1f} s"

@@ -1,0 +1,79 @@
+"""Takedown: documents that must not be in any later build, and what was made from them already.
+
+The list is one id or text sha256 per line, in KOREAN_LLM_TAKEDOWN or `takedown.txt` below KOREAN_LLM_HOME. It becomes
+part of the corpus recipe's section: every corpus is stale at once, and the next build leaves the documents out.
+"""
+
+import os
+from argparse import Namespace
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from korean_llm_assets.home import Home
+from trainers.contract import BadRequest, Manifest
+from trainers.contract.artifacts import MANIFEST, ArtifactStore, read_shards, write_atomically
+
+
+def takedown_file() -> Path:
+    """Where the list is kept."""
+    named = os.environ.get("KOREAN_LLM_TAKEDOWN")
+    return Path(named) if named else Home.from_environment().root / "takedown.txt"
+
+
+def taken_down() -> tuple[str, ...]:
+    """Ids and hashes on the list, sorted."""
+    path = takedown_file()
+    return _lines(path) if path.exists() else ()
+
+
+def takedown(options: Namespace, home: Home) -> int:
+    """Add ids to the list; prints every corpus, model and deployment made from these documents."""
+    if not options.ids.is_file():
+        raise BadRequest(f"--ids {options.ids}: there is no such file; it holds one id or text sha256 per line")
+    wanted = set(_lines(options.ids))
+    if not wanted:
+        raise BadRequest(f"--ids {options.ids} names no document; write one id or text sha256 per line")
+    write_atomically(takedown_file(), "\n".join(sorted({*taken_down(), *wanted})) + "\n")
+    manifests = {manifest.request.relative_path: manifest for manifest in _manifests(ArtifactStore(home.artifacts))}
+    found = {
+        path: names
+        for path, manifest in manifests.items()
+        if manifest.request.stage == "corpus" and (names := _documents(home.artifacts / path, wanted))
+    }
+    affected = set(found)
+    while more := {
+        path
+        for path, manifest in manifests.items()
+        if path not in affected
+        and {manifests[one].digest for one in affected}
+        & {item.digest for item in manifest.request.inputs if not item.is_compared_with}
+    }:
+        affected |= more
+    print(f"{len(wanted)} ids are excluded from every later build ({takedown_file()})")
+    for path in sorted(affected):
+        told = f"  holds {', '.join(sorted(found[path]))}" if path in found else ""
+        print(f"made from them: {path}{told}")
+    missing = wanted - set().union(*found.values())
+    if missing:
+        print(f"in no corpus that is kept here: {', '.join(sorted(missing))}")
+    return 0
+
+
+def _lines(path: Path) -> tuple[str, ...]:
+    return tuple(sorted({line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}))
+
+
+def _manifests(store: ArtifactStore) -> Iterator[Manifest]:
+    for path in sorted(store.root.glob(f"*/**/{MANIFEST}")):
+        if ".partial" not in path.as_posix():
+            yield Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+def _documents(corpus: Path, wanted: set[str]) -> set[str]:
+    """Which of the wanted ids and text hashes a corpus holds."""
+    found: set[str] = set()
+    for split in ("train", "validation"):
+        for row in read_shards(corpus / split):
+            found |= {row["id"], sha256(row["text"].encode()).hexdigest()} & wanted
+    return found

@@ -1,0 +1,1 @@
+"""A stage as a Kubernetes Job: specification, launcher, what its pods say, what is left behind."""

@@ -1,0 +1,226 @@
+"""Stages as Kubernetes Jobs: what the Dagster run does around the launcher."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dagster import (
+    AssetExecutionContext,
+    DagsterExecutionInterruptedError,
+    DagsterRunStatus,
+    Failure,
+    MetadataValue,
+    PipesEnvContextInjector,
+    open_pipes_session,
+)
+from dagster_k8s import K8sConfigMergeBehavior, execute_k8s_job
+
+from korean_llm_assets.compute.cluster.cluster_check import check_cluster
+from korean_llm_assets.compute.cluster.job_spec import CONTAINER, render_job
+from korean_llm_assets.compute.cluster.kube_api import KubeApi, connect
+from korean_llm_assets.compute.cluster.launcher import AttemptsFailed, Launcher
+from korean_llm_assets.compute.cluster.utilisation import gpu_utilisation
+from korean_llm_assets.compute.messages import MessagesFileReader
+from korean_llm_assets.compute.overrides import Overrides, asked_of
+from korean_llm_assets.compute.preflight import check_fit, joining_needs
+from korean_llm_assets.compute.profiles import ClusterProfile, Price, load_profile
+from trainers.contract import BadRequest, Manifest, Needs, StageError, StageRequest
+from trainers.contract.artifacts import MANIFEST, ArtifactStore, write_atomically
+
+
+class KubernetesCompute:
+    """Runs stages as Jobs of the cluster that a profile describes."""
+
+    def __init__(self, store: ArtifactStore, landing: Path, overrides: Overrides):
+        self.store = store
+        self.landing = landing
+        self.overrides = overrides
+
+    def run(self, context: AssetExecutionContext, request: StageRequest) -> Manifest:
+        """See the request to its artifact: attach to its Job, or create it; survives whatever happens to this run.
+
+        Raises:
+            Failure: in words, when the Job cannot be launched or did not succeed.
+        """
+        try:
+            return self._run(context, request)
+        except StageError as error:
+            metadata: dict[str, Any] = {"exit code": int(error.code), "meaning": error.code.meaning}
+            if isinstance(error, AttemptsFailed):
+                metadata |= {"ended by": error.ending.kind, "attempts": error.attempts}
+                if error.ending.exit_code is not None:
+                    metadata["exit code"] = error.ending.exit_code
+            work = self.store.folder(request).with_name(f"{request.digest}.partial")
+            metadata["work kept in"] = MetadataValue.path(work)
+            raise Failure(str(error), metadata=metadata, allow_retries=False) from error
+
+    def price(self, asked: Mapping[str, Any]) -> Price:
+        """What a launch with these overrides pays."""
+        return self._profile(asked).price
+
+    def observed(self, manifest: Manifest, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """What the cluster saw of a finished request, as metadata; `asked` are the launch's overrides."""
+        if not manifest.request.needs.gpus:
+            return {}
+        return {"GPU utilisation (%)": gpu_utilisation(manifest, self._profile(asked).namespace)}
+
+    def _profile(self, asked: Mapping[str, Any]) -> ClusterProfile:
+        overrides = self.overrides.changed_by(asked)
+        return overrides.apply_to_profile(load_profile(overrides.profile))
+
+    def _run(self, context: AssetExecutionContext, request: StageRequest) -> Manifest:
+        asked = asked_of(context)
+        profile = self._profile(asked)
+        needs = self.overrides.changed_by(asked).apply_to_needs(request.needs)
+        self._check_paths(profile)
+        check_fit(request, needs, profile, self._weight_bytes(request))
+        api = KubeApi(connect(profile.context), profile.namespace, profile.patience.api)
+        check_cluster(api, profile, needs)
+        path = self.store.request_path(request)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, request.model_copy(update={"needs": needs}).model_dump_json(indent=1))
+        if profile.launch == "k8s_job_op":
+            return self._run_as_op(context, request, needs, profile)
+        return self._run_durably(context, request, needs, profile, api)
+
+    def _run_durably(
+        self,
+        context: AssetExecutionContext,
+        request: StageRequest,
+        needs: Needs,
+        profile: ClusterProfile,
+        api: KubeApi,
+    ) -> Manifest:
+        def say(line: str, is_warning: bool) -> None:
+            (context.log.warning if is_warning else context.log.info)(line)
+
+        def show(line: str) -> None:
+            print(line, flush=True)
+
+        def check() -> None:
+            # A signal that lands in a garbage collector's callback is lost (seen once); the run's status is not.
+            if _is_cancelled(context):
+                raise DagsterExecutionInterruptedError
+
+        launcher = Launcher(api, profile, self.store, context.run_id, say, show, check)
+        with open_pipes_session(
+            context, PipesEnvContextInjector(), self._reader(request, replay=launcher.is_live(request, needs))
+        ) as session:
+            try:
+                return launcher.run(request, needs, session.get_bootstrap_env_vars())
+            except (
+                Exception
+            ):  # the stage's or the cluster's own failure, not an interrupt: the Job needs nothing from us
+                raise
+            except BaseException:  # an interrupt: either somebody cancelled the run, or this worker has to go
+                with undisturbed():
+                    if _is_cancelled(context):
+                        launcher.cancel(request, needs)
+                    else:
+                        context.log.warning(
+                            "this worker is being stopped; the Job goes on, the next run attaches to it"
+                        )
+                raise
+
+    def _run_as_op(
+        self, context: AssetExecutionContext, request: StageRequest, needs: Needs, profile: ClusterProfile
+    ) -> Manifest:
+        """The same Job through dagster-k8s's op body. What that cannot do is told in dagster_deploy/README.md."""
+        with open_pipes_session(context, PipesEnvContextInjector(), self._reader(request, replay=False)) as session:
+            alone = joining_needs(request, needs)  # this mode has no Job before the Job
+            job = render_job(request, alone, profile, context.run_id, 1, session.get_bootstrap_env_vars())
+            execute_op_body(context, job, profile)
+        manifest = self.store.find(request)
+        if manifest is None:
+            raise BadRequest(f"the Job is complete, but there is no artifact at {self.store.folder(request)}")
+        return manifest
+
+    def _reader(self, request: StageRequest, replay: bool) -> MessagesFileReader:
+        path = self.store.messages_path(request)
+        return MessagesFileReader(path, offset=0 if replay or not path.exists() else path.stat().st_size)
+
+    def _check_paths(self, profile: ClusterProfile) -> None:
+        for what, here, there in (
+            ("artifact root", self.store.root, profile.artifacts_path),
+            ("landing root", self.landing, profile.landing_path),
+        ):
+            if str(here) != there:
+                raise BadRequest(
+                    f"the {what} is {here} here but {there} in profile {profile.name!r}; mount the shared volume "
+                    "at the same path in run workers and training pods"
+                )
+
+    def _weight_bytes(self, request: StageRequest) -> int | None:
+        """Bytes of the model that the stage starts from: the largest set of weights among its inputs."""
+        sizes = [self._weights_in(item.path) for item in request.inputs if item.root == "artifacts"]
+        return max(sizes, default=0) or None
+
+    def _weights_in(self, path: str) -> int:
+        manifest = self.store.root / path / MANIFEST
+        if not manifest.exists():
+            return 0  # the stage itself says so, in better words
+        files = Manifest.model_validate_json(manifest.read_text(encoding="utf-8")).files
+        return sum(each.size for each in files if each.path.startswith("model/") and each.path.endswith(".safetensors"))
+
+
+def execute_op_body(context: AssetExecutionContext, job: dict[str, Any], profile: ClusterProfile) -> None:
+    """Hand a rendered Job to `execute_k8s_job`, the body of `k8s_job_op`."""
+    pod, container = job["spec"]["template"], job["spec"]["template"]["spec"]["containers"][0]
+    execute_k8s_job(
+        context.op_execution_context,
+        image=container["image"],
+        command=container["command"],
+        namespace=profile.namespace,
+        load_incluster_config="KUBERNETES_SERVICE_HOST" in os.environ,
+        container_config=_without(container, "image", "command") | {"name": CONTAINER},
+        pod_template_spec_metadata=pod["metadata"],
+        pod_spec_config=_without(pod["spec"], "containers"),
+        job_metadata=_without(job["metadata"], "name", "namespace"),
+        job_spec_config=_without(job["spec"], "template"),
+        k8s_job_name=job["metadata"]["name"],
+        merge_behavior=K8sConfigMergeBehavior.SHALLOW,
+        delete_failed_k8s_jobs=False,
+    )
+
+
+def _without(body: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if key not in keys}
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ignore further signals: one that lands while a cancellation is carried out left the Job running (seen once)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no handler runs here
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_cancelled(context: AssetExecutionContext) -> bool:
+    """Whether a person ended the run. A drained worker's run is still STARTED; then the Job must live."""
+    try:
+        run = context.instance.get_run_by_id(context.run_id)
+    except Exception as error:  # noqa: BLE001 - whatever ails Dagster's database, a training does not end for it
+        context.log.warning(f"Dagster's database does not say whether this run is wanted ({error}); the Job goes on")
+        return False
+    wanted: Iterable[DagsterRunStatus] = (DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED)
+    return run is not None and run.status in wanted
+
+
+def cluster_compute(store: ArtifactStore, landing: Path, profile: str) -> KubernetesCompute:
+    """The compute of KOREAN_LLM_ENV=cluster.
+
+    Raises:
+        BadRequest: there is no such profile, or it is wrong.
+    """
+    load_profile(profile)
+    return KubernetesCompute(store, landing, Overrides(profile=profile))

@@ -1,0 +1,147 @@
+"""What a workload is doing, and why it ended, in words: pure functions of what the API server says."""
+
+import signal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from korean_llm_assets.compute.cluster.workloads import Workload
+from korean_llm_assets.compute.outcome import in_words, may_retry
+from trainers.contract import ExitCode
+
+Body = Mapping[str, Any]
+Phase = Literal["queue", "unschedulable", "image", "starting", "running"]
+_IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
+_BLOCKED_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+_SIGNAL_BASE = 128
+_CONSEQUENCES = (ExitCode.RESUMABLE, _SIGNAL_BASE + signal.SIGTERM)
+"""How the pods of a multi-node Job end when another one has failed: that other one says why."""
+_LAST_LINES = 5
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a live workload is waiting for or doing."""
+
+    phase: Phase
+    words: str
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why an attempt ended without an artifact."""
+
+    kind: Literal["exit", "oom", "evicted", "deadline", "deleted", "replaced", "impatience", "no_artifact", "unknown"]
+    words: str
+    exit_code: int | None = None
+
+    @property
+    def may_retry(self) -> bool:
+        """True where the next attempt, which goes on from the last checkpoint, can end better."""
+        if self.kind == "exit":
+            return may_retry(_status(self.exit_code or 0))
+        return self.kind not in ("deadline", "impatience")
+
+
+@dataclass
+class PodFacts:
+    """What was seen of each pod. Pods vanish; what they said is kept."""
+
+    statuses: dict[str, Body] = field(default_factory=dict)
+
+    def remember(self, pods: Iterable[Body]) -> None:
+        """Keep the newest status of each pod."""
+        for pod in pods:
+            self.statuses[pod["metadata"]["name"]] = pod.get("status", {})
+
+    def terminations(self) -> list[tuple[str, Body]]:
+        """(pod, terminated state) of every container that ended badly."""
+        return [
+            (name, ended)
+            for name, status in self.statuses.items()
+            for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+            if (ended := container.get("state", {}).get("terminated")) and ended.get("exitCode")
+        ]
+
+
+def situation(kind: Workload, body: Body, pods: Sequence[Body], warnings: Sequence[str], queue: str) -> Situation:
+    """What a live workload is doing.
+
+    Args:
+        warnings: messages of its warning events.
+        queue: why its queue holds it, where that is known.
+    """
+    if kind.is_suspended(body):
+        return Situation("queue", queue or "suspended: waiting for the queue to admit it")
+    if not pods:
+        return Situation("starting", "waiting for its pod" + (f" ({warnings[-1]})" if warnings else ""))
+    found = [_pod_situation(pod, warnings) for pod in pods]
+    order: list[Phase] = ["image", "unschedulable", "starting", "running"]
+    worst = min(found, key=lambda each: order.index(each.phase))
+    return worst if len(found) == 1 else Situation(worst.phase, f"{worst.words} ({len(found)} pods)")
+
+
+def _pod_situation(pod: Body, warnings: Sequence[str]) -> Situation:
+    status, spec = pod.get("status", {}), pod["spec"]
+    node = spec.get("nodeName", "?")
+    if "deletionTimestamp" in pod["metadata"]:
+        return Situation("starting", f"its pod on {node} is being stopped; another one follows")
+    for condition in status.get("conditions") or []:
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return Situation("unschedulable", _unschedulable(spec, condition.get("message") or ""))
+    for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+        waiting = container.get("state", {}).get("waiting") or {}
+        said = waiting.get("message") or (warnings[-1] if warnings else "")
+        if waiting.get("reason") in _IMAGE_REASONS:
+            return Situation("image", f"image {container.get('image')}: {waiting['reason']}: {said}")
+        if waiting.get("reason") in _BLOCKED_REASONS:
+            return Situation("image", f"its container cannot start: {waiting['reason']}: {said}")
+    if status.get("phase") == "Pending":
+        return Situation("starting", f"starting on {node}" + (f" ({warnings[-1]})" if warnings else ""))
+    if any(c["type"] == "Ready" and c.get("reason") == "NodeLost" for c in status.get("conditions") or []):
+        return Situation("running", f"node {node} does not answer; the pod is replaced when the cluster gives it up")
+    return Situation("running", f"running on {node}")
+
+
+def _unschedulable(spec: Body, message: str) -> str:
+    why = []
+    if "node affinity" in message or "node selector" in message:
+        why.append("no node with " + ", ".join(f"{k}={v}" for k, v in (spec.get("nodeSelector") or {}).items()))
+    limits = spec["containers"][0].get("resources", {}).get("limits", {})
+    why += [f"no node has {amount} {name} free" for name, amount in limits.items() if f"Insufficient {name}" in message]
+    if "untolerated taint" in message:
+        why.append("nodes have a taint that the profile does not tolerate")
+    return f"unschedulable: {'; '.join(why) or 'no node fits'} ({message})"
+
+
+def ending(kind: Workload, body: Body, facts: PodFacts, warnings: Sequence[str]) -> Ending:
+    """Why a failed workload failed."""
+    failed = kind.condition(body, kind.failed)
+    if failed.get("reason") == "DeadlineExceeded":
+        return Ending("deadline", f"it ran longer than the profile's deadline: {failed.get('message')}")
+    for name, status in facts.statuses.items():
+        disrupted = any(c["type"] == "DisruptionTarget" for c in status.get("conditions") or [])
+        if status.get("reason") in ("Evicted", "Preempted", "NodeLost", "Shutdown") or disrupted:
+            said = status.get("message") or status.get("reason") or "the node was drained, or its pod preempted"
+            return Ending("evicted", f"pod {name} was taken off its node: {said}")
+    if ended := facts.terminations():
+        return _exit(*min(ended, key=lambda each: each[1]["exitCode"] in _CONSEQUENCES))
+    about = failed.get("message") or "the controller gave no reason"
+    last = "; ".join(warnings[-_LAST_LINES:])
+    return Ending("unknown", f"{failed.get('reason', 'Failed')}: {about}" + (f" ({last})" if last else ""))
+
+
+def _exit(pod: str, ended: Body) -> Ending:
+    code = ended["exitCode"]
+    said = "\n".join((ended.get("message") or "").strip().splitlines()[-_LAST_LINES:])
+    if ended.get("reason") == "OOMKilled":
+        advice = "raise `needs.memory` in the recipe or for this launch; the next attempt goes on from its checkpoint"
+        return Ending(
+            "oom", f"pod {pod} was killed for using more than its memory limit (OOM, exit {code}); {advice}", code
+        )
+    return Ending("exit", f"pod {pod}: {in_words(_status(code))}" + (f". {said}" if said else ""), code)
+
+
+def _status(code: int) -> int:
+    """A container's exit code as a process's status: negative where a signal ended it."""
+    return _SIGNAL_BASE - code if code > _SIGNAL_BASE else code

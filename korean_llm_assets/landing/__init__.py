@@ -1,0 +1,1 @@
+"""How a drop becomes a release: folders, buckets, claims, quarantine."""

@@ -1,0 +1,71 @@
+"""Quarantine: a drop that cannot be used fails the check `usable` of its release, is told once, and stops nobody else.
+
+Nothing is moved or deleted. What is corrected and uploaded again has another content, and so becomes a new run.
+"""
+
+import warnings
+
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    DagsterEvent,
+    DagsterEventType,
+    Failure,
+    MetadataValue,
+)
+
+from korean_llm_assets.partitions.keys import releases
+from trainers.contract import ExitCode
+
+USABLE = "usable"
+_EXIT_CODE = "exit code"
+
+
+def usable_spec(asset: str) -> AssetCheckSpec:
+    """The check of a data asset; it has a status by release."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Dagster calls partitioned checks a preview at every start
+        return AssetCheckSpec(
+            USABLE,
+            asset=asset,
+            description="what was dropped can be read, and not too much of it is broken",
+            partitions_def=releases,
+        )
+
+
+def usable() -> AssetCheckResult:
+    """The check of a release whose data was made."""
+    return AssetCheckResult(passed=True, check_name=USABLE, description="the drop was used")
+
+
+def is_bad_data(failure: Failure) -> bool:
+    """True where a stage refused its data (exit 65), and did not fail for another reason."""
+    code = failure.metadata.get(_EXIT_CODE)
+    return code is not None and code.value == ExitCode.BAD_DATA
+
+
+def quarantine(context: AssetExecutionContext, failure: Failure) -> Failure:
+    """Report the failed check; gives back the failure, which ends the step."""
+    advice = "Correct the files and upload them again: their new content becomes a new run of this release."
+    evaluation = AssetCheckEvaluation(
+        asset_key=context.asset_key,
+        check_name=USABLE,
+        passed=False,
+        severity=AssetCheckSeverity.ERROR,
+        description=f"quarantined: {failure.description}",
+        metadata={"reason": MetadataValue.text(failure.description or ""), "advice": MetadataValue.text(advice)},
+        partition=context.partition_key,
+    )
+    # A step that fails cannot yield a check's result, and Dagster takes one without a run only once per partition.
+    kind = DagsterEventType.ASSET_CHECK_EVALUATION.value
+    event = DagsterEvent(kind, context.run.job_name, event_specific_data=evaluation, message="the drop is quarantined")
+    context.instance.report_dagster_event(event, context.run_id)
+    return failure
+
+
+def bad_data(why: str) -> Failure:
+    """The failure of data that no stage saw, because it is not there."""
+    return Failure(why, metadata={_EXIT_CODE: int(ExitCode.BAD_DATA)}, allow_retries=False)

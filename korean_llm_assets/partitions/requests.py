@@ -1,0 +1,66 @@
+"""Building stage requests: recipe section + cell + upstream artifacts, in one place for every asset."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from korean_llm_assets.partitions.keys import data_recipe, model_recipes
+from trainers.contract import STAGES, Artifact, Input, Stage, StageRequest, sha256_of
+from trainers.contract.recipe import Section, section_dict
+
+READS = {
+    "corpus": ("benchmarks",),
+    "instructions": ("benchmarks",),
+    "preferences": ("benchmarks",),
+    "cpt": ("base_model", "corpus"),
+    "sft": ("cpt", "instructions"),
+    "rlhf": ("sft", "preferences"),
+    "evaluate": ("base_model", "cpt", "sft", "rlhf", "benchmarks", "corpus"),
+    "export": ("rlhf", "evaluate"),
+}
+"""Which stages' artifacts a stage reads; a test holds it against the signatures of the assets."""
+
+
+def settings(stage: Stage, model: str | None) -> tuple[Section, int]:
+    """The recipe's section for a stage, and its seed."""
+    recipe = model_recipes()[model] if model else data_recipe()
+    section: Section = getattr(recipe, stage.name)
+    return section, recipe.seed
+
+
+def stage_request(stage: Stage, model: str | None, release: str | None, inputs: Iterable[Input]) -> StageRequest:
+    """What is asked of a stage for one cell."""
+    section, seed = settings(stage, model)
+    return StageRequest(
+        stage=stage.name,
+        stage_version=stage.version,
+        model=model,
+        release=release,
+        section=section_dict(section),
+        seed=seed,
+        inputs=tuple(inputs),
+        needs=section.needs,
+    )
+
+
+def as_input(artifact: Artifact, name: str | None = None, only: tuple[str, ...] = ()) -> Input:
+    """An upstream artifact as a request's input, named by the asset it comes from; `only` where not all is read."""
+    return Input(name=name or STAGES[artifact.stage].asset, digest=artifact.digest, path=artifact.path, only=only)
+
+
+def code_version(stage: Stage) -> str:
+    """Dagster's code version of a stage's asset: its version, and what every recipe says of it and of what it reads.
+
+    Dagster shows an asset as stale for its own code version, not for that of an upstream asset which has not been
+    made again yet. Counting the upstream sections in shows at once everything that a changed recipe will change.
+    """
+    return f"{stage.version}-{sha256_of(_lineage(stage))[:12]}"
+
+
+def _lineage(stage: Stage) -> dict[str, Any]:
+    names = sorted(model_recipes()) if stage.by_model else [None]
+    own = {name or "data": section_dict(settings(stage, name)[0]) for name in names}
+    return {
+        "version": stage.version,
+        "sections": own,
+        "reads": {name: _lineage(STAGES[name]) for name in READS.get(stage.name, ())},
+    }

@@ -1,0 +1,77 @@
+"""Approvals: a person's decision to deploy a model whose gate failed, kept as a file beside the report's artifact."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trainers.contract import BadRequest, Manifest
+from trainers.contract.artifacts import MANIFEST, ArtifactStore, write_atomically
+
+
+class Approval(BaseModel):
+    """Who took responsibility, when, why, and for exactly which report."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    who: str = Field(min_length=1)
+    when: datetime
+    why: str = Field(min_length=10, description="a reason that another person can judge")
+    report: str = Field(description="content digest of the eval_report")
+
+    @property
+    def in_words(self) -> str:
+        """One line for the UI."""
+        return f"approved by {self.who} on {self.when:%Y-%m-%d %H:%M} UTC: {self.why}"
+
+
+def approval_path(store: ArtifactStore, report: Manifest) -> Path:
+    """`<request digest>.approval.json` beside the artifact's folder."""
+    folder = store.folder(report.request)
+    return folder.with_name(f"{folder.name}.approval.json")
+
+
+def approval_of(store: ArtifactStore, report: Manifest) -> Approval | None:
+    """The approval of this very report, or None; one of another content does not count.
+
+    Raises:
+        BadRequest: there is a file, but it is no approval or is of another report.
+    """
+    path = approval_path(store, report)
+    if not path.exists():
+        return None
+    try:
+        approval = Approval.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise BadRequest(f"{path} is no approval (who, when, why, report): {error}") from error
+    if approval.report != report.digest:
+        raise BadRequest(f"{path} approves report {approval.report[:12]}, but this one is {report.digest[:12]}")
+    return approval
+
+
+def approve(store: ArtifactStore, report: Manifest, who: str, why: str) -> Approval:
+    """Keep an approval beside the report.
+
+    Raises:
+        BadRequest: no name, or no real reason.
+    """
+    try:
+        approval = Approval(who=who, why=why, when=datetime.now(UTC), report=report.digest)
+    except ValidationError as error:
+        raise BadRequest(f"an approval needs a name and a reason of ten letters or more: {error}") from error
+    write_atomically(approval_path(store, report), approval.model_dump_json(indent=1) + "\n")
+    return approval
+
+
+def find_report(store: ArtifactStore, model: str, release: str, beginning: str = "") -> Manifest:
+    """The report of a model and release, verified; `beginning` of its content digest, where there are several.
+
+    Raises:
+        BadRequest: there is none, or more than one; names those there are.
+    """
+    folders = sorted(path.parent for path in (store.root / "eval_report" / model / release).glob(f"*/{MANIFEST}"))
+    reports = [report for folder in folders if (report := store.read(folder)).digest.startswith(beginning)]
+    if len(reports) != 1:
+        there = ", ".join(report.digest[:12] for report in reports) or "none"
+        raise BadRequest(f"one report of {model}/{release} is needed (--report DIGEST); there is: {there}")
+    return reports[0]

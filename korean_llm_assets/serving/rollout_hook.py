@@ -1,0 +1,63 @@
+"""The step between registering a version and calling it champion: rolling it out where the model is served."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+from dagster import Failure
+from pydantic import ValidationError
+
+from korean_llm_assets.serving.registry import Version
+from korean_llm_assets.serving.rollout import Platform, Policy, roll_out
+from trainers.contract import BadRequest
+
+SETTINGS_VARIABLE = "KOREAN_LLM_SERVING"
+
+
+def rollout_on(platform_for: Callable[[str, dict[str, Version]], Platform], policy: Policy) -> Callable:
+    """A rollout as the registry calls it: (name, new version, version served now or None).
+
+    `platform_for` gets the registered name and the versions by number. The rollout raises Failure, with every step
+    and the log of what failed, where the new version was taken back.
+    """
+
+    def roll(name: str, new: Version, old: Version | None) -> None:
+        versions = {version.number: version for version in (new, old) if version is not None}
+        platform = platform_for(name, versions)
+        outcome = roll_out(platform, new.number, old.number if old else None, policy, promote=lambda: None)
+        if not outcome.promoted:
+            told = "\n".join([*outcome.steps, "log of the version that was taken back:", outcome.logs])
+            raise Failure(f"{name} version {new.number} was not promoted:\n{told}", allow_retries=False)
+
+    return roll
+
+
+def cluster_rollout() -> Callable | None:
+    """vLLM on the cluster, by the settings file that KOREAN_LLM_SERVING names; None where it names none.
+
+    Raises:
+        BadRequest: the file cannot be read, or a key of it is wrong.
+    """
+    path = os.environ.get(SETTINGS_VARIABLE)
+    if not path:
+        return None
+    from kubernetes.client import AppsV1Api, CoreV1Api, CustomObjectsApi
+
+    from korean_llm_assets.compute.cluster.kube_api import connect
+    from korean_llm_assets.compute.profiles import load_profile
+    from korean_llm_assets.serving.vllm_manifests import ServingSettings
+    from korean_llm_assets.serving.vllm_platform import ClusterPlatform
+
+    try:
+        settings = ServingSettings.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {})
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        raise BadRequest(f"{path} (named by {SETTINGS_VARIABLE}): {error}") from error
+    profile = load_profile(os.environ["KOREAN_LLM_PROFILE"])
+
+    def platform(name: str, versions: dict[str, Version]) -> Platform:
+        client = connect(profile.context)
+        apis = (AppsV1Api(client), CoreV1Api(client), CustomObjectsApi(client))
+        return ClusterPlatform(name, lambda number: versions[number].artifact.path, settings, profile, *apis)
+
+    return rollout_on(platform, Policy())

@@ -1,0 +1,223 @@
+"""vLLM on a cluster, as pure functions: a Deployment per version, one address, autoscaling on what a GPU server feels.
+
+<model>-v<version>   Deployment and Service of one version
+<model>              HTTPRoute (Gateway API) that divides the traffic of one host over versions
+<model>-v<version>   KEDA ScaledObject on vLLM's own queue and cache; or an HPA on CPU, the guide's simple form
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from korean_llm_assets.compute.cluster.job_spec import container_security
+from korean_llm_assets.compute.profiles import ClusterProfile
+
+Manifest = dict[str, Any]
+
+PORT = 8000
+_APP = "app.kubernetes.io/name"
+_VERSION = "korean-llm/version"
+
+
+class ServingSettings(BaseModel):
+    """How models are served; nodes and volumes come from the cluster profile."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    image: str = "docker.io/vllm/vllm-openai:v0.11.0"
+    gpus: int = Field(default=1, ge=1, description="per replica: vLLM's tensor parallel size")
+    cpu: int = Field(default=8, ge=1)
+    memory: str = "64Gi"
+    max_model_len: int = Field(default=8192, ge=128)
+    ready_seconds: int = Field(default=1800, description="loading 72B weights from a shared volume takes long")
+    priority_class: str = Field(default="korean-llm-serving", description="above training, which resumes")
+    gateway: str = "llm-gateway"
+    host: str = Field(default="llm.example.com", description="the host name that clients use")
+    prometheus: str = "http://kube-prometheus-stack-prometheus.monitoring:9090"
+    autoscaler: Literal["keda", "hpa"] = Field(default="keda", description="hpa: by CPU, for a cluster without KEDA")
+    min_replicas: int = Field(default=1, ge=0, description="0 scales to zero when nobody asks (KEDA only)")
+    max_replicas: int = Field(default=10, ge=1)
+    waiting_requests: int = Field(default=4, ge=1, description="requests waiting per replica before another is added")
+    cache_share: float = Field(default=0.8, gt=0, le=1, description="KV cache in use before another is added")
+
+    @model_validator(mode="after")
+    def _replicas_fit(self) -> "ServingSettings":
+        if self.autoscaler == "hpa" and self.min_replicas == 0:
+            raise ValueError("min_replicas: 0 needs autoscaler: keda; an HPA cannot scale to zero")
+        if self.max_replicas < self.min_replicas:
+            raise ValueError(f"max_replicas ({self.max_replicas}) is below min_replicas ({self.min_replicas})")
+        return self
+
+
+def workload_name(model: str, version: str) -> str:
+    """Name of a version's objects: safe for DNS."""
+    return f"{model}-v{version}".lower().replace(".", "-").replace("_", "-")
+
+
+def labels(model: str, version: str) -> dict[str, str]:
+    """What a version's pods are found by."""
+    return {_APP: workload_name(model, version), "app.kubernetes.io/component": "vllm", _VERSION: version}
+
+
+def deployment(model: str, version: str, path: str, settings: ServingSettings, profile: ClusterProfile) -> Manifest:
+    """vLLM's OpenAI server on the model folder at `path` (relative to the artifact root), read-only."""
+    pool = profile.gpu_pool or profile.cpu_pool
+    resource = profile.gpu_pool.resource if profile.gpu_pool else "nvidia.com/gpu"
+    claimed = {"cpu": str(settings.cpu), "memory": settings.memory, resource: str(settings.gpus)}
+    volumes = [volume for volume in profile.volumes if profile.artifacts_path.startswith(volume.mount_path)]
+    health = {"httpGet": {"path": "/health", "port": PORT}}
+    container: Manifest = {
+        "name": "vllm",
+        "image": settings.image,
+        "args": [
+            *("--model", f"{profile.artifacts_path}/{path}/model", "--served-model-name", model),
+            *("--port", str(PORT), "--tensor-parallel-size", str(settings.gpus)),
+            *("--max-model-len", str(settings.max_model_len)),
+        ],
+        "env": [
+            {"name": "HF_HUB_OFFLINE", "value": "1"},
+            {"name": "VLLM_NO_USAGE_STATS", "value": "1"},
+            {"name": "HOME", "value": "/cache"},
+        ],
+        "ports": [{"name": "http", "containerPort": PORT}],
+        "resources": {"requests": claimed, "limits": claimed},
+        "startupProbe": {**health, "periodSeconds": 10, "failureThreshold": settings.ready_seconds // 10},
+        "readinessProbe": {**health, "periodSeconds": 5},
+        "livenessProbe": {**health, "periodSeconds": 15, "failureThreshold": 4},
+        # New requests stop first, those under way end: the endpoint's removal needs seconds to reach the gateway.
+        "lifecycle": {"preStop": {"sleep": {"seconds": 15}}},
+        "securityContext": container_security(profile),
+        "volumeMounts": [
+            *({"name": v.name, "mountPath": v.mount_path, "readOnly": True} for v in volumes),
+            {"name": "shm", "mountPath": "/dev/shm"},
+            {"name": "cache", "mountPath": "/cache"},
+            {"name": "tmp", "mountPath": "/tmp"},
+        ],
+    }
+    pod: Manifest = {
+        "automountServiceAccountToken": False,
+        "priorityClassName": settings.priority_class,
+        "terminationGracePeriodSeconds": 120,
+        "nodeSelector": dict(pool.selector),
+        "tolerations": [dict(toleration) for toleration in pool.tolerations],
+        "securityContext": {"runAsUser": profile.security.user, "runAsGroup": profile.security.group},
+        "containers": [container],
+        "volumes": [
+            *(_volume(volume.name, volume.claim, volume.host_path) for volume in volumes),
+            {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": profile.shared_memory}},
+            {"name": "cache", "emptyDir": {}},
+            {"name": "tmp", "emptyDir": {}},
+        ],
+    }
+    metadata = _metadata(model, version, profile)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata,
+        "spec": {
+            "replicas": max(1, settings.min_replicas),
+            "selector": {"matchLabels": {_APP: metadata["name"]}},
+            # A surplus pod would need GPUs that are not there.
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
+            "template": {"metadata": {"labels": metadata["labels"]}, "spec": pod},
+        },
+    }
+
+
+def service(model: str, version: str, profile: ClusterProfile) -> Manifest:
+    """The version's own address."""
+    metadata = _metadata(model, version, profile)
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata,
+        "spec": {
+            "selector": {_APP: metadata["name"]},
+            "ports": [{"name": "http", "port": PORT, "targetPort": "http"}],
+        },
+    }
+
+
+def route(model: str, shares: dict[str, float], settings: ServingSettings, profile: ClusterProfile) -> Manifest:
+    """The one address, its traffic divided by weights of a thousand."""
+    backends = [
+        {"name": workload_name(model, version), "port": PORT, "weight": round(1000 * share)}
+        for version, share in sorted(shares.items())
+    ]
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": workload_name(model, "")[:-2], "namespace": profile.namespace},
+        "spec": {
+            "parentRefs": [{"name": settings.gateway}],
+            "hostnames": [settings.host],
+            "rules": [{"matches": [{"path": {"type": "PathPrefix", "value": "/v1"}}], "backendRefs": backends}],
+        },
+    }
+
+
+def autoscaler(model: str, version: str, settings: ServingSettings, profile: ClusterProfile) -> Manifest:
+    """What adds and removes replicas of a version, as the settings choose."""
+    made = scaled_object if settings.autoscaler == "keda" else simple_autoscaler
+    return made(model, version, settings, profile)
+
+
+def scaled_object(model: str, version: str, settings: ServingSettings, profile: ClusterProfile) -> Manifest:
+    """KEDA: another replica when requests wait or the KV cache fills; GPU utilisation says little about either."""
+    metadata = _metadata(model, version, profile)
+    chosen = f'namespace="{profile.namespace}",pod=~"{metadata["name"]}-.*"'
+    queries = [
+        (f"sum(vllm:num_requests_waiting{{{chosen}}})", settings.waiting_requests, "AverageValue"),
+        (f"avg(vllm:kv_cache_usage_perc{{{chosen}}})", settings.cache_share, "Value"),
+    ]
+    return {
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledObject",
+        "metadata": metadata,
+        "spec": {
+            "scaleTargetRef": {"name": metadata["name"]},
+            "minReplicaCount": settings.min_replicas,
+            "maxReplicaCount": settings.max_replicas,
+            "cooldownPeriod": 600,
+            "triggers": [
+                {
+                    "type": "prometheus",
+                    "metricType": kind,
+                    "metadata": {"serverAddress": settings.prometheus, "query": query, "threshold": str(threshold)},
+                }
+                for query, threshold, kind in queries
+            ],
+        },
+    }
+
+
+def simple_autoscaler(model: str, version: str, settings: ServingSettings, profile: ClusterProfile) -> Manifest:
+    """The guide's form, for a cluster without KEDA: an HPA on CPU. Not beside a ScaledObject, which makes its own."""
+    metadata = _metadata(model, version, profile)
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": metadata["name"]}
+    cpu = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": metadata,
+        "spec": {
+            "scaleTargetRef": target,
+            "minReplicas": max(1, settings.min_replicas),
+            "maxReplicas": settings.max_replicas,
+            "metrics": [cpu],
+        },
+    }
+
+
+def _metadata(model: str, version: str, profile: ClusterProfile) -> Manifest:
+    return {
+        "name": workload_name(model, version),
+        "namespace": profile.namespace,
+        "labels": labels(model, version),
+    }
+
+
+def _volume(name: str, claim: str | None, host_path: str | None) -> Manifest:
+    if claim:
+        return {"name": name, "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+    return {"name": name, "hostPath": {"path": host_path}}

@@ -1,0 +1,1 @@
+"""Everything that Dagster starts by itself: jobs, sensors, incidents, housekeeping, drift."""

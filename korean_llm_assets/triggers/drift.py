@@ -1,0 +1,151 @@
+"""Drift: every night the champions are evaluated on the newest release, and what got significantly worse is told.
+
+The evaluation is the ordinary stage with the champion's own line of models as its subject, and the newest release's
+benchmarks and held-out text. Asked for again on the same release it is reused and costs nothing.
+"""
+
+from typing import Any, cast
+
+from dagster import (
+    AssetExecutionContext,
+    AssetKey,
+    AssetObservation,
+    DefaultScheduleStatus,
+    Failure,
+    OpExecutionContext,
+    ScheduleDefinition,
+    job,
+    op,
+)
+
+from korean_llm_assets.assets.deployment import registered_name
+from korean_llm_assets.partitions.keys import cell_key, model_recipes, releases
+from korean_llm_assets.partitions.pointers import latest
+from korean_llm_assets.partitions.requests import as_input, stage_request
+from korean_llm_assets.serving.registry import CHAMPION
+from trainers.contract import STAGES, Artifact, EvaluationDetails, Manifest, StageError, StageRequest
+from trainers.contract.artifacts import ArtifactStore
+
+_SUBJECT = "rlhf"
+"""The column of the report that is deployed."""
+_LINE = ("base_model", "cpt_checkpoint", "sft_model", "rlhf_model")
+
+
+def champions_report(store: ArtifactStore, deployed: str) -> Manifest:
+    """The report that a champion was promoted with.
+
+    Args:
+        deployed: where the deployed artifact lies, relative to the artifact root.
+    """
+    exported = store.read(store.root / deployed)
+    return store.read(store.root / exported.request.input("eval_report").path)
+
+
+def drift_request(report: Manifest, benchmarks: Artifact, corpus: Artifact) -> StageRequest:
+    """The evaluation of a report's models on another release's data."""
+    subject = [report.request.input(name) for name in _LINE]
+    return stage_request(
+        STAGES["evaluate"], report.request.model, corpus.release, [*subject, as_input(benchmarks), as_input(corpus)]
+    )
+
+
+def worse(then: EvaluationDetails, now: EvaluationDetails) -> list[str]:
+    """Suites, in words, whose interval now lies wholly on the worse side of that in the champion's own report.
+
+    Compared are suites of one name, which a release may bring with other items: that is what is asked here.
+    """
+    found = []
+    for suite, figures in now.suites.items():
+        before, after = then.suites.get(suite, {}).get(_SUBJECT), figures.get(_SUBJECT)
+        if before is None or after is None:
+            continue
+        up = now.higher_is_better.get(suite, True)
+        if after.high < before.low if up else after.low > before.high:
+            found.append(
+                f"{suite} {after.value:.4g} [{after.low:.4g}, {after.high:.4g}], "
+                f"was {before.value:.4g} [{before.low:.4g}, {before.high:.4g}]"
+            )
+    return found
+
+
+@op(name="champions_on_fresh_text", required_resource_keys={"store", "compute", "registry"})
+def drift_op(context: OpExecutionContext) -> None:
+    """Evaluate each champion on the newest release; fails, after all of them, where one got worse."""
+    told = []
+    for model, recipe in sorted(model_recipes().items()):
+        if recipe.automation == "off":
+            continue
+        try:
+            if words := _drift_of(context, model):
+                told.append(f"{model}: {words}")
+        except (StageError, Failure) as error:  # the others are evaluated all the same
+            told.append(f"{model} could not be evaluated: {getattr(error, 'description', None) or error}")
+    if told:
+        raise Failure("; ".join(told), allow_retries=False)
+
+
+def _drift_of(context: OpExecutionContext, model: str) -> str:
+    """What got worse of one model's champion; empty where nothing did, or nothing is to be compared."""
+    store: ArtifactStore = context.resources.store
+    champion = context.resources.registry.version(registered_name(model), CHAMPION)
+    newest = _newest_data(context)
+    if champion is None or newest is None:
+        context.log.info(f"{model}: there is no champion, or no release with data")
+        return ""
+    report = champions_report(store, champion.artifact.path)
+    benchmarks, corpus = newest
+    if corpus.release == report.request.release:
+        context.log.info(f"{model}: no release is newer than the champion's own, {corpus.release}")
+        return ""
+    request = drift_request(report, benchmarks, corpus)
+    made = store.find(request) or context.resources.compute.run(cast(AssetExecutionContext, context), request)
+    then, now = report.details, made.details
+    assert isinstance(then, EvaluationDetails) and isinstance(now, EvaluationDetails), "both are reports"
+    found = worse(then, now)
+    words = f"worse on release {corpus.release} than on {report.request.release}: {'; '.join(found)}" if found else ""
+    context.log_event(
+        AssetObservation(
+            AssetKey("deployed_model"),
+            partition=cell_key(model, str(report.request.release)),
+            description=words or f"no suite is significantly worse on release {corpus.release}",
+            metadata=_metadata(champion.number, corpus.release, store.folder(request), now, found),
+        )
+    )
+    return words
+
+
+def _newest_data(context: OpExecutionContext) -> tuple[Artifact, Artifact] | None:
+    """Benchmarks and corpus of the newest release that has both."""
+    for release in reversed(context.instance.get_dynamic_partitions(releases.name or "")):
+        found = [latest(context.instance, AssetKey(name), release) for name in ("benchmarks", "corpus")]
+        if found[0] is not None and found[1] is not None:
+            return found[0], found[1]
+    return None
+
+
+def _metadata(
+    version: str, release: str | None, folder: Any, now: EvaluationDetails, found: list[str]
+) -> dict[str, Any]:
+    figures = {f"now {suite}": each[_SUBJECT].value for suite, each in now.suites.items() if _SUBJECT in each}
+    return {
+        "drift: champion": f"version {version}",
+        "drift: release": release or "",
+        "drift: worse suites": len(found),
+        "drift: report": str(folder / "report.html"),
+        **figures,
+    }
+
+
+@job(name="drift", description="The champions on the newest release's held-out text and benchmarks.")
+def drift_job() -> None:
+    """One step."""
+    drift_op()
+
+
+drift_schedule = ScheduleDefinition(
+    name="drift_nightly",
+    job=drift_job,
+    cron_schedule="0 3 * * *",
+    default_status=DefaultScheduleStatus.RUNNING,
+    description="Costs nothing while there is no newer release: the evaluation is reused.",
+)

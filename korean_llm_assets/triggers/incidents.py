@@ -1,0 +1,201 @@
+"""What is told about runs: failure with its cause, success, recovery, a failed gate. Each incident once.
+
+The outbox lies in Dagster's own storage (key-value), so a key survives restarts and is shared by daemons.
+"""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from dagster import (
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    DefaultSensorStatus,
+    IntMetadataValue,
+    RunsFilter,
+    SensorEvaluationContext,
+    SkipReason,
+    sensor,
+)
+
+from korean_llm_assets.alerts import Alert, NotDelivered, Notifier, configured_notifiers
+from korean_llm_assets.assets.proposals import proposals
+from korean_llm_assets.landing.quarantine import USABLE
+from trainers.contract import ExitCode
+
+_ENDED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE)
+_PAGE = 100
+_LONGEST = 800
+_KOREAN_UNKNOWN = "단계 안에서 오류가 났습니다"
+KOREAN_MEANING: dict[int, str] = {
+    ExitCode.BAD_REQUEST: "요청 또는 레시피가 잘못되었습니다",
+    ExitCode.BAD_DATA: "데이터를 쓸 수 없습니다",
+    ExitCode.SERVICE_MISSING: "필요한 서비스가 응답하지 않습니다",
+    ExitCode.INTERNAL: _KOREAN_UNKNOWN,
+    ExitCode.DISK_TROUBLE: "디스크 또는 볼륨이 가득 찼거나 고장입니다",
+    ExitCode.RESUMABLE: "끝나기 전에 멈추었습니다. 다시 시작하면 마지막 체크포인트에서 이어집니다",
+    ExitCode.DOES_NOT_FIT: "메모리에 들어가지 않습니다",
+    ExitCode.LOSS_IS_NAN: "손실이 NaN 또는 무한대가 되었습니다",
+    ExitCode.STALLED: "학습이 진행되지 않습니다",
+}
+"""Exit codes in Korean; the English words are the contract's."""
+CONTENT_TAG = "korean_llm/content"
+"""Of a run that a drop started: the drop's content digest."""
+
+
+def alert_of(instance: DagsterInstance, run: DagsterRun) -> Alert | None:
+    """What to say of an ended run; None where nothing should be said (a retry follows, or a plain data success)."""
+    place = _place(run)
+    page = os.environ.get("KOREAN_LLM_DAGSTER_URL")
+    link = f"{page}/runs/{run.run_id}" if page else None
+    gate = failed_checks(instance, run)
+    if gate:
+        said = "; ".join(gate)
+        return Alert(
+            f"gate:{place}:{run.run_id}",
+            "gate",
+            f"[게이트 불합격] {place}: {said}",
+            f"[gate failed] {place}: {said}",
+            link,
+        )
+    earlier = _earlier(instance, run)
+    broken_since = next((other for other in earlier if other.status == DagsterRunStatus.SUCCESS), None)
+    streak = earlier[: earlier.index(broken_since)] if broken_since else earlier
+    if run.status == DagsterRunStatus.FAILURE:
+        if _will_be_retried(run):
+            return None
+        if bad := refused(instance, run):
+            content = run.tags.get(CONTENT_TAG, run.run_id)
+            words = (f"[격리] {place}: {bad}", f"[quarantined] {place}: {bad}")
+            return Alert(f"quarantine:{content}", "quarantine", *words, link)
+        first = (streak or [run])[-1]  # a place that goes on failing is one incident
+        korean, english = cause_of(instance, run)
+        line = first_useful_line(instance, run)
+        logged = f"\n> {line}" if line and line not in english else ""
+        words = (f"[실패] {place}: {korean}", f"[failed] {place}: {english}{logged}")
+        return Alert(f"failure:{place}:{first.run_id}", "failure", *words, link)
+    if any(not _will_be_retried(other) for other in streak):
+        words = (f"[복구] {place}: 다시 정상입니다", f"[recovered] {place} works again")
+        return Alert(f"recovery:{place}:{run.run_id}", "recovery", *words, link)
+    if run.job_name == "training":
+        return Alert(f"success:{place}:{run.run_id}", "success", f"[완료] {place}", f"[done] {place}", link)
+    return None
+
+
+def cause_of(instance: DagsterInstance, run: DagsterRun) -> tuple[str, str]:
+    """Why a run failed, in Korean and English: the first step that did, its exit code's meaning, its own reason."""
+    for record in instance.get_records_for_run(run.run_id, of_type=DagsterEventType.STEP_FAILURE).records:
+        event = record.event_log_entry.dagster_event
+        if event is not None and (told := event.step_failure_data.user_failure_data):
+            code = told.metadata.get("exit code")
+            meaning = KOREAN_MEANING.get(code.value or 0) if isinstance(code, IntMetadataValue) else None
+            return f"{event.step_key}: {meaning or _KOREAN_UNKNOWN}", (told.description or "")[:_LONGEST]
+        if event is not None and event.step_failure_data.error:
+            message = event.step_failure_data.error.message.strip().splitlines()[0][:_LONGEST]
+            return f"{event.step_key}: {_KOREAN_UNKNOWN}", f"{event.step_key}: {message}"
+    return "실행 프로세스가 이유를 남기지 않고 끝났습니다", "the run's process ended without saying why; see its log"
+
+
+def first_useful_line(instance: DagsterInstance, run: DagsterRun) -> str | None:
+    """The first error that a stage or its launcher logged, else the first warning; None where all was quiet."""
+    told = [entry for entry in instance.all_logs(run.run_id) if not entry.is_dagster_event]
+    for level in (logging.ERROR, logging.WARNING):
+        for entry in told:
+            if int(entry.level) >= level and (text := entry.user_message.strip()):
+                return text.splitlines()[0][:_LONGEST]
+    return None
+
+
+def failed_checks(instance: DagsterInstance, run: DagsterRun) -> list[str]:
+    """Conditions of the gate that did not hold, in words."""
+    found = []
+    for record in instance.get_records_for_run(run.run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION).records:
+        event = record.event_log_entry.dagster_event
+        if event is not None and not event.asset_check_evaluation_data.passed:
+            check = event.asset_check_evaluation_data
+            if check.check_name not in ("gate", USABLE):
+                found.append(f"{check.check_name}: {check.description}")
+    return found
+
+
+def refused(instance: DagsterInstance, run: DagsterRun) -> str:
+    """What of a drop could not be used, if nothing else failed in the run; else empty."""
+    found = []
+    for record in instance.get_records_for_run(run.run_id, of_type=DagsterEventType.STEP_FAILURE).records:
+        event = record.event_log_entry.dagster_event
+        told = event.step_failure_data.user_failure_data if event is not None else None
+        if run.job_name != "data" or told is None or told.metadata.get("exit code") != IntMetadataValue(65):
+            return ""
+        found.append(told.description or "")
+    return "; ".join(found)[:800]
+
+
+class Outbox:
+    """Alerts to send and those that were sent, in the instance's storage."""
+
+    def __init__(self, instance: DagsterInstance, notifiers: Sequence[Notifier]):
+        self._storage = instance.daemon_cursor_storage
+        self._notifiers = notifiers
+
+    def tell(self, alert: Alert) -> bool:
+        """Send to every channel that has not had it; True once all have. Trouble is kept for the next call."""
+        key = f"korean_llm/alert/{alert.key}"
+        told = set(json.loads(self._storage.get_cursor_values({key}).get(key, "[]")))
+        for notifier in self._notifiers:
+            name = type(notifier).__name__
+            if name in told:
+                continue
+            try:
+                notifier.send(alert)
+            except NotDelivered:
+                continue
+            told.add(name)
+            self._storage.set_cursor_values({key: json.dumps(sorted(told))})
+        return len(told) >= len(self._notifiers)
+
+
+def _place(run: DagsterRun) -> str:
+    partition = run.tags.get("dagster/partition", "")
+    return f"{run.job_name.strip('_').lower()} {partition}".strip()
+
+
+def _will_be_retried(run: DagsterRun) -> bool:
+    return run.tags.get("dagster/will_retry", "").lower() == "true"
+
+
+def _earlier(instance: DagsterInstance, run: DagsterRun) -> list[DagsterRun]:
+    """Ended runs of the same job and partition before this one, newest first."""
+    tags = {"dagster/partition": run.tags["dagster/partition"]} if "dagster/partition" in run.tags else {}
+    runs = instance.get_runs(RunsFilter(job_name=run.job_name, tags=tags, statuses=list(_ENDED)), limit=50)
+    ids = [other.run_id for other in runs]
+    return list(runs[ids.index(run.run_id) + 1 :]) if run.run_id in ids else list(runs)
+
+
+@sensor(minimum_interval_seconds=30, default_status=DefaultSensorStatus.RUNNING)
+def alerts(context: SensorEvaluationContext) -> SkipReason:
+    """Tell what ended since the last look. A receiver that is down is tried again; nothing here touches a run."""
+    notifiers = configured_notifiers()
+    if not notifiers:
+        return SkipReason("no alert channel is configured (korean_llm_assets/alerts.py names the variables)")
+    if context.cursor is None:
+        context.update_cursor(str(time.time()))
+        return SkipReason("runs that end from now on are told")
+    outbox, told = Outbox(context.instance, notifiers), 0
+    for proposal in proposals(context.instance):
+        outbox.tell(proposal)
+    since = datetime.fromtimestamp(float(context.cursor), tz=UTC)
+    records = context.instance.get_run_records(
+        RunsFilter(statuses=list(_ENDED), updated_after=since), limit=_PAGE, order_by="update_timestamp", ascending=True
+    )
+    for record in records:
+        alert = alert_of(context.instance, record.dagster_run)
+        if alert is not None and not outbox.tell(alert):
+            return SkipReason(f"{told} told; a receiver does not answer, tried again at the next tick")
+        told += alert is not None
+        context.update_cursor(str(record.update_timestamp.timestamp()))
+    return SkipReason(f"{told} told")

@@ -1,0 +1,123 @@
+"""Operations as documented one-liners, on real runs."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from korean_llm_assets.compute.pool import LocalPool
+from tests.support.served import Served, wait_until
+from trainers.contract import Needs, StageRequest
+
+pytestmark = pytest.mark.slow
+
+
+def command(ui: Served, *arguments: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "korean_llm_assets", *arguments],
+        env={**ui.environment, "KOREAN_LLM_DAGSTER_URL": ui.dagster},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def run_id(ui: Served) -> str:
+    tags = json.dumps({"dagster/partition": "door-operations", "door": "operations"})
+    ui.command("dagster", "job", "launch", "-w", str(ui.home.workspace), "-j", "data", "--tags", tags)
+    wait_until(lambda: ui.runs(door="operations"), 60)
+    found: str = ui.runs(door="operations")[0]["runId"]
+    return found
+
+
+def test_wait_ends_with_the_run_or_with_its_timeout(ui: Served, run_id: str) -> None:
+    code, told = command(ui, "wait", run_id, "--timeout", "0")
+    assert (code == 124 and "still" in told) or code == 0
+    code, told = command(ui, "wait", run_id, "--timeout", "280")
+    assert code == 0, told
+
+
+def test_status_lists_runs_and_the_steps_of_one(ui: Served, run_id: str) -> None:
+    assert run_id in command(ui, "status")[1]
+    told = command(ui, "status", run_id[:8])[1]
+    assert "corpus" in told and "success" in told and "door-operations" in told
+
+
+def test_logs_tell_what_the_stage_said(ui: Served, run_id: str) -> None:
+    code, told = command(ui, "logs", run_id, "--follow")
+    assert code == 0 and "kept" in told
+
+
+def test_a_working_run_is_followed_waited_for_and_cancelled(ui: Served) -> None:
+    """It works for as long as we like: this test holds every core of the pool that its stage waits for."""
+    pool = LocalPool.of_this_machine(ui.home.root / "pool")
+    everything = StageRequest(stage="base_model", stage_version=1, model="test", needs=Needs(cpu=pool.cores))
+    with pool.hold(everything, True, print):
+        tags = json.dumps({"dagster/partition": "door-ui", "door": "cancelled"})
+        ui.command("dagster", "job", "launch", "-w", str(ui.home.workspace), "-j", "data", "--tags", tags)
+        wait_until(lambda: ui.runs(door="cancelled"), 60)
+        (run,) = ui.runs(door="cancelled")
+        followed = subprocess.Popen(
+            [sys.executable, "-m", "korean_llm_assets", "logs", run["runId"], "--follow"],
+            env=ui.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        wait_until(lambda: _waits(ui, run["runId"]), 120)
+        assert command(ui, "wait", run["runId"], "--timeout", "0")[0] == 124
+        code, told = command(ui, "cancel", run["runId"])
+        assert code == 0 and "cancelling" in told
+        assert command(ui, "wait", run["runId"], "--timeout", "100")[0] == 1
+    assert "CANCELED" in command(ui, "status", run["runId"])[1]
+    said, _ = followed.communicate(timeout=60)
+    assert followed.returncode == 0
+    assert "waits for" in said and "in use by test" in said
+
+
+def _waits(ui: Served, run_id: str) -> bool:
+    return "in use by test" in command(ui, "logs", run_id)[1]
+
+
+def test_a_run_that_has_ended_cannot_be_cancelled(ui: Served, run_id: str) -> None:
+    command(ui, "wait", run_id, "--timeout", "280")
+    code, told = command(ui, "cancel", run_id)
+    assert code == 1 and "has ended already" in told
+
+
+def test_an_unknown_run_is_said(ui: Served) -> None:
+    code, told = command(ui, "status", "nothing")
+    assert code == 64 and "0 runs begin with 'nothing'" in told
+
+
+def test_a_remake_shows_its_cost_and_starts_nothing_without_yes(ui: Served) -> None:
+    code, told = command(ui, "remake", "--assets", "eval_report", "--models", "qwen2.5-7b", "--releases", "all")
+    assert code == 0 and "in all 0.00 GPU-hours" in told and "nothing was started" in told
+    code, told = command(ui, "remake", "--assets", "sft_model", "--releases", "door-operations")
+    assert code == 0 and "the planner's arithmetic" in told
+    code, told = command(ui, "remake", "--assets", "corpus")
+    assert code == 64 and "is not made by model and release" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "partitions"),
+    [
+        # re-evaluate all releases of one model
+        (("--assets", "eval_report", "--models", "qwen2.5-7b", "--releases", "all"), None),
+        # re-run SFT for both models on one release
+        (("--assets", "sft_model", "--models", "qwen2.5-7b,qwen2.5-72b", "--releases", "door-operations"), 2),
+    ],
+)
+def test_a_remake_starts_with_yes(ui: Served, arguments: tuple[str, ...], partitions: int | None) -> None:
+    code, told = command(ui, "remake", *arguments, "--yes")
+    assert code == 0 and "GPU-hours" in told.splitlines()[-2], told  # what it costs stands before what was started
+    backfill = told.split("backfill ")[1].split()[0]
+    query = "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill {"
+    query += " numPartitions assetSelection { path } } } }"
+    started = ui.ask(query, id=backfill)["partitionBackfillOrError"]
+    ui.ask("mutation($id: String!) { cancelPartitionBackfill(backfillId: $id) { __typename } }", id=backfill)
+    assert started["assetSelection"] == [{"path": [arguments[1]]}]
+    assert f"of {started['numPartitions']} partitions" in told
+    assert started["numPartitions"] == partitions or (partitions is None and started["numPartitions"] >= 7)

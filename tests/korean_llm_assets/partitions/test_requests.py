@@ -1,0 +1,34 @@
+"""Requests are built in one place, from recipe, cell and artifacts."""
+
+from korean_llm_assets.partitions.keys import model_recipes
+from korean_llm_assets.partitions.requests import as_input, code_version, stage_request
+from trainers.contract import STAGES, Artifact
+from trainers.contract.recipe import section_dict
+
+ARTIFACT = Artifact(
+    stage="cpt", model="tiny", release="r", request_digest="a", digest="d", path="cpt_checkpoint/tiny/r/a"
+)
+
+
+def test_a_request_carries_the_recipes_section_without_its_needs() -> None:
+    request = stage_request(STAGES["sft"], "tiny", "r", [as_input(ARTIFACT)])
+    recipe = model_recipes()["tiny"]
+    assert request.section == section_dict(recipe.sft)
+    assert request.needs == recipe.sft.needs
+    assert request.seed == recipe.seed
+    assert request.stage_version == STAGES["sft"].version
+
+
+def test_inputs_are_named_by_the_asset_they_come_from() -> None:
+    item = as_input(ARTIFACT)
+    assert (item.name, item.digest, item.path, item.root) == ("cpt_checkpoint", "d", ARTIFACT.path, "artifacts")
+
+
+def test_where_an_input_lies_does_not_change_the_request() -> None:
+    moved = ARTIFACT.model_copy(update={"path": "elsewhere/a"})
+    digests = {stage_request(STAGES["sft"], "tiny", "r", [as_input(item)]).digest for item in (ARTIFACT, moved)}
+    assert len(digests) == 1
+
+
+def test_the_code_version_begins_with_the_stages_version() -> None:
+    assert all(code_version(stage).startswith(f"{stage.version}-") for stage in STAGES.values())

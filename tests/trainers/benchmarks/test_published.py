@@ -1,0 +1,199 @@
+"""Published Korean benchmarks from their real files, quirks included, and what is said of broken ones."""
+
+import json
+from collections import Counter
+from types import SimpleNamespace
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from tests.support.toy import build_model
+from trainers.benchmarks.formats import MultipleChoice, Suite
+from trainers.benchmarks.published import is_published, published_suites
+from trainers.contract import BadData
+from trainers.evaluation.measures import measure
+from trainers.evaluation.model import ModelUnderTest
+from trainers.evaluation.results import Results
+
+REAL = {
+    "kobest_boolq": 1404,
+    "kobest_copa": 1000,
+    "kobest_hellaswag": 500,
+    "kobest_sentineg": 397,
+    "kobest_wic": 1260,
+    "klue_nli": 3000,
+    "klue_sts": 519,
+}
+
+
+@pytest.fixture(scope="module")
+def real(testdata):
+    return published_suites(testdata / "eval")
+
+
+@pytest.mark.realdata
+def test_every_real_row_becomes_an_item_with_a_known_answer(real):
+    assert {name: len(rows) for name, rows in real.items() if name in REAL} == REAL
+    assert len(real["klue_ner"]) > 4000
+    assert len(real["klue_dp"]) > 1000
+    for name, rows in real.items():
+        assert len({row["id"] for row in rows}) == len(rows), name
+        for row in rows:
+            MultipleChoice.model_validate(row)
+            assert "\r" not in row["question"] + "".join(row["choices"])
+
+
+@pytest.mark.realdata
+def test_labels_of_both_spellings_are_counted(real):
+    """BoolQ and WiC mix True and TRUE; the published test sets are near balance."""
+    for name in ("kobest_boolq", "kobest_wic", "kobest_sentineg"):
+        share = Counter(row["answer"] for row in real[name])[1] / len(real[name])
+        assert 0.45 < share < 0.55, name
+
+
+@pytest.mark.realdata
+def test_questions_read_as_lm_eval_asks_them(real):
+    first = real["kobest_copa"][0]
+    assert first["question"] == "새로 산 바지의 허리가 컸다.  그래서"
+    assert real["kobest_wic"][0]["question"].startswith("문장1: 토양에 [양분]이 풍부하여")
+    assert real["kobest_boolq"][0]["question"].endswith(" 질문: 콜라독립 815는 코카콜라에서 만들었나요? 답변: ")
+    assert real["klue_ner"][0]["choices"][real["klue_ner"][0]["answer"]] == "기관"
+    dp = real["klue_dp"][0]
+    assert "'유희열이'의 서술어" in dp["question"] and dp["choices"][dp["answer"]] == "흘렸다."
+
+
+def test_an_unbalanced_quote_is_text(tmp_path):
+    (tmp_path / "BoolQ").mkdir()
+    (tmp_path / "BoolQ" / "test.tsv").write_text(
+        'ID\tText\tQuestion\tAnswer\r\n1\t"가나다\t라인가?\tTRUE\r\n2\t마"바\t사인가?\tFalse\r\n', newline=""
+    )
+    rows = published_suites(tmp_path)["kobest_boolq"]
+    assert [(row["question"], row["answer"]) for row in rows] == [
+        ('"가나다 질문: 라인가? 답변: ', 1),
+        ('마"바 질문: 사인가? 답변: ', 0),
+    ]
+
+
+def test_columns_are_found_by_name(tmp_path):
+    (tmp_path / "SentiNeg").mkdir()
+    path = tmp_path / "SentiNeg" / "test.tsv"
+    path.write_text("Text\tID\tLabel\n좋다\t7\t1\n")
+    assert published_suites(tmp_path)["kobest_sentineg"][0]["question"] == "문장: 좋다 긍부정:"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("ID\tText\tLabel\n1\t좋다\t1\n2\t나쁘다\n", "item 2 .* 2 cells under 3 columns"),
+        ("ID\tLabel\n1\t1\n", "item 1 .* no column or value 'Text'"),
+        ("ID\tText\tLabel\n1\t좋다\t긍정\n", "item 1"),
+    ],
+)
+def test_a_broken_file_is_named_with_its_item(tmp_path, content, words):
+    (tmp_path / "SentiNeg").mkdir()
+    (tmp_path / "SentiNeg" / "test.tsv").write_text(content)
+    with pytest.raises(BadData, match=rf"SentiNeg/test\.tsv: {words}"):
+        published_suites(tmp_path)
+
+
+@pytest.fixture
+def exams(tmp_path):
+    """Rows of ours in the published forms of KMMLU, HAE-RAE (both editions), CSAT-QA and CLIcK; the rows by file."""
+    answers = {"Law": [4, 1, 1], "Math": [4]}
+    for subject, right in answers.items():
+        rows = "".join(f'"둘, 그리고 {n}은?",{answer},1,2,3,5,법,0.5\n' for n, answer in enumerate(right))
+        path = tmp_path / "kmmlu" / "data" / f"{subject}-test.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"question,answer,A,B,C,D,Category,Human Accuracy\n{rows}", encoding="utf-8-sig")
+    words = 'question,a,b,c,d,e,answer,split\n"기쁘다, 의 반대말은?",슬프다,달다,검다,높다,멀다,A,test\n'
+    (tmp_path / "HAERAE-Bench-v1-RW.csv").write_text(words)
+    asked = [{"query": "수도는? (A)부산 (B)서울 정답:", "options": "['부산', '서울']", "answer": "(B)"}]
+    folder = tmp_path / "haerae" / "general_knowledge" / "test"
+    folder.mkdir(parents=True)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(asked), folder / "0000.parquet")
+    csat = {"question": "알맞은 것은?", "context": "가을이 왔다.", "gold": 3, "Category": "LI"}
+    csat |= {f"option#{n}": f"보기 {n}" for n in range(1, 6)}
+    (tmp_path / "csatqa_eval.json").write_text(json.dumps(csat, ensure_ascii=False) + "\n")
+    four = {"id": "KIIP_law_1", "paragraph": "", "question": "국회는?", "choices": list("가나다라"), "answer": "다"}
+    five = {
+        "id": "CSAT_korean_1",
+        "paragraph": "글",
+        "question": "뜻은?",
+        "choices": list("가나다라마"),
+        "answer": "마",
+    }
+    for file, row in (("Culture/Korean Law/Law_KIIP", four), ("Language/Grammar/Grammar_CSAT", five)):
+        path = tmp_path / "CLIcK" / "Dataset" / f"{file}.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps([row, row], ensure_ascii=False))
+    return tmp_path, csat, [four, four, five, five]
+
+
+def test_exams_keep_their_parts_and_ask_in_lm_evals_words(exams):
+    from lm_eval.tasks.click.click_cul import utils as click
+    from lm_eval.tasks.csatqa import utils as csatqa
+
+    folder, csat, click_rows = exams
+    suites = published_suites(folder)
+    assert [(row["subject"], row["answer"]) for row in suites["kmmlu"]] == [
+        ("Law", 3), ("Law", 0), ("Law", 0), ("Math", 3),
+    ]  # fmt: skip
+    assert suites["kmmlu"][0]["question"] == "둘, 그리고 0은?\nA. 1\nB. 2\nC. 3\nD. 5\n정답："
+    words, asked = suites["haerae"]
+    assert words["question"] == "기쁘다, 의 반대말은?\n(A) 슬프다\n(B) 달다\n(C) 검다\n(D) 높다\n(E) 멀다\n정답:"
+    assert (words["subject"], words["answer"]) == ("rare_words", 0)
+    assert (asked["question"], asked["subject"]) == ("수도는? (A)부산 (B)서울 정답:", "general_knowledge")
+    assert asked["choices"][asked["answer"]] == "(B)"
+    (theirs,) = csatqa.process_docs(SimpleNamespace(map=lambda change: [change(csat)]))
+    (ours,) = suites["csatqa"]
+    assert (ours["question"], ours["choices"], ours["answer"]) == (
+        theirs["question"],
+        theirs["choices"],
+        theirs["gold"],
+    )
+    for row, published in zip(suites["click"], click_rows, strict=True):
+        assert (row["question"], row["choices"]) == (click.get_context(published), click.get_choices(published))
+        assert row["choices"][row["answer"]] == click.get_target(published)
+    assert [row["subject"] for row in suites["click"]] == ["Korean Law"] * 2 + ["Grammar"] * 2
+    for name, rows in suites.items():
+        assert len({row["id"] for row in rows}) == len(rows), name
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("kmmlu/Law-test.csv", "question,answer,A,B,C,D\n둘은?,1,2\n", "item 1 .* not as many cells as columns"),
+        ("kmmlu/Law-test.csv", "question,A,B,C,D\n둘은?,1,2,3,4\n", "item 1 .* no column or value 'answer'"),
+        ("HAERAE-Bench-v1-HI.csv", "question,a,b,c,d,e,answer\n무엇?,1,2,3,4,5,X\n", "item 1"),
+        ("csatqa_eval.json", '{"question": "?", "context": null}\n', "item 1 .* no column or value 'option#1'"),
+    ],
+)
+def test_a_broken_exam_is_named_with_its_item(tmp_path, file, content, words):
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content)
+    with pytest.raises(BadData, match=rf"{path.name}: {words}"):
+        published_suites(tmp_path)
+
+
+def test_kmmlu_is_reported_macro_and_micro(exams, tmp_path):
+    items = tuple(MultipleChoice.model_validate(row) for row in published_suites(exams[0])["kmmlu"])
+    rows = measure(
+        ModelUnderTest(build_model(tmp_path / "model", seed=1), 128, 512), Suite("kmmlu", "multiple_choice", items)
+    )
+    results = Results({"rlhf": rows}, {}, seed=1)
+    right = {row.item: row.value for row in rows if row.suite == "kmmlu"}
+    by_subject = {"Law": [right[f"Law-{n}"] for n in range(3)], "Math": [right["Math-0"]]}
+    assert 0 < sum(right.values()) < 4, "else the two averages could not differ"
+    micro, macro = (results.figure(suite, "rlhf") for suite in ("kmmlu", "kmmlu/macro"))
+    assert micro.value == sum(right.values()) / 4
+    assert macro.value == pytest.approx(sum(sum(some) / len(some) for some in by_subject.values()) / 2)
+    assert macro.value != micro.value
+    assert macro.low <= macro.value <= macro.high
+
+
+def test_other_files_are_left_alone(tmp_path):
+    (tmp_path / "mine.jsonl").write_text("{}\n")
+    assert published_suites(tmp_path) == {}
+    assert not is_published("mine.jsonl") and is_published("kobest/WiC/test.tsv")

@@ -1,0 +1,80 @@
+"""Recipes: what is wrong is told by file, key and what is allowed."""
+
+import pytest
+import yaml
+
+from trainers.contract import BadRequest
+from trainers.contract.recipe import (
+    load_data_recipe,
+    load_model_recipe,
+    load_model_recipes,
+    recipe_folders,
+    section_dict,
+)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a changed copy of the tiny recipe and give its path."""
+
+    def _write(change):
+        data = yaml.safe_load((recipe_folders()[0] / "tiny.yaml").read_text())
+        change(data)
+        path = tmp_path / "tiny.yaml"
+        path.write_text(yaml.safe_dump(data))
+        return path
+
+    return _write
+
+
+def test_packaged_recipes_load():
+    assert "tiny" in load_model_recipes()
+    assert load_data_recipe().corpus.validation_share > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda d: d["sft"].update(learning_rte=1), ["tiny.yaml", "unknown key 'sft.learning_rte'", "learning_rate"]),
+        (lambda d: d.update(pretrain={}), ["unknown key 'pretrain'", "cpt, sft, rlhf"]),
+        (lambda d: d["cpt"].update(epochs="many"), ["'cpt.epochs'", "valid number", "given: 'many'"]),
+        (lambda d: d["cpt"].update(lora={"rank": 4}), ["'cpt'", "method: full", "would be ignored"]),
+        (lambda d: d["rlhf"].update(algorithm="ppo"), ["'rlhf.algorithm'", "'dpo'", "given: 'ppo'"]),
+        (lambda d: d["sft"].pop("learning_rate"), ["'sft.learning_rate' is required"]),
+        (lambda d: d["sft"]["needs"].update(gpu=1), ["unknown key 'sft.needs.gpu'", "gpus, cpu, memory, nodes"]),
+        (lambda d: d["base_model"]["architecture"].update(heads=5), ["hidden_size 192 must be a multiple of heads 5"]),
+        (lambda d: d["cpt"].update(start_from="previous_release"), ["'cpt'", "needs the key 'replay_share'"]),
+        (lambda d: d.update(model="other"), ["key 'model' says 'other'", "'tiny'"]),
+    ],
+)
+def test_errors_name_file_key_and_what_is_allowed(write, change, words):
+    with pytest.raises(BadRequest) as caught:
+        load_model_recipe(write(change))
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_yaml_that_is_no_recipe(tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_text("a: [1,")
+    with pytest.raises(BadRequest, match="broken.yaml: cannot be read as YAML"):
+        load_model_recipe(path)
+    path.write_text("- 1\n")
+    with pytest.raises(BadRequest, match="a recipe is a mapping"):
+        load_model_recipe(path)
+
+
+def test_own_folder_adds_and_replaces(tmp_path, monkeypatch, write):
+    write(lambda d: d.update(description="mine"))
+    monkeypatch.setenv("KOREAN_LLM_RECIPES", str(tmp_path))
+    assert load_model_recipes()["tiny"].description == "mine"
+    monkeypatch.setenv("KOREAN_LLM_RECIPES", str(tmp_path / "absent"))
+    with pytest.raises(BadRequest, match="which is no folder"):
+        load_model_recipes()
+
+
+def test_needs_and_written_out_defaults_leave_the_identity_alone(write):
+    plain = load_model_recipe(write(lambda d: None)).sft
+    bumped = load_model_recipe(write(lambda d: d["sft"]["needs"].update(memory="64Gi"))).sft
+    spelled = load_model_recipe(write(lambda d: d["sft"].update(weight_decay=0.0))).sft
+    assert section_dict(plain) == section_dict(bumped) == section_dict(spelled)

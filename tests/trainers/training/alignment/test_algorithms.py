@@ -1,0 +1,84 @@
+"""Every algorithm of RLHF, end to end on a model of a few thousand weights, moves its own figure the right way."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.micro import Micro
+
+pytestmark = pytest.mark.slow
+SAMPLING = {"rewards": ["language"], "generations": 8, "completion_length": 12}
+# Every weight is trained: adapters over embeddings this small cannot make a model sure of anything.
+ONLINE = {
+    "method": "full",
+    "lora": None,
+    "sampling": SAMPLING,
+    "batch_size": 32,
+    "max_steps": 20,
+    "learning_rate": 1e-2,
+    "schedule": "constant_with_warmup",
+    "beta": 1e-3,
+}
+LONGER = {"max_steps": 24, "learning_rate": 1e-2}
+WHOLE = {"method": "full", "lora": None, **LONGER}
+PREFERENCE_RISE = 0.8
+REWARD_RISE = 0.2
+JUDGED_RIGHT = 0.9
+
+
+class Contrary(Micro):
+    """People who prefer what SFT has taught the model not to say: no algorithm finds its work done already."""
+
+    def _write_preferences(self, folder: Path) -> None:
+        super()._write_preferences(folder)
+        for path in folder.iterdir():
+            rows = [json.loads(line) for line in path.read_text().splitlines()]
+            swapped = [{**row, "chosen": row["rejected"], "rejected": row["chosen"]} for row in rows]
+            path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in swapped))
+
+
+@pytest.fixture(scope="module")
+def micro(tmp_path_factory) -> Micro:
+    micro = Contrary(tmp_path_factory.mktemp("micro"))
+    for stage in ("base_model", "cpt", "sft"):
+        micro.run(stage)
+    return micro
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "changes"),
+    (
+        pytest.param("grpo", ONLINE, id="grpo"),
+        pytest.param("rloo", ONLINE, id="rloo", marks=pytest.mark.prove),
+        pytest.param("kto", WHOLE, id="kto", marks=pytest.mark.prove),
+        pytest.param("orpo", {**WHOLE, "beta": 1.0, "max_steps": 40}, id="orpo", marks=pytest.mark.prove),
+        pytest.param("reward_model", LONGER, id="reward_model", marks=pytest.mark.prove),
+        pytest.param("dpo", WHOLE, id="dpo", marks=pytest.mark.prove),
+    ),
+)
+def test_the_algorithm_moves_its_figure(micro, algorithm, changes):
+    metrics = micro.run("rlhf", algorithm=algorithm, **changes).metrics
+    if algorithm in ("grpo", "rloo"):
+        assert metrics["reward"] >= metrics["reward_before"] + REWARD_RISE
+    elif algorithm == "reward_model":
+        assert metrics["reward_accuracy"] >= JUDGED_RIGHT  # 0.5 is a guess
+        assert (micro.folder("rlhf_model") / "reward_model" / "model.safetensors").is_file()
+    else:
+        assert metrics["preference_accuracy"] >= metrics["preference_accuracy_before"] + PREFERENCE_RISE
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("algorithm", ("kto", "orpo", "reward_model", "grpo", "rloo"))
+def test_the_algorithm_trains_on_two_processes(micro, algorithm):
+    """DPO does in test_equivalence.py."""
+    sampling = {**SAMPLING, "generations": 4} if algorithm in ("grpo", "rloo") else None
+    manifest = micro.run("rlhf", 2, algorithm=algorithm, sampling=sampling, max_steps=3)
+    assert [step for step, _ in manifest.details.loss] == [1, 2, 3]
+
+
+@pytest.mark.prove
+def test_a_rule_stops_a_model_that_games_its_reward(micro):
+    manifest = micro.run("rlhf", algorithm="grpo", stop={"kl": 0.02}, **ONLINE)
+    assert manifest.details.extra["stopped"].startswith("kl ")
+    assert manifest.details.steps < ONLINE["max_steps"]

@@ -1,0 +1,80 @@
+"""Verifiable rewards on Korean answers, good ones and bad ones."""
+
+import pytest
+
+from trainers.contract.recipe.alignment import SamplingSettings
+from trainers.training.alignment.rewards import (
+    arithmetic,
+    honorific,
+    in_band,
+    language,
+    repetition,
+    reward_functions,
+    well_formed,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), (("안녕하세요", 1), ("hello", 0), ("안녕 ab", 0.5), ("123 !?", 0), ("東京 서울", 0.5))
+)
+def test_language(text, value):
+    assert language(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    (
+        ("반갑습니다. 잘 지내세요?", 1),
+        ("밥 먹었어. 나 간다.", 0),
+        ("도와 드릴게요! 근데 바빠.", 0.5),
+        ("안녕하십니까", 1),
+        ("그렇군요", 1),
+        ("", 0),
+    ),
+)
+def test_honorific(text, value):
+    assert honorific(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    (("네, 좋습니다.", 1), ("네, 좋습니다", 0), ("(열기만 함.", 0), ("<|im_end|>.", 0), (" ", 0), ("정말요?", 1)),
+)
+def test_well_formed(text, value):
+    assert well_formed(text) == value
+
+
+@pytest.mark.parametrize(("length", "value"), ((0, 0), (5, 0.5), (10, 1), (20, 1), (30, 0.5), (80, 0)))
+def test_in_band(length, value):
+    assert in_band("가" * length, (10, 20)) == value
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "value"),
+    (
+        ("3 더하기 4는?", "3 더하기 4는 7입니다.", 1),
+        ("3 더하기 4는?", "8입니다.", 0),
+        ("100 빼기 1", "답은 99", 1),
+        ("12×12는 얼마예요?", "1,44가 아니라 144입니다", 1),
+        ("수도가 어디예요?", "서울입니다 7", None),
+        ("2 더하기 2는?", "모릅니다.", 0),
+    ),
+)
+def test_arithmetic(question, answer, value):
+    assert arithmetic(question, answer) == value
+
+
+def test_repetition():
+    assert repetition("하나 둘 셋 넷 다섯 여섯 일곱 여덟 아홉") == 0
+    assert repetition("네 네 네 네 네 네 네 네 네 네 네 네") > 0.8
+    assert repetition("ㅋㅋㅋㅋㅋㅋㅋ") > 0.7
+    assert repetition("네") == 0
+
+
+def test_functions_as_trl_calls_them():
+    settings = SamplingSettings(rewards=("language", "arithmetic", "forbidden_words"), forbidden_words=("바보",))
+    functions = reward_functions(settings)
+    assert [function.__name__ for function in functions] == ["language", "arithmetic", "forbidden_words"]
+    asked = [[{"role": "user", "content": "1 더하기 1은?"}]] * 2
+    answers = [[{"role": "assistant", "content": text}] for text in ("2입니다.", "바보 3")]
+    assert [function(prompts=asked, completions=answers) for function in functions] == [[1, 1], [1, 0], [1, 0]]

@@ -1,0 +1,1 @@
+"""Stage `benchmarks`: published and own forms of suites, and checks of answers."""

@@ -1,0 +1,185 @@
+"""Stage `benchmarks`: landed evaluation suites, checked and brought to one form per format.
+
+A file of JSON lines is one suite; published Korean benchmarks are read from their own files (published_suites.py).
+What lies in `lm_eval/` (tasks of lm_eval as YAML, and their data) is kept as it is, for recipes that name these tasks.
+"""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from pathlib import Path, PurePosixPath
+from shutil import copyfile
+from typing import Any
+
+from pydantic import ValidationError
+
+from trainers.benchmarks.checks import Check
+from trainers.benchmarks.formats import spread
+from trainers.benchmarks.published import is_published, published_suites
+from trainers.contract import BadData, BenchmarkDetails
+from trainers.contract.recipe.data import BenchmarksSection
+from trainers.conversations.preferences import pair
+from trainers.conversations.rows import Row, content, landed_rows, messages, write_jsonl
+from trainers.runner.stage import StageContext, StageResult
+from trainers.text.read import files_below
+from trainers.text.records import Unusable
+
+LM_EVAL = "lm_eval"
+"""Folder of lm_eval's own tasks, in the landing and in the artifact."""
+_COMPANIONS = {".tsv", ".csv", ".md"}
+
+
+def run(context: StageContext) -> StageResult:
+    """Leave `<suite>.jsonl` for each landed suite and `suites.json` that lists them.
+
+    Raises:
+        BadData: there is no suite, or one has no usable item (a benchmark never vanishes silently).
+    """
+    section: BenchmarksSection = context.section
+    suites, excluded, order = _read(context)
+    if not suites:
+        raise BadData(f"benchmarks of release {context.request.release}: the folder is empty; put <suite>.jsonl there")
+    listing: dict[str, Any] = {}
+    for suite, items in sorted(suites.items()):
+        if not items:
+            reasons = ", ".join(f"{reason} ({n})" for reason, n in excluded[suite].most_common(3))
+            raise BadData(f"suite {suite!r} ({order[suite]}) has no usable item; the biggest reasons: {reasons}")
+        rows = [row for _, row in spread(items, section.max_items_per_suite)]
+        path = context.output / f"{suite}.jsonl"
+        write_jsonl(path, rows)
+        listing[suite] = {
+            "format": items[0][0],
+            "items": len(rows),
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+    (context.output / "suites.json").write_text(json.dumps(listing, ensure_ascii=False, indent=1), encoding="utf-8")
+    context.reporter.say(", ".join(f"{suite}: {entry['items']} {entry['format']}" for suite, entry in listing.items()))
+    return StageResult(
+        metrics={"suites": float(len(listing)), "items": float(sum(entry["items"] for entry in listing.values()))},
+        details=BenchmarkDetails(
+            suites={suite: entry["items"] for suite, entry in listing.items()},
+            formats={suite: entry["format"] for suite, entry in listing.items()},
+            excluded=dict(sum(excluded.values(), Counter()).most_common()),
+            inherited_from=context.request.input("landing").inherited_from,
+        ),
+    )
+
+
+def _read(context: StageContext) -> tuple[dict[str, list[tuple[str, Row]]], dict[str, Counter[str]], dict[str, str]]:
+    """Items with their format, by suite; exclusions by suite and reason; the file of each suite."""
+    suites: dict[str, list[tuple[str, Row]]] = {}
+    excluded: dict[str, Counter[str]] = {}
+    files: dict[str, str] = {}
+    seen: dict[str, set[str]] = {}
+    for suite, rows in published_suites(context.inputs["landing"]).items():
+        suites[suite], excluded[suite] = [("multiple_choice", row) for row in rows], Counter()
+        files[suite] = "its published file"
+    for file, line, value in landed_rows(_own_files(context)):
+        suite = _suite(file)
+        if files.setdefault(suite, file) != file:
+            raise BadData(f"{files[suite]} and {file} are both suite {suite!r}; rename one")
+        items, reasons = suites.setdefault(suite, []), excluded.setdefault(suite, Counter())
+        try:
+            if isinstance(value, Unusable):
+                raise value
+            if not isinstance(value, dict):
+                raise Unusable("not_an_object", f"a JSON {type(value).__name__}")
+            kind, row = item(value)
+            if items and items[0][0] != kind:
+                raise Unusable("other_format", f"{kind} in a file of {items[0][0]}")
+            row = {"id": str(value.get("id") or f"{suite}-{line}"), **row}
+            if row["id"] in seen.setdefault(suite, set()):
+                raise Unusable("repeated_id", row["id"])
+            seen[suite].add(row["id"])
+            items.append((kind, row))
+        except Unusable as unusable:
+            reason, detail = unusable.args
+            reasons[reason] += 1
+            context.reporter.warn(f"{file}:{line}: {reason}: {detail}")
+    return suites, excluded, files
+
+
+def _own_files(context: StageContext) -> dict[str, Path]:
+    """Files of JSON lines: not the published benchmarks, nor what comes beside them (training splits, licences).
+
+    Tasks of lm_eval are no suites of ours: they are copied.
+    """
+    own = {}
+    for name, path in files_below(context.inputs["landing"]).items():
+        if is_published(name):
+            continue
+        if name.startswith(f"{LM_EVAL}/"):
+            copy = context.output / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copyfile(path, copy)
+            continue
+        if path.suffix in _COMPANIONS:
+            context.reporter.say(
+                f"{name}: left alone, no published benchmark has its test items in a file of this name"
+            )
+        else:
+            own[name] = path
+    return own
+
+
+def item(row: Row) -> tuple[str, Row]:
+    """Format and checked form of one item (the formats: multiple_choice, instruction, preference, text).
+
+    Raises:
+        Unusable: the row has none of the formats; says why.
+    """
+    if "messages" in row:
+        return "instruction", _instruction(row)
+    if "question" in row:
+        choices = _choices(row)
+        answer = row.get("answer")
+        if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(choices):
+            raise Unusable("bad_answer", f"answer must be a number from 0 to {len(choices) - 1}")
+        question = content(row["question"], "question")
+        kept = {key: str(row[key]) for key in ("domain", "score", "subject") if row.get(key)}
+        return "multiple_choice", {"question": question, "choices": choices, "answer": answer, **kept}
+    if "chosen" in row or "rejected" in row:
+        return "preference", {**pair(row), **_domain(row)}
+    if "text" in row:
+        return "text", {"text": content(row["text"], "text"), "domain": str(row.get("domain") or "unnamed")}
+    raise Unusable("unknown_format", f"fields {', '.join(map(str, row))[:120]!r}")
+
+
+def _instruction(row: Row) -> Row:
+    asked = messages(row["messages"])
+    if asked[-1]["role"] != "user":
+        raise Unusable("roles_out_of_order", "the messages must end with the user")
+    if "checks" in row:
+        return {"messages": asked, "checks": _checks(row["checks"]), "task": str(row.get("task") or "unnamed")}
+    answer = content(row.get("answer"), "answer")
+    choices = {"choices": _choices(row)} if "choices" in row else {}
+    if choices and answer not in choices["choices"]:
+        raise Unusable("bad_answer", "the answer is none of the choices")
+    return {"messages": asked, "answer": answer, **choices, "task": str(row.get("task") or "unnamed")}
+
+
+def _checks(given: Any) -> list[dict[str, Any]]:
+    try:
+        return [Check.model_validate(check).model_dump() for check in given]
+    except (ValidationError, TypeError) as error:
+        raise Unusable("bad_checks", str(error)[:200]) from error
+
+
+def _choices(row: Row) -> list[str]:
+    choices = row.get("choices")
+    if not isinstance(choices, list) or len(choices) < 2:
+        raise Unusable("bad_choices", "choices must be a list of at least two")
+    found = [content(choice, f"choice {number}") for number, choice in enumerate(choices)]
+    if len(set(found)) != len(found):
+        raise Unusable("bad_choices", "two choices are the same")
+    return found
+
+
+def _domain(row: Row) -> Row:
+    return {"domain": str(row["domain"])} if row.get("domain") else {}
+
+
+def _suite(file: str) -> str:
+    path = PurePosixPath(file)
+    return re.sub(r"[^0-9A-Za-z가-힣._-]+", "-", str(path.with_name(path.name.split(".")[0])))

@@ -1,0 +1,73 @@
+"""Recipe section of RLHF: one key chooses the algorithm; keys that it would ignore are refused."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from trainers.contract.recipe.section import Strict
+from trainers.contract.recipe.training import TrainingSection
+
+Algorithm = Literal["dpo", "kto", "orpo", "reward_model", "grpo", "rloo"]
+RewardName = Literal["language", "honorific", "format", "length", "arithmetic", "forbidden_words", "repetition"]
+
+
+class SamplingSettings(Strict):
+    """grpo and rloo: the model answers, and rules that can be verified or a trained reward model judge the answers."""
+
+    rewards: tuple[RewardName, ...] = Field(
+        default=(), description="each 0 to 1, added up; see trainers/training/alignment/rewards.py"
+    )
+    reward_model: str | None = Field(
+        default=None,
+        description="the recipe whose rlhf stage (algorithm: reward_model) trained the judge, on the same release; its "
+        "score, brought to 0 to 1, is added to the rewards",
+    )
+    generations: int = Field(default=4, ge=2, description="answers to each prompt")
+    completion_length: int = Field(default=64, ge=1, description="tokens of an answer, at most")
+    temperature: float = Field(default=1.0, gt=0)
+    length_band: tuple[int, int] = Field(default=(5, 200), description="characters of an answer that `length` likes")
+    forbidden_words: tuple[str, ...] = Field(default=(), description="words that `forbidden_words` punishes")
+
+    @model_validator(mode="after")
+    def _something_judges(self) -> "SamplingSettings":
+        if not self.rewards and self.reward_model is None:
+            raise ValueError("sampling needs the key 'rewards', or 'reward_model', or both")
+        return self
+
+
+class StopRules(Strict):
+    """A model that games its reward grows longer, repeats itself or runs away from where it began."""
+
+    kl: float | None = Field(default=None, gt=0, description="KL divergence to the reference (nats per token), at most")
+    length_growth: float | None = Field(default=None, gt=1, description="mean answer length over its first value")
+    repetition: float | None = Field(default=None, gt=0, le=1, description="share of repeated 4-grams, at most")
+
+
+class RlhfSection(TrainingSection):
+    """Learning from preferences, or from rewards that can be verified."""
+
+    algorithm: Algorithm = "dpo"
+    max_too_long_share: float = Field(default=0.05, ge=0, le=1, description="pairs left out as too long")
+    beta: float = Field(
+        default=0.1,
+        ge=0,
+        description="dpo, kto: inverse temperature (Rafailov et al. 2023); orpo: weight of the odds ratio; "
+        "grpo, rloo: weight of the KL divergence",
+    )
+    sampling: SamplingSettings | None = Field(default=None, description="grpo and rloo only")
+    stop: StopRules | None = Field(default=None, description="grpo and rloo only: when to stop before the end")
+
+    @model_validator(mode="after")
+    def _sampling_is_for_online_algorithms(self) -> "RlhfSection":
+        online = self.algorithm in ("grpo", "rloo")
+        if online and self.sampling is None:
+            raise ValueError(f"algorithm: {self.algorithm} needs the key 'sampling' (rewards, generations, ...)")
+        for key in ("sampling", "stop"):
+            if not online and getattr(self, key) is not None:
+                raise ValueError(f"algorithm: {self.algorithm} would ignore the key {key!r}; remove it")
+        if self.sampling is not None and (self.batch_size * self.accumulation) % self.sampling.generations:
+            raise ValueError(
+                f"batch_size x accumulation = {self.batch_size * self.accumulation} answers a step must be a multiple "
+                f"of sampling.generations {self.sampling.generations}"
+            )
+        return self

@@ -1,0 +1,150 @@
+"""Recipe sections of the data assets: corpus, instructions, preferences, benchmarks."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from trainers.contract.recipe.section import Section, Strict
+
+
+class FieldSettings(Strict):
+    """Which fields of a record hold what."""
+
+    text: str = "text"
+    id: str = "id"
+    source: str = "source"
+    licence: str = "licence"
+    url: str = "url"
+
+
+class NormaliseSettings(Strict):
+    """How text is brought to one form."""
+
+    width: Literal["half", "keep"] = Field(
+        default="half", description="full-width Latin, digits and marks become ASCII"
+    )
+    quotes: Literal["straight", "keep"] = Field(default="straight", description="typographic quotes become ' and \"")
+    compatibility: Literal["keep", "fold"] = Field(
+        default="keep", description="fold: signs such as ㈜ and ㎏ spelt out"
+    )
+    repeats: int = Field(default=2, ge=0, description="longest run kept of a repeated syllable or ㅋ, ㅠ; 0 keeps all")
+
+
+class BoilerplateSettings(Strict):
+    """Which lines of a page are not its text (`trainers/text/boilerplate.py`)."""
+
+    rules: tuple[Literal["navigation", "copyright", "notice", "contact"], ...] = Field(
+        default=("navigation", "copyright", "notice", "contact"), description="kinds of lines to remove; () keeps all"
+    )
+    max_characters: int = Field(default=200, ge=1, description="a longer line is text, whatever it says")
+
+
+class FilterSettings(Strict):
+    """Thresholds of the quality filters; a document outside one of them is excluded with that reason."""
+
+    min_characters: int = Field(default=30, ge=0)
+    max_characters: int = Field(default=2_000_000, ge=1)
+    min_hangul_or_latin_share: float = Field(default=0.5, ge=0, le=1, description="letters of known scripts / letters")
+    latin_languages: tuple[str, ...] = Field(
+        default=(), description="languages of Latin script that stay (en, de), told apart by py3langid; (): all of them"
+    )
+    max_replacement_share: float = Field(default=0.01, ge=0, le=1, description="U+FFFD, lost in an earlier decoding")
+    max_symbol_share: float = Field(default=0.3, ge=0, le=1)
+    max_digit_share: float = Field(default=0.5, ge=0, le=1)
+    line_rules_from: int = Field(default=8, ge=1, description="lines a document must have for the rules on lines")
+    word_rules_from: int = Field(default=20, ge=1, description="words a document must have for the rules on words")
+    max_duplicate_line_share: float = Field(default=0.374, ge=0, le=1)
+    max_bullet_line_share: float = Field(default=0.9, ge=0, le=1)
+    max_ellipsis_line_share: float = Field(default=0.3, ge=0, le=1)
+    min_ended_line_share: float = Field(default=0.062, ge=0, le=1, description="lines that end with punctuation")
+    min_mean_word_length: float = Field(default=1, ge=0, description="characters; words are runs of letters and digits")
+    max_mean_word_length: float = Field(
+        default=8, ge=1, description="FineWeb-2's 6 counts morphemes, this counts words"
+    )
+    max_repeated_ngram_share: float = Field(default=0.3, ge=0, le=1, description="word 8-grams seen before in the text")
+    min_functional_word_share: float = Field(default=0.05, ge=0, le=1, description="Korean words ending in a particle")
+
+
+class NearDedupSettings(Strict):
+    """Near duplicates (MinHash over word 5-grams)."""
+
+    enabled: bool = True
+    threshold: float = Field(default=0.6, gt=0, le=1, description="least share of equal hashes, about the similarity")
+
+
+class DecontaminationSettings(Strict):
+    """What is done with documents that hold pieces of an evaluation suite."""
+
+    action: Literal["remove", "cut", "off"] = Field(default="remove", description="cut: only the lines with the pieces")
+    words: int = Field(default=13, ge=4, description="words of a piece that counts")
+    characters: int = Field(default=40, ge=10, description="letters and digits of a piece that counts, spaces apart")
+
+
+class CorpusSection(Section):
+    """The corpus chain."""
+
+    max_bad_share: float = Field(
+        default=0.5, ge=0, le=1, description="more rows than this that cannot be read (JSON, encoding, text) fail it"
+    )
+    fields: FieldSettings = FieldSettings()
+    normalise: NormaliseSettings = NormaliseSettings()
+    boilerplate: BoilerplateSettings = BoilerplateSettings()
+    filter: FilterSettings = FilterSettings()
+    mask_personal_data: bool = True
+    mask_addresses: bool = Field(default=False, description="street addresses too")
+    exact_dedup: bool = True
+    near_dedup: NearDedupSettings = NearDedupSettings()
+    decontamination: DecontaminationSettings = DecontaminationSettings()
+    against_earlier: bool = Field(default=True, description="leave out what the corpora of earlier releases hold")
+    takedown: tuple[str, ...] = Field(default=(), description="ids or text sha256 that must not be in any build")
+    noun_statistics: int = Field(
+        default=0, ge=0, description="documents whose nouns are counted for the report; 0: none (slow)"
+    )
+    fertility_of: tuple[str, ...] = Field(
+        default=(), description="tokenizer.json files or model folders here: tokens per word, for the report"
+    )
+    noun_tagger: Literal["soynlp", "kiwi", "konlpy"] = Field(default="soynlp", description="who finds them")
+    validation_share: float = Field(default=0.02, gt=0, lt=0.5)
+    shard_format: Literal["jsonl", "parquet"] = Field(default="jsonl", description="JSON lines (zstd), or Parquet")
+    shard_megabytes: float = Field(default=64, gt=0, description="of text, before compression")
+
+    @model_validator(mode="after")
+    def _nothing_is_ignored(self) -> Self:
+        if self.noun_tagger != "soynlp" and not self.noun_statistics:
+            raise ValueError("noun_tagger has no effect while noun_statistics is 0; say how many documents are read")
+        return self
+
+
+class ConversationsSection(Section):
+    """What instruction sets and preference pairs have in common."""
+
+    validation_share: float = Field(default=0.05, ge=0, lt=0.5, description="of the prompts")
+    max_bad_share: float = Field(default=0.2, ge=0, le=1, description="more broken rows than this fail the asset")
+    max_characters: int = Field(default=100_000, ge=1, description="of a whole conversation")
+    min_hangul_or_latin_share: float = Field(default=0.5, ge=0, le=1, description="letters of known scripts / letters")
+    mask_personal_data: bool = True
+    decontamination: DecontaminationSettings = DecontaminationSettings()
+
+
+class InstructionsSection(ConversationsSection):
+    """Instruction sets for SFT."""
+
+
+class PreferencesSection(ConversationsSection):
+    """Preference pairs for RLHF."""
+
+
+class BenchmarksSection(Section):
+    """Evaluation suites."""
+
+    max_items_per_suite: int | None = Field(default=None, ge=1, description="at most, evenly over the file")
+
+
+class DataRecipe(Strict):
+    """`corpus.yaml`: the one recipe of the data assets."""
+
+    seed: int = 42
+    corpus: CorpusSection = CorpusSection()
+    instructions: InstructionsSection = InstructionsSection()
+    preferences: PreferencesSection = PreferencesSection()
+    benchmarks: BenchmarksSection = BenchmarksSection()

@@ -1,0 +1,83 @@
+"""Recipe sections of evaluation, its gate, and export."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from trainers.contract.recipe.section import Section, Strict
+
+
+class GateSection(Strict):
+    """What a model must reach before it may be deployed. Absent limits are not checked."""
+
+    cpt_below_unigram: float | None = Field(
+        default=None, description="CPT's bits per byte, share below a unigram model"
+    )
+    sft_over_cpt: float | None = Field(default=None, description="points on held-out instructions (0 to 1)")
+    instruction_following: float | None = Field(
+        default=None, ge=0, le=1, description="RLHF's share of verifiable instructions followed, at least"
+    )
+    loops: float | None = Field(default=None, ge=0, le=1, description="RLHF's share of replies that loop, at most")
+    drifts: float | None = Field(
+        default=None, ge=0, le=1, description="RLHF's share of replies to Korean that are not Korean, at most"
+    )
+    contaminated_items: int | None = Field(
+        default=0, ge=0, description="benchmark items with pieces in the training corpus, at most"
+    )
+    rlhf_preference: float | None = Field(default=None, description="held-out preference accuracy, and above SFT's")
+    english_bits_per_byte_rise: float | None = Field(default=None, description="share over the base model's, at most")
+    suites: dict[str, float] = Field(
+        default={},
+        description="suite of the report -> RLHF's figure, at least (where lower is better: at most). A suite of "
+        "refusals or `<suite>/forbidden` holds safety to a limit, `<suite>/json` or `<suite>/level` a form",
+    )
+
+
+class JudgeSettings(Strict):
+    """An LLM that compares RLHF's answers to open questions with another stage's. Its key is never in a recipe."""
+
+    url: str = Field(pattern=r"^https?://", description="base address of an OpenAI-compatible API, ending in /v1")
+    model: str
+    against: tuple[Literal["base", "cpt", "sft", "champion"], ...] = ("sft", "champion")
+    answer_tokens: int = Field(default=512, ge=16)
+
+
+class EvaluateSection(Section):
+    """What is measured."""
+
+    suites: tuple[str, ...] | Literal["all"] = "all"
+    max_items_per_suite: int | None = Field(default=None, ge=1)
+    max_length: int = Field(default=512, ge=16)
+    batch_tokens: int = Field(default=8192, ge=64, description="tokens per batch, padding included")
+    unigram_megabytes: float = Field(default=64, gt=0, description="training text that the unigram model is fitted on")
+    samples: int = Field(default=4, ge=0, description="generations shown side by side")
+    sample_tokens: int = Field(default=48, ge=1)
+    behaviour_prompts: int = Field(default=24, ge=0, description="prompts whose free replies are searched for loops")
+    lm_eval: dict[str, str] = Field(
+        default={},
+        description="tasks or groups of lm_eval -> pin '<version>@<data digest>', or '' to accept and tell it; their "
+        "data come from a hub, unless the landed benchmarks hold the task as YAML",
+    )
+    judge: JudgeSettings | None = None
+    gate: GateSection = GateSection()
+
+
+class ExportSection(Section):
+    """What is published."""
+
+    formats: tuple[Literal["safetensors", "adapter"], ...] = Field(
+        default=("safetensors",), description="the merged model; RLHF's adapter beside it (method: lora only)"
+    )
+
+    @field_validator("formats", mode="before")
+    @classmethod
+    def _gguf_is_made_elsewhere(cls, formats: Any) -> Any:
+        """No maintained package on PyPI converts to GGUF; pydantic alone would only say that it is unknown."""
+        if isinstance(formats, list | tuple) and "gguf" in formats:
+            raise ValueError(
+                "gguf is not made here: no maintained package on PyPI converts to it. Export 'safetensors' and run "
+                "llama.cpp's convert_hf_to_gguf.py on the exported model/ folder"
+            )
+        return formats
+
+    registered_name: str | None = Field(default=None, description="name in the model registry; the model's by default")

@@ -1,0 +1,123 @@
+"""Recipe files: where they are, and how their errors are told (file, key, what is allowed)."""
+
+import os
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from trainers.contract import BadRequest
+from trainers.contract.recipe.alignment import RlhfSection
+from trainers.contract.recipe.data import DataRecipe
+from trainers.contract.recipe.evaluation import EvaluateSection, ExportSection
+from trainers.contract.recipe.section import Section, Strict
+from trainers.contract.recipe.training import BaseSection, CptSection, SftSection
+
+_PACKAGED = Path(__file__).parents[2] / "recipes"
+_DATA_RECIPE = "corpus"
+_R = TypeVar("_R", bound=BaseModel)
+
+
+class ModelRecipe(Strict):
+    """`<model>.yaml`: one complete run of one model."""
+
+    model: str
+    description: str = ""
+    owner: str = "team:korean-llm"
+    automation: Literal["auto", "ask", "off"] = Field(
+        default="ask",
+        description="auto: new data and changed recipes re-make it unattended; ask: what would be made is proposed, "
+        "and made once a person starts it; off: nothing at all, it is made by hand only",
+    )
+    seed: int = 42
+    base_model: BaseSection
+    cpt: CptSection
+    sft: SftSection
+    rlhf: RlhfSection
+    evaluate: EvaluateSection = EvaluateSection()
+    export: ExportSection = ExportSection()
+
+
+def recipe_folders() -> list[Path]:
+    """The packaged recipes, and the user's own folder where KOREAN_LLM_RECIPES names one.
+
+    Raises:
+        BadRequest: the named folder is not there.
+    """
+    own = os.environ.get("KOREAN_LLM_RECIPES")
+    if own and not Path(own).is_dir():
+        raise BadRequest(f"KOREAN_LLM_RECIPES names {own!r}, which is no folder; create it or unset the variable")
+    return [_PACKAGED, *([Path(own)] if own else [])]
+
+
+def load_model_recipe(path: Path) -> ModelRecipe:
+    """Read one model's recipe; its file name must be its model's name."""
+    recipe = _load(path, ModelRecipe)
+    if recipe.model != path.stem:
+        raise BadRequest(f"{path}: key 'model' says {recipe.model!r}; it must be the file's name, {path.stem!r}")
+    return recipe
+
+
+def load_model_recipes() -> dict[str, ModelRecipe]:
+    """All models' recipes by name; a user's file replaces a packaged one of the same name."""
+    paths = {path.stem: path for folder in recipe_folders() for path in sorted(folder.glob("*.yaml"))}
+    return {name: load_model_recipe(path) for name, path in paths.items() if name != _DATA_RECIPE}
+
+
+def load_data_recipe() -> DataRecipe:
+    """The recipe of the data assets; the user's own `corpus.yaml` where there is one."""
+    candidates = [folder / f"{_DATA_RECIPE}.yaml" for folder in recipe_folders()]
+    return _load([path for path in candidates if path.exists()][-1], DataRecipe)
+
+
+def section_dict(section: Section) -> dict[str, Any]:
+    """The section as it travels in a request: without `needs`, and without keys at their default.
+
+    Leaving defaults out keeps digests stable when a later version adds a key; a changed default
+    changes results, and so raises the stage's version.
+    """
+    return section.model_dump(mode="json", exclude={"needs"}, exclude_defaults=True)
+
+
+def _load(path: Path, kind: type[_R]) -> _R:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadRequest(f"{path}: cannot be read as YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise BadRequest(f"{path}: a recipe is a mapping of sections; allowed: {', '.join(kind.model_fields)}")
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        lines = [_explain(kind, problem) for problem in error.errors()]
+        raise BadRequest("\n".join(f"{path}: {line}" for line in lines)) from error
+
+
+def _explain(kind: type[BaseModel], problem: Any) -> str:
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location) or "(top level)"
+    if problem["type"] == "extra_forbidden":
+        owner = _model_at(kind, location[:-1])
+        allowed = ", ".join(owner.model_fields) if owner else "see the reference"
+        return f"unknown key {key!r}; allowed here: {allowed}"
+    if problem["type"] == "missing":
+        return f"key {key!r} is required"
+    given = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"
+    return f"key {key!r}: {problem['msg'].removeprefix('Value error, ')}{given}"
+
+
+def _model_at(kind: type[BaseModel], location: list[str]) -> type[BaseModel] | None:
+    for part in location:
+        field = kind.model_fields.get(part)
+        if field is None:
+            continue  # a tag of a union or an index of a list, not a key
+        nested = [t for t in (field.annotation, *get_args(field.annotation)) if _is_model(t)]
+        if not nested:
+            return None
+        kind = nested[0]
+    return kind
+
+
+def _is_model(candidate: Any) -> bool:
+    return isinstance(candidate, type) and issubclass(candidate, BaseModel)

@@ -1,0 +1,1 @@
+"""Stages `instructions` and `preferences`: rows, their quality, their sets."""

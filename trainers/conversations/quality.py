@@ -1,0 +1,115 @@
+"""What conversations must be beyond well-formed: of a fit length and language, private, and no part of a benchmark."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from trainers.contract.recipe.data import ConversationsSection, DecontaminationSettings
+from trainers.conversations.rows import ConversationSet, Message, Row
+from trainers.text.characters import Texts
+from trainers.text.contamination import SHARED_BY, Suites, items
+from trainers.text.filters import measure
+from trainers.text.korean import level_of
+from trainers.text.personal_data import mask
+from trainers.text.records import Exclusion
+
+_PARTS = ("messages", "prompt", "chosen", "rejected")
+
+
+def refine(result: ConversationSet, section: ConversationsSection, suites: Sequence[Path]) -> Counter[str]:
+    """Mask personal data in the kept rows and exclude those that break a rule; returns what was masked, by type."""
+    spans = [list(_of(row)) for row in result.kept]
+    texts = Texts.of([message["content"] for messages in spans for message in messages])
+    owners = np.repeat(np.arange(len(spans)), [len(messages) for messages in spans])
+    verdicts = _verdicts(texts, owners, len(spans), section)
+    if section.decontamination.action != "off" and suites:
+        found = _asked_alike(result.kept, suites) | _overlapping(texts, owners, suites, section.decontamination)
+        evidence = Texts.of(list(found.values()))
+        if section.mask_personal_data:
+            evidence, _ = mask(evidence)
+        for number, piece in zip(found, evidence.strings, strict=True):
+            verdicts.setdefault(number, ("contaminated", piece))
+    masked: Counter[str] = Counter()
+    if section.mask_personal_data:
+        texts, masked = mask(texts)
+        for message, text in zip((m for messages in spans for m in messages), texts.strings, strict=True):
+            message["content"] = text
+    for number, (reason, detail) in sorted(verdicts.items()):
+        file, line = result.places[number]
+        result.exclusions.append(Exclusion(result.kept[number]["id"], file, line, reason, detail))
+    stay = [number for number in range(len(result.kept)) if number not in verdicts]
+    result.kept, result.places = [result.kept[n] for n in stay], [result.places[n] for n in stay]
+    return masked
+
+
+def honorifics(rows: Sequence[Row]) -> dict[str, int]:
+    """Assistant messages by the level of politeness that their last Korean word shows."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        for message in _of(row):
+            if message["role"] == "assistant":
+                counts[level_of(message["content"])] += 1
+    return dict(counts.most_common())
+
+
+def _of(row: Row) -> Iterator[Message]:
+    for part in _PARTS:
+        yield from row.get(part, ())
+
+
+def _verdicts(
+    texts: Texts, owners: np.ndarray, count: int, section: ConversationsSection
+) -> dict[int, tuple[str, str]]:
+    """Rows that are too long, or in a script that no model here is trained on; by their number."""
+    measures = measure(texts)
+    characters, letters, known = np.zeros(count), np.zeros(count), np.zeros(count)
+    np.add.at(characters, owners, measures.characters)
+    np.add.at(letters, owners, measures.letters)
+    np.add.at(known, owners, measures.hangul + measures.latin)
+    found = {
+        n: ("too_long", f"{characters[n]:.0f} characters") for n in np.flatnonzero(characters > section.max_characters)
+    }
+    for number in np.flatnonzero(known < section.min_hangul_or_latin_share * letters):
+        found.setdefault(number, ("language", f"{known[number] / letters[number]:.2f} of the letters"))
+    return {int(number): verdict for number, verdict in found.items()}
+
+
+def _overlapping(
+    texts: Texts, owners: np.ndarray, suites: Sequence[Path], settings: DecontaminationSettings
+) -> dict[int, str]:
+    """Rows that hold a piece of a suite: the item, and the piece."""
+    hits = reversed(Suites.read(settings, suites).find(texts))
+    return {int(owners[h.document]): f"{h.item}: {texts.strings[h.document][h.begin : h.end]}" for h in hits}
+
+
+def _asked_alike(rows: Sequence[Row], suites: Sequence[Path]) -> dict[int, str]:
+    """Rows whose whole prompt is an item's, which may be shorter than any piece: the item, and the prompt.
+
+    A prompt that many items share is their template, no evidence.
+    """
+    asked: dict[str, list[str]] = {}
+    for name, item in items(suites):
+        if prompt := _letters(_prompt_of_item(item)):
+            asked.setdefault(prompt, []).append(name)
+    found = {}
+    for number, row in enumerate(rows):
+        prompt = _joined(row.get("prompt") or row["messages"][:-1])
+        names = asked.get(_letters(prompt), ())
+        if 0 < len(names) <= SHARED_BY:
+            found[number] = f"{names[0]}: {prompt}"
+    return found
+
+
+def _prompt_of_item(item: Row) -> str:
+    return str(item["question"]) if "question" in item else _joined(item.get("prompt") or item.get("messages") or ())
+
+
+def _joined(messages: Sequence[Message]) -> str:
+    return " ".join(message["content"] for message in messages if message["role"] != "system")
+
+
+def _letters(text: str) -> str:
+    """Letters and digits alone: what stays the same however a text is spaced and punctuated."""
+    return "".join(char for char in text.casefold() if char.isalnum())

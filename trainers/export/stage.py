@@ -1,0 +1,95 @@
+"""Stage `export`: the aligned model as a self-contained folder, with a model card made from its lineage's manifests."""
+
+import os
+import shutil
+from pathlib import Path
+
+from safetensors import safe_open
+
+from trainers.contract import BadRequest, DiskTrouble, EvaluationDetails, ExportDetails, Manifest, TrainingDetails
+from trainers.contract.artifacts import MANIFEST, ArtifactStore, file_sha256
+from trainers.export.model_card import model_card
+from trainers.runner.stage import StageContext, StageResult
+from trainers.training.model_folder import require_adapter_of
+
+
+def run(context: StageContext) -> StageResult:
+    """Copy and verify the model, write its card."""
+    model, report = context.manifests["rlhf_model"], context.manifests["eval_report"]
+    if not isinstance(model.details, TrainingDetails) or not isinstance(report.details, EvaluationDetails):
+        raise BadRequest("export needs a trained model as 'rlhf_model' and an evaluation as 'eval_report'")
+    if report.request.input("rlhf_model").digest != model.digest:
+        raise BadRequest(
+            f"the eval_report judges model {report.request.input('rlhf_model').digest[:12]}, but the one to export is "
+            f"{model.digest[:12]}; materialize eval_report again"
+        )
+    source, target = context.inputs["rlhf_model"] / "model", context.output / "model"
+    _copy_verified(source, target)
+    if "adapter" in context.section.formats:
+        adapter = context.inputs["rlhf_model"] / "adapter"
+        if not adapter.is_dir():
+            raise BadRequest(f"recipe key export.formats asks for 'adapter', but {adapter} is not there (method: full)")
+        require_adapter_of(adapter, model.request.input("sft_model").digest)
+        _copy_verified(adapter, context.output / "adapter")
+    lineage = lineage_of(context)
+    card = model_card(context.request.model or "", report, lineage)
+    (context.output / "model_card.md").write_text(card, encoding="utf-8")
+    context.reporter.attach(context.output / "model_card.md")
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+    context.reporter.say(f"exported {size / 1e6:.1f} MB of {context.request.partition}")
+    return StageResult(
+        metrics={"bytes": float(size), "gate_passed": float(report.details.gate_passed)},
+        details=ExportDetails(
+            formats=list(context.section.formats),
+            parameters=_parameters(target),
+            tokenizer_hash=model.details.tokenizer_hash,
+            template_hash=model.details.template_hash,
+            model_card=card,
+            extra={"model": model.digest, "report": report.digest, "lineage": [m.digest for m in lineage]},
+        ),
+    )
+
+
+def lineage_of(context: StageContext) -> list[Manifest]:
+    """Every artifact this model was made from, the nearest first (earlier releases' too, where it went on from one);
+    those since deleted are left out."""
+    root = context.inputs["rlhf_model"].parents[len(context.request.input("rlhf_model").path.split("/")) - 1]
+    store = ArtifactStore(root)
+    found: dict[str, Manifest] = {}
+    waiting = list(context.manifests.values())
+    while waiting:
+        manifest = waiting.pop(0)
+        if manifest.digest in found:
+            continue
+        found[manifest.digest] = manifest
+        folders = [store.root / item.path for item in manifest.request.inputs if item.root == "artifacts"]
+        waiting += [
+            Manifest.model_validate_json((folder / MANIFEST).read_text(encoding="utf-8"))
+            for folder in folders
+            if (folder / MANIFEST).exists()
+        ]
+    return list(found.values())
+
+
+def _copy_verified(source: Path, target: Path) -> None:
+    """A real copy, so that deleting the training artifact later leaves this one whole. Resumes half a copy."""
+    for path in sorted(source.rglob("*")):
+        if path.is_dir():
+            continue
+        copy = target / path.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+        if file_sha256(copy) != file_sha256(path):
+            raise DiskTrouble(f"{copy} differs from {path} after copying; check the volume, then run again")
+
+
+def _parameters(folder: Path) -> int:
+    total = 0
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(os.fspath(path), framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - a safetensors handle cannot be iterated
+                count = 1
+                for size in tensors.get_slice(name).get_shape():
+                    count *= size
+                total += count
+    return total

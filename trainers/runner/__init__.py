@@ -1,0 +1,1 @@
+"""From a request to a committed artifact: the stage, its ranks, its reports, its tracking, its metrics."""

@@ -1,0 +1,120 @@
+"""What a running stage says: progress lines, live messages for Dagster, and metrics for the tracker."""
+
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, PipesContext, open_dagster_pipes
+
+from trainers.contract import Manifest, StageRequest
+from trainers.contract.artifacts import Workspace
+from trainers.runner.metrics_server import Exporter, exporting
+from trainers.runner.tracking import Tracking
+
+_QUIET_SECONDS = 2.0
+"""At most one progress line and message in this time, the last step's always."""
+
+
+class Reporter:
+    """One stage's voice. Losing a listener never fails the stage."""
+
+    def __init__(
+        self, request: StageRequest, tracking: Tracking, pipes: PipesContext | None, exporter: Exporter | None = None
+    ):
+        self._request = request
+        self._tracking = tracking
+        self._exporter = exporter
+        self._pipes = pipes
+        self._started = time.monotonic()
+        self._first_step: int | None = None
+        self._told = 0.0
+
+    @classmethod
+    @contextmanager
+    def open(cls, request: StageRequest, workspace: Workspace) -> Iterator["Reporter"]:
+        """The reporter of one attempt."""
+        with ExitStack() as stack:
+            pipes = None
+            if DAGSTER_PIPES_CONTEXT_ENV_VAR in os.environ:
+                pipes = stack.enter_context(open_dagster_pipes())
+            tracking = stack.enter_context(Tracking.open(request, workspace))
+            yield cls(request, tracking, pipes, stack.enter_context(exporting(request, workspace.attempts)))
+
+    @property
+    def tracking_run(self) -> str | None:
+        """The tracker's run id, once there is one."""
+        return self._tracking.run_id
+
+    def say(self, text: str) -> None:
+        """One line for people."""
+        print(f"[{self._request.asset}] {text}", flush=True)
+        self._send(lambda pipes: pipes.log.info(text))
+
+    def warn(self, text: str) -> None:
+        """One line that somebody should read."""
+        print(f"[{self._request.asset}] warning: {text}", flush=True, file=sys.stderr)
+        self._send(lambda pipes: pipes.log.warning(text))
+
+    def progress(self, step: int, total: int, unit: str = "step", figures: Mapping[str, float] | None = None) -> None:
+        """How far the stage is; adds the time that is left. `figures` are shown, e.g. loss, tokens/s."""
+        now = time.monotonic()
+        if self._first_step is None:
+            self._first_step, self._started = step, now
+        if now - self._told < _QUIET_SECONDS and step < total:
+            return
+        self._told = now
+        done = step - self._first_step
+        left = (now - self._started) / done * (total - step) if done > 0 else None
+        shown = [f"{unit} {step}/{total}", *(f"{name} {value:,.4g}" for name, value in (figures or {}).items())]
+        if left is not None:
+            shown.append(f"ETA {left:.0f}s")
+        line = "  ".join(shown)
+        print(f"[{self._request.asset}] {line}", flush=True)
+        message = {"step": step, "total": total, "unit": unit, "eta_seconds": left, "figures": dict(figures or {})}
+        self._send(lambda pipes: pipes.report_custom_message({"progress": message, "line": line}))
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Figures of one step, for the tracker."""
+        self._tracking.metrics(step, values)
+        if self._exporter is not None:
+            self._exporter.step(step, values)
+
+    def pulse(self) -> None:
+        """Training moves, though no step ended."""
+        if self._exporter is not None:
+            self._exporter.pulse()
+
+    def checkpoint_saved(self) -> None:
+        """What was done until now would survive a crash."""
+        if self._exporter is not None:
+            self._exporter.checkpoint_saved()
+
+    def training_ended(self) -> None:
+        """No more steps will come."""
+        if self._exporter is not None:
+            self._exporter.training_ended()
+
+    def params(self, values: Mapping[str, object]) -> None:
+        """Settings, for the tracker."""
+        self._tracking.params(values)
+
+    def attach(self, path: Path) -> None:
+        """A small file (a report, a plot) for the tracker; never model weights."""
+        self._tracking.attach(path)
+
+    def finish(self, manifest: Manifest) -> None:
+        """Close the tracker's run with the manifest's final figures."""
+        self._tracking.finish(manifest)
+
+    def _send(self, action: Callable[[PipesContext], None]) -> None:
+        if self._pipes is None:
+            return
+        try:
+            action(self._pipes)
+        except OSError as error:
+            warnings.warn(f"live messages are lost from here on: {error}", stacklevel=2)
+            self._pipes = None

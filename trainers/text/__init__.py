@@ -1,0 +1,1 @@
+"""Korean text, and no stage: reading, decoding, normalising, filtering, masking, splitting."""

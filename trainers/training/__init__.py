@@ -1,0 +1,1 @@
+"""Stages `base_model`, `cpt`, `sft`, `rlhf`, and what they share."""

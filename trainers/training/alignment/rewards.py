@@ -1,0 +1,93 @@
+"""Rewards that can be verified, for Korean answers: each gives 0 to 1, from the text alone."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from trainers.contract.recipe.alignment import SamplingSettings
+
+_HANGUL = re.compile(r"[가-힣]")
+_LETTER = re.compile(r"[^\W\d_]")
+_SENTENCE = re.compile(r"[^.!?…\n]+")
+_HONORIFIC = re.compile(r"(니다|니까|세요|[어아여예해]요|죠|네요|군요|데요|까요|시오|요)\W*$")
+_NUMBER = re.compile(r"-?\d+")
+_SUM = re.compile(r"(-?\d+)\s*(더하기|빼기|곱하기|\+|-|−|×|x|\*)\s*(-?\d+)")
+_OPERATIONS: dict[str, Callable[[int, int], int]] = {
+    **dict.fromkeys(("더하기", "+"), lambda a, b: a + b),
+    **dict.fromkeys(("빼기", "-", "−"), lambda a, b: a - b),
+    **dict.fromkeys(("곱하기", "×", "x", "*"), lambda a, b: a * b),
+}
+_GRAM = 4
+
+Reward = Callable[..., list[float | None]]
+
+
+def language(text: str) -> float:
+    """Hangul among the letters."""
+    letters = _LETTER.findall(text)
+    return len(_HANGUL.findall(text)) / len(letters) if letters else 0.0
+
+
+def honorific(text: str) -> float:
+    """Sentences that end politely (-니다, -요, ...) among the sentences."""
+    sentences = [sentence for sentence in _SENTENCE.findall(text) if sentence.strip()]
+    return sum(bool(_HONORIFIC.search(sentence)) for sentence in sentences) / len(sentences) if sentences else 0.0
+
+
+def well_formed(text: str) -> float:
+    """1 for a text that is not empty, holds no special token, closes what it opens and ends a sentence."""
+    closed = all(text.count(opening) == text.count(closing) for opening, closing in ("()", "[]", "“”", "「」"))
+    return float(bool(text.strip()) and "<|" not in text and closed and text.rstrip()[-1:] in ".!?…")
+
+
+def in_band(text: str, band: tuple[int, int]) -> float:
+    """1 inside the band of characters; falls off evenly outside."""
+    least, most = band
+    length = len(text.strip())
+    if length < least:
+        return length / least
+    return 1.0 if length <= most else max(0.0, 1 - (length - most) / most)
+
+
+def arithmetic(question: str, text: str) -> float | None:
+    """1 where the last number of the answer is right; None where nothing is asked to be reckoned."""
+    found = _SUM.search(question)
+    if found is None:
+        return None
+    first, operation, second = found.groups()
+    numbers = _NUMBER.findall(text.replace(",", ""))
+    return float(bool(numbers) and int(numbers[-1]) == _OPERATIONS[operation](int(first), int(second)))
+
+
+def repetition(text: str) -> float:
+    """Repeated 4-grams of words (of characters, in a short text) among all of them."""
+    units: list[str] | str = text.split()
+    if len(units) < 2 * _GRAM:
+        units = text
+    grams = [tuple(units[at : at + _GRAM]) for at in range(len(units) - _GRAM + 1)]
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0
+
+
+def reward_functions(settings: SamplingSettings) -> list[Reward]:
+    """The settings' rewards as TRL calls them."""
+    judges: dict[str, Callable[[str, str], float | None]] = {
+        "language": lambda question, text: language(text),
+        "honorific": lambda question, text: honorific(text),
+        "format": lambda question, text: well_formed(text),
+        "length": lambda question, text: in_band(text, settings.length_band),
+        "arithmetic": arithmetic,
+        "forbidden_words": lambda question, text: float(not any(word in text for word in settings.forbidden_words)),
+        "repetition": lambda question, text: 1 - repetition(text),
+    }
+    return [_named(name, judges[name]) for name in settings.rewards]
+
+
+def _named(name: str, judge: Callable[[str, str], float | None]) -> Reward:
+    def reward(prompts: list[Any], completions: list[Any], **_: Any) -> list[float | None]:
+        return [
+            judge(prompt[-1]["content"], completion[-1]["content"])
+            for prompt, completion in zip(prompts, completions, strict=True)
+        ]
+
+    reward.__name__ = name  # TRL's logs call it that
+    return reward
