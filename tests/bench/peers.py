@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from trainers.contract.recipe.data import BoilerplateSettings, CorpusSection, FilterSettings, NormaliseSettings
+from trainers.contract.recipe.data import BoilerplateSettings, CorpusSection, NormaliseSettings
+from trainers.contract.recipe.filters import FilterSettings
 from trainers.text.boilerplate import remove_lines
 from trainers.text.characters import Texts
 from trainers.text.filters import measure, verdicts

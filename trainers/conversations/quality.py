@@ -65,9 +65,9 @@ def _verdicts(
     """Rows that are too long, or in a script that no model here is trained on; by their number."""
     measures = measure(texts)
     characters, letters, known = np.zeros(count), np.zeros(count), np.zeros(count)
-    np.add.at(characters, owners, measures.characters)
-    np.add.at(letters, owners, measures.letters)
-    np.add.at(known, owners, measures.hangul + measures.latin)
+    np.add.at(characters, owners, measures.count("characters"))
+    np.add.at(letters, owners, measures.count("letters"))
+    np.add.at(known, owners, measures.count("hangul") + measures.count("latin"))
     found = {
         n: ("too_long", f"{characters[n]:.0f} characters") for n in np.flatnonzero(characters > section.max_characters)
     }

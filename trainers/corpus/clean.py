@@ -77,13 +77,15 @@ class Cleaner:
         lengths = np.diff(batch.texts.starts).tolist()
         batch.texts, removed_lines = remove_lines(batch.texts, self.section.boilerplate)
         measures = measure(batch.texts)
-        batch.language, batch.words = languages(measures), measures.words.tolist()
+        batch.language, batch.words = languages(measures), measures.count("words").tolist()
         before = [len(document.text) for document in parsed.documents]
         broken = verdicts(measures, self.section.filter)
         batch.drop(
             [
                 _mostly_repeats(raw, length) or _only_boilerplate(length, rest) or verdict
-                for raw, length, rest, verdict in zip(before, lengths, measures.characters, broken, strict=True)
+                for raw, length, rest, verdict in zip(
+                    before, lengths, measures.count("characters"), broken, strict=True
+                )
             ]
         )
         if wanted := self.section.filter.latin_languages:

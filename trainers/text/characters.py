@@ -16,7 +16,12 @@ Codes = NDArray[np.uint32]
 Starts = NDArray[np.int64]
 
 OTHER, SPACE, NEWLINE, DIGIT, LATIN, SYLLABLE, JAMO, OLD_JAMO, LETTER, PUNCTUATION, SYMBOL, MARK = range(12)
-"""Classes of characters. JAMO are the free-standing compatibility letters (ㅋ, ㅠ), OLD_JAMO the conjoining ones."""
+"""Classes of characters. JAMO are the free-standing compatibility letters (ㅋ, ㅠ), OLD_JAMO the conjoining ones.
+
+Compiled loops hold the numbers as constants, and numba's cache of a loop looks at its own file only: who changes the
+order here removes the `__pycache__` of this folder."""
+WORD = (DIGIT, LATIN, SYLLABLE, JAMO, OLD_JAMO, LETTER, MARK)
+"""Classes of what words are made of; all others part them."""
 
 UNICODE_END = 0x110000
 REPLACEMENT = 0xFFFD

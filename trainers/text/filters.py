@@ -4,36 +4,56 @@ Rules and their starting thresholds follow FineWeb-2's Korean configuration (Pen
 (Rae et al. 2021, table A1); each threshold is a recipe key and each drop is counted under the rule's name.
 """
 
+from enum import IntEnum, auto
 from functools import cache
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from trainers.contract.recipe.data import FilterSettings
-from trainers.text.characters import Codes, Starts, Texts, classes
-
-_FEATURES = (
-    "characters",
-    "letters",
-    "hangul",
-    "latin",
-    "digits",
-    "symbols",
-    "words",
-    "word_characters",
-    "lines",
-    "duplicate_lines",
-    "bullet_lines",
-    "ellipsis_lines",
-    "ended_lines",
-    "replacements",
-    "functional_words",
-    "repeated_ngrams",
-    "ngrams",
+from trainers.contract.recipe.filters import RULES, FilterSettings
+from trainers.text.characters import (
+    DIGIT,
+    LATIN,
+    LETTER,
+    MARK,
+    NEWLINE,
+    REPLACEMENT,
+    SPACE,
+    SYMBOL,
+    WORD,
+    Codes,
+    Starts,
+    Texts,
+    classes,
 )
-_COLUMN = {name: number for number, name in enumerate(_FEATURES)}
+
+
+class Feature(IntEnum):
+    """What is counted of each document; a column of the measured table."""
+
+    CHARACTERS = 0
+    LETTERS = auto()
+    HANGUL = auto()
+    LATIN = auto()
+    DIGITS = auto()
+    SYMBOLS = auto()
+    WORDS = auto()
+    WORD_CHARACTERS = auto()
+    LINES = auto()
+    DUPLICATE_LINES = auto()
+    BULLET_LINES = auto()
+    ELLIPSIS_LINES = auto()
+    ENDED_LINES = auto()
+    REPLACEMENTS = auto()
+    FUNCTIONAL_WORDS = auto()
+    REPEATED_NGRAMS = auto()
+    NGRAMS = auto()
+
+
+_FEATURES = len(Feature)
 _NGRAM = 8  # a power of two
+_LINE_FEED, _DOT, _ELLIPSIS = 0x0A, 0x2E, 0x2026
 _FUNCTION, _BULLET, _END = 1, 2, 4
 _FUNCTIONAL = "은는이가을를의에도로와과고다요서며면지만죠까니"
 """Last syllables of Korean words that carry grammar; text without any of them is a list of keywords."""
@@ -47,17 +67,21 @@ class Measures:
     def __init__(self, table: NDArray[np.int64]):
         self._table = table
 
-    def __getattr__(self, name: str) -> NDArray[np.int64]:
-        try:
-            return self._table[:, _COLUMN[name]]
-        except KeyError:
-            raise AttributeError(name) from None
+    def count(self, name: str) -> NDArray[np.int64]:
+        """A column, by the name of its feature in lower case."""
+        return self._table[:, Feature[name.upper()]]
 
     def share(self, part: str, whole: str) -> NDArray[np.float64]:
         """part / whole, 0 where the whole is 0."""
-        total = getattr(self, whole)
-        share: NDArray[np.float64] = np.divide(getattr(self, part), total, out=np.zeros(len(total)), where=total > 0)
+        total = self.count(whole)
+        share: NDArray[np.float64] = np.divide(self.count(part), total, out=np.zeros(len(total)), where=total > 0)
         return share
+
+    def figure(self, feature: str) -> NDArray[np.float64]:
+        """A feature as a rule names it: `letters`, `latin/letters`, or a sum of such."""
+        terms = [term.strip().split("/") for term in feature.split("+")]
+        columns = [self.share(*term) if len(term) == 2 else self.count(*term) for term in terms]
+        return np.asarray(sum(columns))
 
 
 def measure(texts: Texts) -> Measures:
@@ -67,66 +91,30 @@ def measure(texts: Texts) -> Measures:
 
 def languages(measures: Measures) -> list[str]:
     """ko, en or other, by the scripts of the letters; Korean text often quotes English, hardly ever the reverse."""
-    korean = measures.share("hangul", "letters") >= 0.2
     english = measures.share("latin", "letters") >= 0.8
-    return np.where(korean, "ko", np.where(english, "en", "other")).tolist()  # type: ignore[no-any-return]
+    return np.where(_is_korean(measures), "ko", np.where(english, "en", "other")).tolist()  # type: ignore[no-any-return]
 
 
 def verdicts(measures: Measures, settings: FilterSettings) -> list[tuple[str, str] | None]:
     """Per document the first rule it breaks, as (reason, detail), or None where it may stay."""
-    known = measures.share("hangul", "letters") + measures.share("latin", "letters")
-    korean = measures.share("hangul", "letters") >= 0.2
-    word_length = measures.share("word_characters", "words")
-    many_lines = measures.lines >= settings.line_rules_from
-    many_words = measures.words >= settings.word_rules_from
-    rules = (
-        ("too_short", measures.characters, measures.characters < settings.min_characters),
-        ("too_long", measures.characters, measures.characters > settings.max_characters),
-        ("no_letters", measures.letters, measures.letters == 0),
-        ("language", known, known < settings.min_hangul_or_latin_share),
-        *_high("replacement_characters", measures.share("replacements", "characters"), settings.max_replacement_share),
-        *_high("symbols", measures.share("symbols", "characters"), settings.max_symbol_share),
-        *_high("digits", measures.share("digits", "characters"), settings.max_digit_share),
-        ("short_words", word_length, many_words & (word_length < settings.min_mean_word_length)),
-        ("long_words", word_length, many_words & (word_length > settings.max_mean_word_length)),
-        _when(
-            many_lines, "duplicate_lines", measures.share("duplicate_lines", "lines"), settings.max_duplicate_line_share
-        ),
-        _when(
-            many_words,
-            "repeated_ngrams",
-            measures.share("repeated_ngrams", "ngrams"),
-            settings.max_repeated_ngram_share,
-        ),
-        _when(many_lines, "bullets", measures.share("bullet_lines", "lines"), settings.max_bullet_line_share),
-        _when(many_lines, "ellipses", measures.share("ellipsis_lines", "lines"), settings.max_ellipsis_line_share),
-        (
-            "unfinished_lines",
-            measures.share("ended_lines", "lines"),
-            many_lines & (measures.share("ended_lines", "lines") < settings.min_ended_line_share),
-        ),
-        (
-            "no_stop_words",
-            measures.share("functional_words", "words"),
-            korean & many_words & (measures.share("functional_words", "words") < settings.min_functional_word_share),
-        ),
-    )
-    found: list[tuple[str, str] | None] = [None] * len(measures.characters)
-    for reason, values, broken in reversed(rules):
-        for index in np.flatnonzero(broken).tolist():
-            found[index] = (reason, f"{values[index]:.4g}")
-    return found
+    many_words = measures.count("words") >= settings.word_rules_from
+    applies: dict[str, NDArray[np.bool_]] = {
+        "all": np.ones_like(many_words),
+        "lines": measures.count("lines") >= settings.line_rules_from,
+        "words": many_words,
+        "korean words": _is_korean(measures) & many_words,
+    }
+    verdicts_: list[tuple[str, str] | None] = [None] * len(many_words)
+    for key, rule in reversed(RULES):
+        values, limit = measures.figure(rule.feature), getattr(settings, key) if rule.least is None else rule.least
+        outside = values < limit if rule.least is not None or key.startswith("min_") else values > limit
+        for index in np.flatnonzero(applies[rule.on] & outside).tolist():
+            verdicts_[index] = (rule.name, f"{values[index]:.4g}")
+    return verdicts_
 
 
-_Rule = tuple[str, NDArray[np.float64], NDArray[np.bool_]]
-
-
-def _high(reason: str, share: NDArray[np.float64], limit: float) -> tuple[_Rule]:
-    return ((reason, share, share > limit),)
-
-
-def _when(applies: NDArray[np.bool_], reason: str, share: NDArray[np.float64], limit: float) -> _Rule:
-    return (reason, share, applies & (share > limit))
+def _is_korean(measures: Measures) -> NDArray[np.bool_]:
+    return np.asarray(measures.share("hangul", "letters") >= 0.2)
 
 
 @cache
@@ -155,7 +143,7 @@ def _seen_before(table: NDArray[np.uint64], stamps: NDArray[np.int64], mask: int
 @njit(cache=True)
 def _measure(codes: Codes, starts: Starts, classes_: NDArray[np.uint8], roles: NDArray[np.uint8]) -> NDArray[np.int64]:
     documents = len(starts) - 1
-    figures = np.zeros((documents, 17), np.int64)
+    figures = np.zeros((documents, _FEATURES), np.int64)
     longest = 0
     for document in range(documents):
         longest = max(longest, starts[document + 1] - starts[document])
@@ -172,73 +160,57 @@ def _measure(codes: Codes, starts: Starts, classes_: NDArray[np.uint8], roles: N
         mask = 63
         while mask < end - begin:
             mask = 2 * mask + 1
-        letters = hangul = latin = digits = symbols = words = word_characters = lines = duplicate_lines = 0
-        bullet_lines = ellipsis_lines = ended_lines = replacements = functional = repeated = ngrams = 0
+        count = figures[document]
+        count[Feature.CHARACTERS] = end - begin
+        words = 0
         line_hash, word_hash = np.uint64(0), np.uint64(0)
         line_length = word_length = dots = 0
         first = last = np.uint32(0)
         for i in range(begin, end + 1):
-            code = codes[i] if i < end else np.uint32(10)
+            code = codes[i] if i < end else np.uint32(_LINE_FEED)
             kind = classes_[code]
-            if 3 <= kind <= 8 or kind == 11:
-                if kind == 3:
-                    digits += 1
-                elif kind != 11:
-                    letters += 1
-                    if kind == 4:
-                        latin += 1
-                    elif kind != 8:
-                        hangul += 1
+            if kind in WORD:
+                if kind == DIGIT:
+                    count[Feature.DIGITS] += 1
+                elif kind != MARK:
+                    count[Feature.LETTERS] += 1
+                    if kind == LATIN:
+                        count[Feature.LATIN] += 1
+                    elif kind != LETTER:
+                        count[Feature.HANGUL] += 1
                 word_hash = (word_hash ^ np.uint64(code)) * prime
                 word_length += 1
             else:
-                symbols += kind == 10
-                replacements += code == 0xFFFD
+                count[Feature.SYMBOLS] += kind == SYMBOL
+                count[Feature.REPLACEMENTS] += code == REPLACEMENT
                 if word_length:
                     words += 1
-                    word_characters += word_length
+                    count[Feature.WORD_CHARACTERS] += word_length
                     previous = codes[i - 1]
-                    functional += bool(previous < 0x10000 and roles[previous] & _FUNCTION)
+                    count[Feature.FUNCTIONAL_WORDS] += bool(previous < 0x10000 and roles[previous] & _FUNCTION)
                     recent[words & (_NGRAM - 1)] = word_hash ^ (word_hash >> np.uint64(31))
                     if words >= _NGRAM:
                         ngram = np.uint64(0)
                         for back in range(_NGRAM):
                             ngram = (ngram ^ recent[(words - back) & (_NGRAM - 1)]) * prime
-                        ngrams += 1
-                        repeated += _seen_before(table, stamps, mask, stamp, ngram)
+                        count[Feature.NGRAMS] += 1
+                        count[Feature.REPEATED_NGRAMS] += _seen_before(table, stamps, mask, stamp, ngram)
                     word_hash, word_length = np.uint64(0), 0
-            if code == 10:
+            if kind == NEWLINE:
                 if line_length:
-                    lines += 1
-                    bullet_lines += bool(first < 0x10000 and roles[first] & _BULLET)
-                    ended_lines += bool(last < 0x10000 and roles[last] & _END)
-                    ellipsis_lines += last == 0x2026 or dots >= 3
-                    duplicate_lines += _seen_before(table[size:], stamps[size:], mask, stamp, line_hash)
+                    count[Feature.LINES] += 1
+                    count[Feature.BULLET_LINES] += bool(first < 0x10000 and roles[first] & _BULLET)
+                    count[Feature.ENDED_LINES] += bool(last < 0x10000 and roles[last] & _END)
+                    count[Feature.ELLIPSIS_LINES] += last == _ELLIPSIS or dots >= 3
+                    repeats = _seen_before(table[size:], stamps[size:], mask, stamp, line_hash)
+                    count[Feature.DUPLICATE_LINES] += repeats
                 line_length, line_hash, dots = 0, np.uint64(0), 0
-            elif kind != 1:
+            elif kind != SPACE:
                 if not line_length:
                     first = code
                 line_length += 1
                 line_hash = (line_hash ^ np.uint64(code)) * prime
-                dots = dots + 1 if code == 46 else 0
+                dots = dots + 1 if code == _DOT else 0
                 last = code
-        figures[document] = (
-            end - begin,
-            letters,
-            hangul,
-            latin,
-            digits,
-            symbols,
-            words,
-            word_characters,
-            lines,
-            duplicate_lines,
-            bullet_lines,
-            ellipsis_lines,
-            ended_lines,
-            replacements,
-            functional,
-            repeated,
-            ngrams,
-        )
+        count[Feature.WORDS] = words
     return figures

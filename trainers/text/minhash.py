@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from trainers.text.characters import Codes, Starts, Texts, classes
+from trainers.text.characters import LATIN, WORD, Codes, Starts, Texts, classes
 
 BANDS = 28
 ROWS = 4
@@ -42,8 +42,8 @@ def _permutations() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
 def word_characters() -> NDArray[np.uint32]:
     """For each code point that is part of a word its lower case, for all others 0."""
     kinds = classes()
-    table = np.where((kinds >= 3) & (kinds <= 8) | (kinds == 11), np.arange(len(kinds)), 0).astype(np.uint32)
-    for code in np.flatnonzero(kinds[:0x2000] == 4).tolist():
+    table = np.where(np.isin(kinds, WORD), np.arange(len(kinds)), 0).astype(np.uint32)
+    for code in np.flatnonzero(kinds[:0x2000] == LATIN).tolist():
         lower = chr(code).lower()
         table[code] = ord(lower) if len(lower) == 1 else code
     return table

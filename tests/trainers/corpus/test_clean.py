@@ -5,7 +5,8 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainers.contract.recipe.data import CorpusSection, DecontaminationSettings, FilterSettings
+from trainers.contract.recipe.data import CorpusSection, DecontaminationSettings
+from trainers.contract.recipe.filters import FilterSettings
 from trainers.corpus.blocks import PublishedBlock
 from trainers.corpus.clean import Cleaner
 from trainers.text.read import Block

@@ -6,7 +6,8 @@ import pytest
 
 from tests.support.corpus_landing import read_jsonl, run_data_stage, write_jsonl
 from trainers.contract import BadRequest
-from trainers.contract.recipe.data import CorpusSection, FilterSettings
+from trainers.contract.recipe.data import CorpusSection
+from trainers.contract.recipe.filters import FilterSettings
 from trainers.corpus.clean import Cleaner
 from trainers.text.latin_languages import identifier
 

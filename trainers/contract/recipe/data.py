@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from trainers.contract.recipe.filters import FilterSettings
 from trainers.contract.recipe.section import Section, Strict
 
 
@@ -37,32 +38,6 @@ class BoilerplateSettings(Strict):
         default=("navigation", "copyright", "notice", "contact"), description="kinds of lines to remove; () keeps all"
     )
     max_characters: int = Field(default=200, ge=1, description="a longer line is text, whatever it says")
-
-
-class FilterSettings(Strict):
-    """Thresholds of the quality filters; a document outside one of them is excluded with that reason."""
-
-    min_characters: int = Field(default=30, ge=0)
-    max_characters: int = Field(default=2_000_000, ge=1)
-    min_hangul_or_latin_share: float = Field(default=0.5, ge=0, le=1, description="letters of known scripts / letters")
-    latin_languages: tuple[str, ...] = Field(
-        default=(), description="languages of Latin script that stay (en, de), told apart by py3langid; (): all of them"
-    )
-    max_replacement_share: float = Field(default=0.01, ge=0, le=1, description="U+FFFD, lost in an earlier decoding")
-    max_symbol_share: float = Field(default=0.3, ge=0, le=1)
-    max_digit_share: float = Field(default=0.5, ge=0, le=1)
-    line_rules_from: int = Field(default=8, ge=1, description="lines a document must have for the rules on lines")
-    word_rules_from: int = Field(default=20, ge=1, description="words a document must have for the rules on words")
-    max_duplicate_line_share: float = Field(default=0.374, ge=0, le=1)
-    max_bullet_line_share: float = Field(default=0.9, ge=0, le=1)
-    max_ellipsis_line_share: float = Field(default=0.3, ge=0, le=1)
-    min_ended_line_share: float = Field(default=0.062, ge=0, le=1, description="lines that end with punctuation")
-    min_mean_word_length: float = Field(default=1, ge=0, description="characters; words are runs of letters and digits")
-    max_mean_word_length: float = Field(
-        default=8, ge=1, description="FineWeb-2's 6 counts morphemes, this counts words"
-    )
-    max_repeated_ngram_share: float = Field(default=0.3, ge=0, le=1, description="word 8-grams seen before in the text")
-    min_functional_word_share: float = Field(default=0.05, ge=0, le=1, description="Korean words ending in a particle")
 
 
 class NearDedupSettings(Strict):

@@ -1,0 +1,84 @@
+"""The quality filters of the corpus: each rule is one field here, with its feature, its default and why.
+
+A rule over features that are counted already is one more field. A new count is one more member of `Feature`, and the
+line of the kernel that counts it, in `trainers/text/filters.py`.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from trainers.contract.recipe.section import Strict
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Excludes documents, with the reason `name`, whose `feature` is under the value of a field called `min_...`, or
+    over that of one called `max_...`.
+
+    `feature`: counts of `trainers/text/filters.py`, in lower case: one of them, the share of one in another, or a sum
+    of such: `digits/characters`. `least`: a fixed limit in the place of the field's value. `on`: the documents that
+    the rule is for; `lines` and `words` are those that have enough of them (`line_rules_from`, `word_rules_from`).
+    """
+
+    name: str
+    feature: str
+    on: Literal["all", "lines", "words", "korean words"] = "all"
+    least: int | None = None
+
+
+class FilterSettings(Strict):
+    """Thresholds of the quality filters; a document outside one of them is excluded with that reason.
+
+    The first rule that a document breaks, in the order of the fields, is its reason.
+    """
+
+    line_rules_from: int = Field(default=8, ge=1, description="lines a document must have for the rules on lines")
+    word_rules_from: int = Field(default=20, ge=1, description="words a document must have for the rules on words")
+    latin_languages: tuple[str, ...] = Field(
+        default=(), description="languages of Latin script that stay (en, de), told apart by py3langid; (): all of them"
+    )
+    min_characters: Annotated[int, Rule("too_short", "characters")] = Field(default=30, ge=0)
+    max_characters: Annotated[int, Rule("too_long", "characters")] = Field(default=2_000_000, ge=1)
+    min_hangul_or_latin_share: Annotated[
+        float, Rule("no_letters", "letters", least=1), Rule("language", "hangul/letters + latin/letters")
+    ] = Field(default=0.5, ge=0, le=1, description="letters of known scripts / letters")
+    max_replacement_share: Annotated[float, Rule("replacement_characters", "replacements/characters")] = Field(
+        default=0.01, ge=0, le=1, description="U+FFFD, lost in an earlier decoding"
+    )
+    max_symbol_share: Annotated[float, Rule("symbols", "symbols/characters")] = Field(default=0.3, ge=0, le=1)
+    max_digit_share: Annotated[float, Rule("digits", "digits/characters")] = Field(default=0.5, ge=0, le=1)
+    min_mean_word_length: Annotated[float, Rule("short_words", "word_characters/words", "words")] = Field(
+        default=1, ge=0, description="characters; words are runs of letters and digits"
+    )
+    max_mean_word_length: Annotated[float, Rule("long_words", "word_characters/words", "words")] = Field(
+        default=8, ge=1, description="FineWeb-2's 6 counts morphemes, this counts words"
+    )
+    max_duplicate_line_share: Annotated[float, Rule("duplicate_lines", "duplicate_lines/lines", "lines")] = Field(
+        default=0.374, ge=0, le=1
+    )
+    max_repeated_ngram_share: Annotated[float, Rule("repeated_ngrams", "repeated_ngrams/ngrams", "words")] = Field(
+        default=0.3, ge=0, le=1, description="word 8-grams seen before in the text"
+    )
+    max_bullet_line_share: Annotated[float, Rule("bullets", "bullet_lines/lines", "lines")] = Field(
+        default=0.9, ge=0, le=1
+    )
+    max_ellipsis_line_share: Annotated[float, Rule("ellipses", "ellipsis_lines/lines", "lines")] = Field(
+        default=0.3, ge=0, le=1
+    )
+    min_ended_line_share: Annotated[float, Rule("unfinished_lines", "ended_lines/lines", "lines")] = Field(
+        default=0.062, ge=0, le=1, description="lines that end with punctuation"
+    )
+    min_functional_word_share: Annotated[float, Rule("no_stop_words", "functional_words/words", "korean words")] = (
+        Field(default=0.05, ge=0, le=1, description="Korean words ending in a particle")
+    )
+
+
+RULES: tuple[tuple[str, Rule], ...] = tuple(
+    (key, rule)
+    for key, field in FilterSettings.model_fields.items()
+    for rule in field.metadata
+    if isinstance(rule, Rule)
+)
+"""Key of the settings, and rule, in the order in which they are tried."""
