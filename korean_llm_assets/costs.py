@@ -16,6 +16,7 @@ from korean_llm_assets.partitions.keys import stage_of
 from korean_llm_assets.partitions.requests import settings
 from trainers.contract import STAGES, Attempt, BadRequest, Manifest, StageRequest, lost_seconds
 from trainers.contract.artifacts import ATTEMPTS, MANIFEST, ArtifactStore
+from trainers.contract.markdown import table
 
 _PLANNED = ("cpt", "sft", "rlhf")
 _HOUR = 3600
@@ -80,7 +81,7 @@ def report(rows: Iterable[Spent], price: Price, by: Sequence[str] = ("model", "r
     for row in rows:
         totals.setdefault(tuple(getattr(row, name) for name in by), []).append(row)
     columns = (*by, "artifacts", "hours", "GPU-hours", "lost to restarts", "unfinished", "goodput", "US dollars")
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    lines: list[Sequence[str]] = []
     everything = [row for group in totals.values() for row in group]
     for key, group in [*sorted(totals.items()), (("in all", *[""] * (len(by) - 1)), everything)]:
         asked, used, lost = (sum(getattr(row, name) for row in group) for name in ("asked", "used", "lost"))
@@ -89,8 +90,8 @@ def report(rows: Iterable[Spent], price: Price, by: Sequence[str] = ("model", "r
         money = sum(row.money(price) for row in group)
         finished = f"{sum(row.finished for row in group)}"
         numbers = (f"{value:.2f}" for value in (hours, asked / _HOUR, lost / _HOUR, (asked - used - lost) / _HOUR))
-        lines.append(f"| {' | '.join((*key, finished, *numbers, goodput))} | {money:.2f} |")
-    return "\n".join(lines)
+        lines.append((*key, finished, *numbers, goodput, f"{money:.2f}"))
+    return "\n".join(table(columns, lines))
 
 
 def cost_metadata(manifest: Manifest, price: Price) -> dict[str, Any]:

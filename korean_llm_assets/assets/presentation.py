@@ -1,6 +1,5 @@
 """From a manifest to what a person sees in the UI: figures, tables, a loss curve, samples, links."""
 
-import base64
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,8 +17,9 @@ from trainers.contract import (
     TrainingDetails,
 )
 from trainers.contract.artifacts import ArtifactStore
+from trainers.contract.charts import lines
+from trainers.contract.markdown import code, quote
 
-_WIDTH, _HEIGHT, _MARGIN = 640, 240, 48
 _SAMPLES_SHOWN = 5
 _SAMPLE_CHARACTERS = 400
 
@@ -102,15 +102,18 @@ def _of_details(details: Any) -> dict[str, Any]:
 
 def _training(details: TrainingDetails) -> dict[str, Any]:
     shown = ("method", "backend", "steps", "epochs", "tokens_seen", "tokens_trained", "trainable_parameters")
-    curves = {"training": details.loss, "held out": details.evaluation_loss}
+    curves = {
+        name: curve for name, curve in (("training", details.loss), ("held out", details.evaluation_loss)) if curve
+    }
     metadata = _figures(details, shown) | _tables(details, ("packing", "merge"))
-    metadata["loss curve"] = MetadataValue.md(picture({name: line for name, line in curves.items() if line}))
+    picture = lines("loss", curves, "loss").markdown() if curves else "no steps were trained"
+    metadata["loss curve"] = MetadataValue.md(picture)
     if "gpu_hours_saved" in details.extra:
         metadata["vocabulary by domain"] = _vocabulary(details.extra)
     if "continued_from" in details.extra:
         metadata["continued from release"] = details.extra["continued_from"]
     if details.mask_sample:
-        metadata["what is trained on"] = MetadataValue.md(f"```\n{details.mask_sample}\n```")
+        metadata["what is trained on"] = MetadataValue.md(code(details.mask_sample))
     return metadata
 
 
@@ -152,39 +155,8 @@ def _gate(details: EvaluationDetails) -> MetadataValue:
 
 
 def _samples(samples: Sequence[str]) -> dict[str, Any]:
-    quoted = ["> " + text[:_SAMPLE_CHARACTERS].replace("\n", "\n> ") for text in samples[:_SAMPLES_SHOWN]]
+    quoted = [quote(text[:_SAMPLE_CHARACTERS]) for text in samples[:_SAMPLES_SHOWN]]
     return {"samples": MetadataValue.md("\n\n---\n\n".join(quoted))} if quoted else {}
-
-
-def picture(curves: Mapping[str, Sequence[tuple[int, float]]]) -> str:
-    """Curves of (step, value) as Markdown with an embedded SVG; small enough for an event log."""
-    points = [point for curve in curves.values() for point in curve]
-    if not points:
-        return "no steps were trained"
-    right = max(step for step, _ in points) or 1
-    low, high = min(value for _, value in points), max(value for _, value in points)
-    span = (high - low) or 1.0
-
-    def place(step: int, value: float) -> str:
-        x = _MARGIN + step / right * (_WIDTH - 2 * _MARGIN)
-        y = _MARGIN / 2 + (high - value) / span * (_HEIGHT - _MARGIN)
-        return f"{x:.1f},{y:.1f}"
-
-    parts = [f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>']
-    for share in (0.0, 0.5, 1.0):
-        value = low + share * span
-        left, base = place(0, value).split(",")
-        parts.append(f'<path d="M{left} {base}H{_WIDTH - _MARGIN}" stroke="#ddd"/>')
-        parts.append(f'<text x="4" y="{base}" font-size="11">{value:.3g}</text>')
-        x = _MARGIN + share * (_WIDTH - 2 * _MARGIN)
-        parts.append(f'<text x="{x:.0f}" y="{_HEIGHT - 6}" font-size="11">{right * share:.0f}</text>')
-    for (name, curve), colour in zip(curves.items(), ("#1565c0", "#ef6c00", "#2e7d32", "#6a1b9a"), strict=False):
-        line = " ".join(place(step, value) for step, value in curve)
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
-        label = 12 + 14 * len([part for part in parts if part.startswith("<polyline")])
-        parts.append(f'<text x="{_WIDTH - 110}" y="{label}" font-size="11" fill="{colour}">{name}</text>')
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}">{"".join(parts)}</svg>'
-    return f"![curve](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
 
 
 def headline(details: Any) -> str:

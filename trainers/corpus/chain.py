@@ -19,7 +19,7 @@ from trainers.corpus.earlier import FOLDER, EarlierCorpus, write_index
 from trainers.corpus.join import Joined
 from trainers.corpus.plan import Plan
 from trainers.corpus.pool import Pool, Spent, Task, peak_bytes
-from trainers.corpus.report import markdown, page
+from trainers.corpus.report import html, markdown
 from trainers.corpus.statistics import statistics
 from trainers.corpus.write import EXCLUSIONS, write_documents, write_exclusions
 from trainers.text.minhash import BANDS
@@ -73,7 +73,7 @@ def build(
     details = joined.details(plan.digest)
     details.extra |= statistics(plan.section, output, {corpus.release: corpus.folder.parent for corpus in earlier})
     (output / "report.md").write_text(markdown(details), encoding="utf-8")
-    (output / "report.html").write_text(page(details), encoding="utf-8")
+    (output / "report.html").write_text(html(details), encoding="utf-8")
     reporter.say(f"kept {details.kept:,} of {details.read:,} documents, {details.characters:,} characters")
     timings = {"cleaning_seconds": cleaned - began, "joining_seconds": time.monotonic() - cleaned, **cleaning}
     timings["joining_peak_bytes"] = peak_bytes()

@@ -1,47 +1,43 @@
 """The corpus report: what came in, what stayed and why, as Markdown and one self-contained HTML page with plots."""
 
-import html
 from collections.abc import Mapping
 
 from trainers.contract import CorpusDetails
+from trainers.contract.charts import bars
+from trainers.contract.markdown import escaped, table
+from trainers.runner.page import Section, Table, page
 
-_STYLE = (
-    "body{font-family:sans-serif;max-width:62em;margin:2em auto;color:#222}table{border-collapse:collapse}"
-    "td,th{padding:.15em .9em;text-align:left}td.n{text-align:right}svg text{font-size:12px}"
-    "pre{white-space:pre-wrap;background:#f5f5f5;padding:.6em}"
-)
 _MOST_BARS = 25
-_WIDTH, _ROW, _LABEL = 420, 18, 230
+_EVIDENCE = "Contamination: evidence"
 
 
 def markdown(details: CorpusDetails) -> str:
     """The report as Markdown."""
-    parts = ["# Corpus report\n"]
+    lines = ["# Corpus report", ""]
     for title, counts in _sections(details):
-        rows = [f"| {name.replace('|', '/')} | {count:,} |" for name, count in counts.items()]
-        parts.append("\n".join([f"## {title}\n", "| what | count |", "|---|---:|", *rows, ""]))
+        lines += [f"## {escaped(title)}", "", *table(["what", "count"], _rows(counts), numbers=1), ""]
     if details.contaminated:
-        rows = [f"| {row['id']} | {row['item']} | {_cell(row['piece'])} |" for row in details.contaminated]
-        parts.append(
-            "\n".join(["## Contamination: evidence\n", "| document | item | piece |", "|---|---|---|", *rows, ""])
-        )
-    return "\n".join(parts)
+        lines += [f"## {_EVIDENCE}", "", *table(["document", "item", "piece"], _evidence(details)), ""]
+    return "\n".join(lines)
 
 
-def page(details: CorpusDetails) -> str:
-    """The report as one HTML page that needs no other file."""
-    body = ["<h1>Corpus report</h1>"]
+def html(details: CorpusDetails) -> str:
+    """The report as one HTML page; a long tail of bars is summed up in words."""
+    sections = []
     for title, counts in _sections(details):
-        body.append(f"<h2>{html.escape(title)}</h2>{_bars(counts)}")
-    if details.contaminated:
-        cells = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(str(row[key]))}</td>" for key in ("id", "item", "piece")) + "</tr>"
-            for row in details.contaminated
-        )
-        head = "<tr><th>document</th><th>item</th><th>piece</th></tr>"
-        body.append(f"<h2>Contamination: evidence</h2><table>{head}{cells}</table>")
-    head = f'<meta charset="utf-8"><title>Corpus report</title><style>{_STYLE}</style>'
-    return f"<!doctype html><html><head>{head}</head><body>{''.join(body)}</body></html>\n"
+        rest = len(counts) - _MOST_BARS
+        chart = bars(title, dict(list(counts.items())[:_MOST_BARS]))
+        sections.append(Section(title, [chart], note=f"and {rest} more, in report.md" if rest > 0 else ""))
+    evidence = Section(_EVIDENCE, table=Table(("document", "item", "piece"), _evidence(details)))
+    return page("Corpus report", [*sections, evidence])
+
+
+def _rows(counts: Mapping[str, float]) -> list[tuple[str, str]]:
+    return [(name, f"{count:,}") for name, count in counts.items()]
+
+
+def _evidence(details: CorpusDetails) -> list[list[str]]:
+    return [[str(row[key]) for key in ("id", "item", "piece")] for row in details.contaminated]
 
 
 def _sections(details: CorpusDetails) -> list[tuple[str, dict[str, float]]]:
@@ -84,27 +80,3 @@ def _sections(details: CorpusDetails) -> list[tuple[str, dict[str, float]]]:
         *((f"Tokens per word, {name}", rates) for name, rates in details.extra.get("fertility", {}).items()),
     ]
     return [(title, dict(counts)) for title, counts in sections if counts]
-
-
-def _bars(counts: Mapping[str, float]) -> str:
-    """A bar chart as SVG; a long tail is summed up in words."""
-    shown = list(counts.items())[:_MOST_BARS]
-    most = max((count for _, count in shown), default=0) or 1
-    bars = []
-    for number, (name, count) in enumerate(shown):
-        y = number * _ROW
-        width = max(1, round(_WIDTH * count / most))
-        label = name if len(name) <= 34 else f"{name[:33]}…"
-        bars.append(
-            f'<text x="{_LABEL - 8}" y="{y + 13}" text-anchor="end">{html.escape(label)}</text>'
-            f'<rect x="{_LABEL}" y="{y + 2}" width="{width}" height="{_ROW - 4}" fill="#4a7ab5"/>'
-            f'<text x="{_LABEL + width + 6}" y="{y + 13}">{count:,}</text>'
-        )
-    rest = len(counts) - len(shown)
-    more = f"<p>and {rest} more, in report.md</p>" if rest else ""
-    height = len(shown) * _ROW
-    return f'<svg width="{_LABEL + _WIDTH + 110}" height="{height}" role="img">{"".join(bars)}</svg>{more}'
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "/").replace("\n", " ")

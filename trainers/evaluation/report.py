@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,19 @@ import pyarrow
 import pyarrow.parquet
 
 from trainers.contract import GateResult, Interval
-from trainers.evaluation.charts import COLOURS, FEWEST_AXES, bars, curve, radar
+from trainers.contract.charts import FEWEST_AXES, Chart, bars, lines, radar
+from trainers.contract.markdown import escaped, table
 from trainers.evaluation.results import Results, Row
+from trainers.runner.page import Section, Table, Verdict, page
 
+COLOURS = {
+    "unigram": "#9e9e9e",
+    "base": "#7f8fa6",
+    "cpt": "#3f7cac",
+    "sft": "#3a9d6e",
+    "rlhf": "#d1603d",
+    "champion": "#8e6bbf",
+}
 _SHOWN_FLIPS = 10
 PARENTS = {"cpt": "base", "sft": "cpt", "rlhf": "sft"}
 _SHARES = {"accuracy", "macro_accuracy", "rate", "win_rate", "agreement"}
@@ -133,34 +142,30 @@ class Report:
 
     def markdown(self) -> str:
         """For Dagster's UI and for people with a pager."""
-        lines = [f"# {self.title}", "", f"Gate: **{'passed' if self.passed else 'FAILED'}**", ""]
-        lines += ["| condition | met | what was measured |", "|---|---|---|"]
-        lines += [f"| {g.name} | {'yes' if g.passed else '**no**'} | {_cell(g.explanation)} |" for g in self.gate]
         stages = self.results.stages
-        lines += ["", "Figures with their 95% bootstrap intervals:", ""]
-        lines += [f"| suite | measure | items | {' | '.join(stages)} |", "|---" * (3 + len(stages)) + "|"]
+        gate = [(g.name, "yes" if g.passed else "NO", g.explanation) for g in self.gate]
+        figures = []
         for suite, by_stage in self.figures().items():
             measure = self.results.measures[suite]
             items = next(iter(by_stage.values())).n
             cells = [_shown(by_stage[stage], measure) if stage in by_stage else "" for stage in stages]
-            lines.append(f"| {suite} | {_MEASURE_NAMES[measure]} | {items} | {' | '.join(cells)} |")
-        lines += ["", "Items that changed sides (right to wrong / wrong to right):", ""]
-        lines += [f"- {s}: {stage} against {o}: {len(lost)} / {len(won)}" for s, stage, o, lost, won in self.flips()]
+            figures.append((suite, _MEASURE_NAMES[measure], items, *cells))
+        text = [f"# {escaped(self.title)}", "", f"Gate: **{'passed' if self.passed else 'FAILED'}**", ""]
+        text += table(["condition", "met", "what was measured"], gate)
+        text += ["", "Figures with their 95% bootstrap intervals:", ""]
+        text += table(["suite", "measure", "items", *stages], figures)
+        text += ["", "Items that changed sides (right to wrong / wrong to right):", ""]
+        text += [
+            f"- {escaped(suite)}: {stage} against {other}: {len(lost)} / {len(won)}"
+            for suite, stage, other, lost, won in self.flips()
+        ]
         for sample in self.samples:
-            lines += ["", f"**{_cell(sample.prompt)}** (right: {_cell(sample.answer)})", ""]
-            lines += [f"- {stage}: {_cell(reply)}" for stage, reply in sample.replies.items()]
-        return "\n".join(lines) + "\n"
+            text += ["", f"**{escaped(sample.prompt)}** (right: {escaped(sample.answer)})", ""]
+            text += [f"- {stage}: {escaped(reply)}" for stage, reply in sample.replies.items()]
+        return "\n".join(text) + "\n"
 
     def html(self) -> str:
         """One page that needs nothing else."""
-        charts = [
-            bars(f"{suite}: {_MEASURE_NAMES[measure]}", by_stage, measure in _SHARES)
-            for suite, by_stage in self.figures().items()
-            if (measure := self.results.measures[suite]) != "reward_margin"
-        ]
-        curves = [
-            curve(f"{stage}: training loss", points, COLOURS[stage]) for stage, points in self.losses.items() if points
-        ]
         differences = [
             [suite, stage, other, f"{d.value:+.4f}", f"{d.low:+.4f} to {d.high:+.4f}", str(d.n)]
             for suite, stage, other, d in self.comparisons()
@@ -174,37 +179,48 @@ class Report:
         replies = [s for s in self.results.stages if any(s in sample.replies for sample in self.samples)]
         samples = [[x.prompt, x.answer, *(x.replies.get(stage, "") for stage in replies)] for x in self.samples]
         gate = [["met" if g.passed else "NOT MET", g.name, g.explanation] for g in self.gate]
+        evidence = [list(map(str, row.values())) for row in self.evidence]
+        facts = [[key, str(value)] for key, value in self.facts.items()]
         sections = [
-            ("Gate", _table(["", "condition", "what was measured"], gate)),
-            ("Suites at a glance", self._radar()),
-            ("Figures (bar: value; line: 95% bootstrap interval)", f'<div class="charts">{"".join(charts)}</div>'),
-            ("Training", "".join(curves)),
-            (
+            Section("Gate", table=Table(["", "condition", "what was measured"], gate)),
+            Section("Suites at a glance", self._radar()),
+            Section("Figures (bar: value; line: 95% bootstrap interval)", self._bars()),
+            Section("Training", self._curves()),
+            Section(
                 "Differences (paired bootstrap)",
-                _table(["suite", "stage", "against", "difference", "95%", "items"], differences),
+                table=Table(["suite", "stage", "against", "difference", "95%", "items"], differences),
             ),
-            (
+            Section(
                 f"Flips (the first {_SHOWN_FLIPS} of each; all are in items.parquet)",
-                _table(["suite", "stage", "way", "item", "now", "right"], flips),
+                table=Table(["suite", "stage", "way", "item", "now", "right"], flips),
             ),
-            ("Samples, greedy", _table(["prompt", "right", *replies], samples)),
-            (
+            Section("Samples, greedy", table=Table(["prompt", "right", *replies], samples)),
+            Section(
                 "Benchmark items in the training corpus",
-                _table(
-                    ["item", "document", "source", "piece"], [list(map(str, row.values())) for row in self.evidence]
-                ),
+                table=Table(["item", "document", "source", "piece"], evidence),
             ),
-            ("Facts", _table(["", ""], [[key, str(value)] for key, value in self.facts.items()])),
+            Section("Facts", table=Table(["", ""], facts)),
         ]
-        body = "".join(f"<h2>{escape(title)}</h2>{content}" for title, content in sections if content)
-        verdict = "Gate passed" if self.passed else "Gate FAILED"
-        return (
-            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(self.title)}</title>'
-            f"<style>{_STYLE}</style></head><body><h1>{escape(self.title)}</h1>"
-            f'<p class="{"good" if self.passed else "bad"}">{verdict}</p>{body}</body></html>\n'
-        )
+        return page(self.title, sections, Verdict("Gate passed" if self.passed else "Gate FAILED", self.passed))
 
-    def _radar(self) -> str:
+    def _bars(self) -> list[Chart]:
+        charts = []
+        for suite, by_stage in self.figures().items():
+            measure = self.results.measures[suite]
+            if measure == "reward_margin":  # it may be below 0
+                continue
+            form, top = (".1%", 1.0) if measure in _SHARES else (".3f", 0.0)
+            charts.append(bars(f"{suite}: {_MEASURE_NAMES[measure]}", by_stage, form, top=top, colours=COLOURS))
+        return charts
+
+    def _curves(self) -> list[Chart]:
+        return [
+            lines(f"{stage}: training loss", {stage: points}, "loss", COLOURS)
+            for stage, points in self.losses.items()
+            if points
+        ]
+
+    def _radar(self) -> list[Chart]:
         """Of the suites with an accuracy that all models share; nothing where these are too few."""
         models = [stage for stage in self.results.stages if stage != "unigram"]
         shares = {
@@ -213,7 +229,8 @@ class Report:
             if self.results.measures[suite] == "accuracy" and by_stage.keys() >= set(models)
             if not suite.startswith("all/")
         }
-        return radar("accuracy by suite; rings are 25% apart", shares) if len(shares) >= FEWEST_AXES else ""
+        enough = len(shares) >= FEWEST_AXES
+        return [radar("accuracy by suite; rings are 25% apart", shares, COLOURS)] if enough else []
 
     def _write_items(self, path: Path) -> None:
         rows = [
@@ -227,28 +244,7 @@ class Report:
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path, compression="zstd")
 
 
-_STYLE = (
-    "body{font:15px/1.5 system-ui,'Noto Sans KR','Apple SD Gothic Neo',sans-serif;max-width:1100px;margin:2em auto;"
-    "padding:0 1em;color:#222}table{border-collapse:collapse;width:100%}td,th{border:1px solid #ddd;padding:.3em .6em;"
-    "text-align:left;vertical-align:top;white-space:pre-wrap;overflow-wrap:anywhere}svg{display:block;margin:.6em 0;"
-    "font-size:12px;max-width:100%}.charts{display:grid;grid-template-columns:1fr 1fr;gap:0 2em}"
-    ".title{font-weight:600}.good{color:#2b7a4b;font-weight:700}.bad{color:#b3261e;font-weight:700}"
-)
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    if not rows:
-        return ""
-    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><tr>{top}</tr>{body}</table>"
-
-
 def _shown(figure: Interval, measure: str) -> str:
     if measure in _SHARES:
         return f"{figure.value:.1%} ({figure.low:.1%}–{figure.high:.1%})"
     return f"{figure.value:.3f} ({figure.low:.3f}–{figure.high:.3f})"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

@@ -13,6 +13,7 @@ from trainers.contract import (
     Manifest,
     TrainingDetails,
 )
+from trainers.contract.markdown import escaped, table
 
 _ORDER = ("base_model", "corpus", "cpt_checkpoint", "instructions", "sft_model", "preferences", "rlhf_model")
 
@@ -23,7 +24,7 @@ def model_card(name: str, report: Manifest, lineage: Sequence[Manifest]) -> str:
     known = [manifest for asset in _ORDER for manifest in lineage if manifest.request.asset == asset]
     return "\n".join(
         [
-            f"# {name}, release {release}",
+            f"# {escaped(name)}, release {escaped(release)}",
             "",
             "A Korean language model, made by continued pre-training, supervised fine-tuning and preference learning. "
             "This card is generated from the manifests of every artifact that it was made from.",
@@ -44,25 +45,25 @@ def _base(known: list[Manifest]) -> list[str]:
         details = manifest.details
         if isinstance(details, BaseModelDetails):
             revision = f" at revision {details.revision}" if details.revision else ""
-            lines += ["## Base model", "", f"- source: {details.source}{revision}"]
+            lines += ["## Base model", "", f"- source: {escaped(details.source)}{revision}"]
             lines += [f"- architecture: {details.architecture}, {details.parameters:,} parameters"]
             lines += [f"- vocabulary: {details.vocabulary:,} tokens", ""]
     return lines
 
 
 def _data(known: list[Manifest]) -> list[str]:
-    lines = ["## Data and licences", "", "| data and release | documents or rows | sources |", "|---|---|---|"]
+    rows = []
     licences: Counter[str] = Counter()
     for manifest in known:
         details = manifest.details
         if isinstance(details, CorpusDetails | DatasetDetails):
             sources = ", ".join(f"{source} ({count:,})" for source, count in sorted(details.by_source.items())) or "-"
             name = f"{manifest.request.asset} {manifest.request.release}"
-            lines.append(f"| {name} | {details.kept:,} of {details.read:,} read | {sources} |")
+            rows.append((name, f"{details.kept:,} of {details.read:,} read", sources))
             licences.update(details.by_licence)
-    lines += ["", "| licence of the training data | documents or rows |", "|---|---|"]
-    lines += [f"| {licence} | {count:,} |" for licence, count in sorted(licences.items())]
-    return [*lines, ""]
+    counts = [(licence, f"{count:,}") for licence, count in sorted(licences.items())]
+    lines = ["## Data and licences", "", *table(["data and release", "documents or rows", "sources"], rows), ""]
+    return [*lines, *table(["licence of the training data", "documents or rows"], counts), ""]
 
 
 def _earlier(manifest: Manifest, report: Manifest) -> str:
@@ -91,14 +92,14 @@ def _results(report: Manifest) -> list[str]:
     details = report.details
     assert isinstance(details, EvaluationDetails)
     lines = ["## Results", "", f"The gate {'passed' if details.gate_passed else 'FAILED'}:", ""]
-    lines += [f"- {'met' if g.passed else '**not met**'}: {g.explanation}" for g in details.gate]
-    lines += ["", "| suite | base | this model | 95% | items |", "|---|---|---|---|---|"]
+    lines += [f"- {'met' if g.passed else '**not met**'}: {escaped(g.explanation)}" for g in details.gate]
+    rows = []
     for suite, by_stage in sorted(details.suites.items()):
         if "rlhf" in by_stage:
             ours = by_stage["rlhf"]
             base = f"{by_stage['base'].value:.4f}" if "base" in by_stage else "-"
-            lines.append(f"| {suite} | {base} | {ours.value:.4f} | {ours.low:.4f} to {ours.high:.4f} | {ours.n} |")
-    return [*lines, ""]
+            rows.append((suite, base, f"{ours.value:.4f}", f"{ours.low:.4f} to {ours.high:.4f}", ours.n))
+    return [*lines, "", *table(["suite", "base", "this model", "95%", "items"], rows), ""]
 
 
 def _limits(report: Manifest, known: list[Manifest]) -> list[str]:
@@ -108,11 +109,11 @@ def _limits(report: Manifest, known: list[Manifest]) -> list[str]:
     parameters = next((m.details.parameters for m in known if isinstance(m.details, BaseModelDetails)), None)
     if parameters is not None and parameters < 100_000_000:
         lines.append(f"- {parameters:,} parameters: it shows that the pipeline works and is of no use beyond that.")
-    lines += [f"- A condition of the gate was not met: {g.explanation}" for g in details.gate if not g.passed]
+    lines += [f"- A condition of the gate was not met: {escaped(g.explanation)}" for g in details.gate if not g.passed]
     weak = [
         suite for suite, by_stage in sorted(details.suites.items()) if _no_better_than_base(details, suite, by_stage)
     ]
-    lines += [f"- Not measurably better than the base model on: {', '.join(weak)}."] if weak else []
+    lines += [f"- Not measurably better than the base model on: {', '.join(map(escaped, weak))}."] if weak else []
     lines += ["- Intervals cover the choice of items, not the choice of seeds or prompts."]
     return [*lines, ""]
 
@@ -127,5 +128,5 @@ def _no_better_than_base(details: EvaluationDetails, suite: str, by_stage: Mappi
 
 
 def _identity(known: list[Manifest], report: Manifest) -> list[str]:
-    rows = [f"| {m.request.asset} | {m.request.partition} | `{m.digest}` |" for m in (*known, report)]
-    return ["## Identity", "", "| artifact | partition | content digest |", "|---|---|---|", *rows, ""]
+    rows = [(m.request.asset, m.request.partition, m.digest) for m in (*known, report)]
+    return ["## Identity", "", *table(["artifact", "partition", "content digest"], rows), ""]

@@ -1,7 +1,8 @@
 """The report's page: what changed sides, what was said, and no radar where there is too little to draw."""
 
-import re
-
+from tests.support.hostile import HOSTILE, cells, markup, read_page
+from tests.trainers.runner.test_page import DRAWN, SHELL
+from trainers.contract import GateResult
 from trainers.evaluation.report import Report, Sample
 from trainers.evaluation.results import Results, Row
 
@@ -21,14 +22,39 @@ def page_of(suites):
 
 def test_flips_and_samples_are_told_item_by_item():
     page = page_of(["quiz"])
-    cells = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", page)]
-    assert ["quiz", "sft against cpt", "right to wrong", "i0", "&lt;0.0&gt;", "답"] in cells
-    assert ["quiz", "sft against cpt", "wrong to right", "i1", "&lt;1.0&gt;", "답"] in cells
-    assert not any(row[1:2] == ["rlhf against sft"] and len(row) == 6 and row[3] == "i0" for row in cells)
-    assert ["수도는?", "서울", "base의 답", "cpt의 답", "sft의 답", "rlhf의 답"] in cells
+    rows = read_page(page).rows
+    assert ["quiz", "sft against cpt", "right to wrong", "i0", "<0.0>", "답"] in rows
+    assert ["quiz", "sft against cpt", "wrong to right", "i1", "<1.0>", "답"] in rows
+    assert not any(row[1:2] == ["rlhf against sft"] and len(row) == 6 and row[3] == "i0" for row in rows)
+    assert ["수도는?", "서울", "base의 답", "cpt의 답", "sft의 답", "rlhf의 답"] in rows
     assert "cpt: training loss" in page and "sft: training loss" not in page
 
 
 def test_a_radar_needs_three_suites():
     assert "<polygon" not in page_of(["a", "b"])
     assert page_of(["a", "b", "c"]).count("<polygon") == 8
+
+
+def test_hostile_text_in_every_field_stays_text():
+    stages = {"base": 0.0, "cpt": 1.0, "sft": 0.0, "rlhf": 1.0}
+    suites = [f"{HOSTILE}{number}" for number in range(3)]
+    rows = {
+        stage: [Row(suite, "accuracy", HOSTILE, value, 1.0, HOSTILE, HOSTILE) for suite in suites]
+        for stage, value in stages.items()
+    }
+    report = Report(
+        title=HOSTILE,
+        results=Results(rows, {}, seed=1),
+        gate=[GateResult(name=HOSTILE, passed=False, value=0, threshold=0, explanation=HOSTILE)],
+        samples=[Sample(HOSTILE, HOSTILE, dict.fromkeys(stages, HOSTILE))],
+        losses={"cpt": [(1, 3.0), (2, 2.0)]},
+        facts={HOSTILE: HOSTILE},
+        evidence=[dict.fromkeys(("item", "document", "source", "piece"), HOSTILE)],
+    )
+    read = read_page(report.html())
+    assert read.tags <= SHELL | DRAWN | {"polygon", "polyline"} and [HOSTILE] * 4 in read.rows
+    assert not {name for name in read.attributes if name.startswith("on") or name in ("src", "href")}
+    text = report.markdown()
+    assert not markup(text) & {"html_inline", "html_block", "image", "link", "code_inline"}
+    shown = " ".join(HOSTILE.replace("\x00", "\ufffd").split())
+    assert [shown, "NO", shown] in cells(text)

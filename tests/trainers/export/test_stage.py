@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from tests.support.hostile import HOSTILE, markup
 from tests.support.toy import build_lineage
 from trainers.contract import Artifact, BadRequest
 from trainers.contract.artifacts import file_sha256
@@ -114,3 +115,12 @@ def test_gguf_is_refused_with_what_to_do(exported):
     lineage, report, _ = exported
     with pytest.raises(BadRequest, match=r"gguf is not made here.*convert_hf_to_gguf\.py"):
         run_stage(lineage.export(report, formats=["safetensors", "gguf"]), lineage.store)
+
+
+def test_names_and_licences_of_others_stay_text_in_the_card(exported):
+    lineage, report, _ = exported
+    corpus = lineage.store.manifest(lineage.artifacts["corpus"])
+    named = {"by_licence": {HOSTILE: 5}, "by_source": {HOSTILE: 5}}
+    corpus = corpus.model_copy(update={"details": corpus.details.model_copy(update=named)})
+    card = model_card(HOSTILE, lineage.store.manifest(report), [corpus])
+    assert "alert(1)" in card and not markup(card) & {"html_inline", "html_block", "image", "link"}

@@ -1,0 +1,55 @@
+"""What a person sees of an artifact in the UI: its loss curve, samples, what is trained on; hostile text stays text."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from korean_llm_assets.assets.presentation import describe
+from korean_llm_assets.compute.profiles import Price
+from korean_llm_assets.costs import Spent, report
+from tests.korean_llm_assets.conftest import ended
+from tests.support.hostile import HOSTILE, cells, markup
+from trainers.contract import Attempt, CorpusDetails, TrainingDetails
+from trainers.contract.artifacts import ArtifactStore
+
+TRAINING: dict[str, Any] = {
+    **{"method": "lora", "backend": "transformers", "steps": 2, "epochs": 1.0, "tokens_seen": 9, "tokens_trained": 9},
+    **{"trainable_parameters": 9, "tokenizer_hash": "t"},
+}
+CORPUS: dict[str, Any] = {
+    **{"read": 1, "kept": 1, "train_documents": 1, "validation_documents": 0, "characters": 1, "bytes": 1, "words": 1},
+    "excluded": {},
+}
+
+
+def shown(details: Any, folder: Path) -> dict[str, Any]:
+    manifest = ended(Attempt(number=1, started=1.0, ended=2.0), gpus=0).model_copy(update={"details": details})
+    metadata = describe(manifest, ArtifactStore(folder), 0.0, 2.0)
+    return {name: getattr(value, "value", value) for name, value in metadata.items()}
+
+
+def test_the_loss_curve_is_a_picture_that_says_its_figures_and_fits_into_an_event(tmp_path: Path) -> None:
+    loss = [(step, 6 - step / 1000) for step in range(1, 201)]
+    picture = shown(TrainingDetails(**TRAINING, loss=loss, evaluation_loss=[(200, 5.9)]), tmp_path)["loss curve"]
+    assert picture.startswith("![loss: training 5.999 at step 1 5.8 at step 200 ") and "held out 5.9 at" in picture
+    assert "](data:image/svg+xml;base64," in picture and len(picture) < 10_000
+
+
+@pytest.mark.parametrize("more", [{}, {"loss": [(1, float("nan"))]}])
+def test_a_training_without_a_curve_says_so(more: dict[str, Any], tmp_path: Path) -> None:
+    told = shown(TrainingDetails(**TRAINING, **more), tmp_path)["loss curve"]
+    assert "training (1 not finite)" in told if more else told == "no steps were trained"
+
+
+def test_hostile_samples_stay_text(tmp_path: Path) -> None:
+    samples = shown(CorpusDetails(**CORPUS, samples=[HOSTILE, "# 둘째\n- 줄"]), tmp_path)["samples"]
+    assert markup(samples) <= {"blockquote", "paragraph", "inline", "text", "text_special", "softbreak", "hr"}
+    marked = shown(TrainingDetails(**TRAINING, mask_sample=f"```\n{HOSTILE}"), tmp_path)["what is trained on"]
+    assert markup(marked) == {"fence"}
+
+
+def test_hostile_releases_stay_text_in_the_costs() -> None:
+    table = report([Spent("corpus", HOSTILE, HOSTILE, 3600.0, 0, 0, 0)], Price())
+    name = " ".join(HOSTILE.replace("\x00", "\ufffd").split())
+    assert cells(table)[1][:4] == [name, name, "1", "1.00"]
