@@ -21,11 +21,11 @@ from trainers.contract.markdown import escaped
 
 FEWEST_AXES = 3
 """A radar of fewer axes has no area."""
-_WIDTH, _RADAR_WIDTH, _ROW, _PLOT_HEIGHT = 520, 640, 22, 170
-_MOST_LABEL = 200
+_WIDTH, _RADAR_WIDTH, _BARS_WIDTH, _ROW, _PLOT_HEIGHT = 520, 800, 360, 22, 170
+_MOST_LABEL = 260
 """Pixels for the names beside bars and around a radar; what is longer is cut, and whole in its tooltip."""
 _NARROW = 7.6
-"""Pixels of a Latin letter in a wide font of 12 px; a Hangul syllable takes twice that."""
+"""Pixels of a small Latin letter in a wide font of 12 px; a capital takes 1.25 times that, a Hangul syllable 1.6."""
 _RADIUS, _RINGS = 150, (0.25, 0.5, 0.75, 1.0)
 _GRID, _INK = "#ccc", "#222"
 _PALETTE = ("#3f7cac", "#d1603d", "#3a9d6e", "#8e6bbf", "#b58900", "#7f8fa6")
@@ -61,29 +61,26 @@ def bars(
 
     `form` is what `format` takes; the axis ends at `top`, where that is 0 at the largest figure.
     """
-    edges = {
-        name: (each.value, each.low, each.high) if isinstance(each, Interval) else (each,) * 3
-        for name, each in figures.items()
-    }
+    edges = {k: (v.value, v.low, v.high) if isinstance(v, Interval) else (v,) * 3 for k, v in figures.items()}
     shown = {name: format(value, form) for name, (value, _, _) in edges.items()}
     end = top or max((max(three) for three in edges.values()), default=0) or 1.0
     left = min(max(map(_pixels, figures), default=0), _MOST_LABEL) + 8
     right = max(map(_pixels, (*shown.values(), format(end, form)))) + 8
-    scale = (_WIDTH - left - right) / end
-    bottom = len(figures) * _ROW + 2
+    scale, bottom = _BARS_WIDTH / end, len(figures) * _ROW + 2
     canvas = _Canvas(title)
-    most = min(4, int((_WIDTH - left - right) / (right + 8)))
+    most = min(4, int(_BARS_WIDTH / (right + 8)))
     for tick in _ticks(0, end, most, whole=all(isinstance(figure, int) for figure in figures.values())):
         x = left + tick * scale
         canvas.add("line", x1=x, x2=x, y1=0, y2=bottom, stroke=_GRID)
         canvas.text(x, bottom + 14, format(tick, form), text_anchor="middle")
     if unit:
-        canvas.text(_WIDTH, bottom + 30, unit, text_anchor="end")
+        canvas.text(left + _BARS_WIDTH, bottom + 30, unit, text_anchor="end")
     for row, (name, three) in enumerate(edges.items()):
         y = row * _ROW + 3
         width, x1, x2 = (max(0.0, edge) * scale for edge in three)
         canvas.text(left - 8, y + 13, name, _MOST_LABEL, text_anchor="end")
-        canvas.add("rect", x=left, y=y, width=width, height=_ROW - 6, fill=colours.get(name, _PALETTE[0]))
+        seen = max(width, float(width > 0))
+        canvas.add("rect", x=left, y=y, width=seen, height=_ROW - 6, fill=colours.get(name, _PALETTE[0]))
         if x1 != x2:
             canvas.add("line", x1=left + x1, x2=left + x2, y1=y + 8, y2=y + 8, stroke=_INK, stroke_width=2)
         canvas.text(left + max(width, x2) + 6, y + 13, shown[name])
@@ -92,7 +89,9 @@ def bars(
     rows = (
         (name, shown[name], f"{low:{form}} to {high:{form}}")[: len(columns)] for name, (_, low, high) in edges.items()
     )
-    return Chart(title, canvas.finished(_WIDTH, bottom + (36 if unit else 20)), columns, tuple(rows))
+    return Chart(
+        title, canvas.finished(left + _BARS_WIDTH + right, bottom + (36 if unit else 20)), columns, tuple(rows)
+    )
 
 
 def lines(
@@ -229,7 +228,8 @@ def _points(places: Iterable[tuple[float, float]]) -> str:
 
 def _pixels(text: str) -> float:
     """About how wide a text is, in pixels."""
-    return sum(_NARROW * (2 if unicodedata.east_asian_width(letter) in "WF" else 1) for letter in text)
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return _NARROW * (len(text) + 0.6 * wide + 0.25 * sum(map(str.isupper, text)))
 
 
 def _cut(text: str, room: float) -> str:

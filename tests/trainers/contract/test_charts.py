@@ -53,7 +53,7 @@ def test_a_long_name_is_cut_and_whole_in_its_tooltip_and_in_the_table():
     name = "한국어 위키백과의 아주 긴 이름을 가진 출처 " * 3
     chart = bars("t", {name: 1})
     (cut,) = (text for text in parsed(chart).iter("text") if text.text.endswith("…"))
-    assert name.startswith(cut.text[:-1]) and 8 < len(cut.text) < 16 and cut.find("title").text == name
+    assert name.startswith(cut.text[:-1]) and 16 < len(cut.text) < 28 and cut.find("title").text == name
     assert chart.rows == ((name, "1"),)
 
 
@@ -106,7 +106,7 @@ def test_names_around_a_radar_end_inside_the_picture():
     width = float(parsed(radar("t", shares)).get("width"))
     for text in parsed(radar("t", shares)).iter("text"):
         if text.find("title") is not None:
-            x, wide = float(text.get("x")), 7.6 * sum(1 + (letter >= "가") for letter in text.text)
+            x, wide = float(text.get("x")), 7.6 * sum(1.6 if letter >= "가" else 1 for letter in text.text)
             begin = {"end": x - wide, "middle": x - wide / 2, "start": x}[text.get("text-anchor")]
             assert begin >= -8 and begin + wide <= width + 8
 

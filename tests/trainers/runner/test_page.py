@@ -16,6 +16,15 @@ def test_sections_come_in_order_and_empty_ones_are_left_out():
     assert read_page(html).rows == [["x"], ["1"], ["", "figure"], ["n", "2"]], "a chart's figures are there as a table"
 
 
+def test_columns_without_names_have_no_head():
+    assert read_page(page("t", [Section("facts", table=Table(["", ""], [["seed", "1"]]))])).rows == [["seed", "1"]]
+
+
+def test_only_a_long_cell_may_break_inside_a_word():
+    html = page("t", [Section("s", table=Table(["x"], [["verified_accuracy"], ["ㅋ" * 300]]))])
+    assert "<td>verified_accuracy</td>" in html and '<td class="long">ㅋㅋ' in html
+
+
 def test_a_verdict_is_told_in_words_and_colour():
     assert '<p class="good">passed</p>' in page("t", [], Verdict("passed", True))
     assert '<p class="bad">failed</p>' in page("t", [], Verdict("failed", False))
