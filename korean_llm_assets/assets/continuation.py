@@ -2,8 +2,9 @@
 
 from dagster import AssetExecutionContext, AssetKey, DagsterInstance, Failure
 
-from korean_llm_assets.partitions.keys import cell_key, cell_of, earlier_releases, model_recipes
+from korean_llm_assets.partitions.keys import cell_key, cell_of, earlier_releases
 from korean_llm_assets.partitions.pointers import latest
+from korean_llm_assets.partitions.recipes import model_recipes
 from korean_llm_assets.partitions.requests import as_input, stage_request
 from trainers.contract import STAGES, Artifact, Input, Manifest, StageRequest
 from trainers.contract.artifacts import MANIFEST, ArtifactStore

@@ -4,8 +4,9 @@ from dagster import AssetExecutionContext, MaterializeResult
 
 from korean_llm_assets.assets.stage_asset import materialize, stage_asset
 from korean_llm_assets.landing.quarantine import bad_data, quarantine
-from korean_llm_assets.partitions.keys import cell_of, data_recipe, earlier_releases
+from korean_llm_assets.partitions.keys import cell_of, earlier_releases
 from korean_llm_assets.partitions.pointers import latest
+from korean_llm_assets.partitions.recipes import data_recipe
 from korean_llm_assets.partitions.requests import as_input
 from trainers.contract import EARLIER, Artifact, Input, StageError
 from trainers.contract.artifacts import MANIFEST

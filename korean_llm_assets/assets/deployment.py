@@ -6,21 +6,9 @@ from dagster import AssetExecutionContext, Failure, MaterializeResult
 
 from korean_llm_assets.assets.checks import gate_details, why_not
 from korean_llm_assets.assets.stage_asset import make, result, stage_asset
-from korean_llm_assets.partitions.keys import model_recipes
+from korean_llm_assets.partitions.recipes import model_recipes, registered_name
 from korean_llm_assets.serving.approvals import approval_of
-from trainers.contract import Artifact, BadRequest, sha256_of
-
-
-def registered_name(model: str | None) -> str:
-    """The model's name in the registry.
-
-    Raises:
-        BadRequest: no recipe is named so.
-    """
-    recipes = model_recipes()
-    if model not in recipes:
-        raise BadRequest(f"there is no recipe of a model {model!r}; there are: {', '.join(sorted(recipes))}")
-    return recipes[model].export.registered_name or model
+from trainers.contract import Artifact, sha256_of
 
 
 @stage_asset(group="deployment", kinds={"huggingface", "mlflow"})

@@ -5,10 +5,10 @@ import time
 from dagster import AssetExecutionContext, MaterializeResult
 
 from korean_llm_assets.assets.checks import gate_results, gate_specs
-from korean_llm_assets.assets.deployment import registered_name
 from korean_llm_assets.assets.stage_asset import make, result, stage_asset
 from korean_llm_assets.compute.overrides import asked_of
 from korean_llm_assets.costs import totals_metadata
+from korean_llm_assets.partitions.recipes import registered_name
 from korean_llm_assets.serving.approvals import approval_of
 from trainers.contract import Artifact
 

@@ -6,16 +6,15 @@ on this data: either of them changed, the cell is proposed anew.
 """
 
 import json
-from argparse import Namespace
 from collections.abc import Iterable
 
 from dagster import AssetKey, DagsterInstance, MultiPartitionKey
 
 from korean_llm_assets.alerts import Alert
-from korean_llm_assets.home import Home
-from korean_llm_assets.partitions.keys import cell_key, model_recipes, releases
+from korean_llm_assets.partitions.keys import cell_key
 from korean_llm_assets.partitions.pointers import latest
-from trainers.contract import STAGES, BadRequest, sha256_of
+from korean_llm_assets.partitions.recipes import model_recipes
+from trainers.contract import STAGES, sha256_of
 
 _WAITING, _STARTED = "korean_llm/waiting", "korean_llm/started"
 _BY_MODEL = tuple(stage.asset for stage in STAGES.values() if stage.by_model)
@@ -67,25 +66,11 @@ def proposals(instance: DagsterInstance) -> list[Alert]:
     return told
 
 
-def start(options: Namespace, home: Home) -> int:
-    """Agree to make a cell of an `ask` model; the running automation makes it, and its base model first."""
-    recipes = model_recipes()
-    if options.model not in recipes:
-        raise BadRequest(f"there is no recipe of a model {options.model!r}; there are: {', '.join(sorted(recipes))}")
-    if recipes[options.model].automation != "ask":
-        raise BadRequest(
-            f"{options.model} says automation: {recipes[options.model].automation}; only `ask` waits for a start. "
-            f"By hand: dagster job launch -w {home.workspace} -j training "
-            f'--tags \'{{"dagster/partition": "{options.model}|{options.release}"}}\''
-        )
-    with DagsterInstance.get() as instance:
-        known = instance.get_dynamic_partitions(releases.name or "")
-        if options.release not in known:
-            raise BadRequest(f"there is no release {options.release!r}; there are: {', '.join(known) or 'none'}")
-        cell = cell_key(options.model, options.release)
-        instance.daemon_cursor_storage.set_cursor_values({f"{_STARTED}/{cell}": _identity(instance, cell)})
-    print(f"{cell}: what is due of it is made from now on (`make ui` must run; see `status`)")
-    return 0
+def agree(instance: DagsterInstance, model: str, release: str) -> MultiPartitionKey:
+    """Remember that a person agreed to make a cell of an `ask` model, with this recipe on this data."""
+    cell = cell_key(model, release)
+    instance.daemon_cursor_storage.set_cursor_values({f"{_STARTED}/{cell}": _identity(instance, cell)})
+    return cell
 
 
 def _cells(instance: DagsterInstance, partition: str) -> tuple[str, list[MultiPartitionKey]]:

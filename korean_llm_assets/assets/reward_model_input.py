@@ -2,8 +2,9 @@
 
 from dagster import AssetKey, DagsterInstance, Failure
 
-from korean_llm_assets.partitions.keys import cell_key, model_recipes
+from korean_llm_assets.partitions.keys import cell_key
 from korean_llm_assets.partitions.pointers import latest
+from korean_llm_assets.partitions.recipes import model_recipes
 from korean_llm_assets.partitions.requests import as_input
 from trainers.contract import STAGES, Input
 

@@ -15,13 +15,14 @@ from dagster import (
     asset,
 )
 
+from korean_llm_assets.assets.conditions import data_condition, model_condition
 from korean_llm_assets.assets.presentation import describe
 from korean_llm_assets.compute.overrides import asked_of, launch_form
 from korean_llm_assets.costs import cost_metadata
 from korean_llm_assets.landing.quarantine import is_bad_data, quarantine, usable, usable_spec
-from korean_llm_assets.partitions.keys import cell_of, model_recipes, partitions_of, stage_of
+from korean_llm_assets.partitions.keys import cell_of, partitions_of, stage_of
+from korean_llm_assets.partitions.recipes import model_recipes
 from korean_llm_assets.partitions.requests import as_input, code_version, stage_request
-from korean_llm_assets.triggers.sensors import data_condition, model_condition
 from trainers.contract import Artifact, Input, Manifest, StageError
 
 _POINTER = PythonObjectDagsterType(Artifact, name="Artifact")

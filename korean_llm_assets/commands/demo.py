@@ -1,12 +1,14 @@
-"""The demo: from a drop of Korean text to an evaluated, registered model, in this process; ends with a table."""
+"""Command `demo`: from a drop of Korean text to an evaluated, registered model, in this process; ends with a table."""
 
 import json
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from dagster import DagsterInstance, ExecuteInProcessResult
 
@@ -39,7 +41,15 @@ class Row:
     location: str
 
 
-def demo(home: Home) -> int:
+def add_parser(commands: Any) -> None:
+    """Say what the command takes."""
+    parser = commands.add_parser(
+        "demo", help="sample drop -> corpus -> CPT -> SFT -> RLHF -> eval report -> registered model"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace, home: Home) -> int:
     """Run everything on this machine's state; returns the exit code of the command."""
     started = time.time()
     with ThreadPoolExecutor() as beside:

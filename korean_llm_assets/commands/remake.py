@@ -1,17 +1,19 @@
-"""Commands `costs` and `remake`: what was spent, and a backfill that says what it costs before it starts."""
+"""Command `remake`: a backfill that says what it costs before it starts."""
 
 import json
 import os
 from argparse import Namespace
+from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from dagster import DagsterInstance
 
-from korean_llm_assets.compute.profiles import Price, load_profile
-from korean_llm_assets.costs import estimate, estimate_table, report, spent
+from korean_llm_assets.commands.costs import add_price, price
+from korean_llm_assets.costs import estimate, estimate_table, spent
 from korean_llm_assets.home import Home
-from korean_llm_assets.partitions.keys import cell_key, model_recipes, releases, stage_of
+from korean_llm_assets.partitions.keys import cell_key, releases, stage_of
+from korean_llm_assets.partitions.recipes import model_recipes
 from trainers.contract import STAGES, BadRequest, ServiceMissing
 from trainers.contract.artifacts import ArtifactStore
 
@@ -20,15 +22,18 @@ _LAUNCH = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(
 _TIMEOUT_SECONDS = 60
 
 
-def costs(options: Namespace, home: Home) -> int:
-    """Totals by model and release; also kept as costs.md."""
-    text = report(spent(ArtifactStore(home.artifacts)), _price(options))
-    (home.root / "costs.md").write_text(text + "\n", encoding="utf-8")
-    print(text)
-    return 0
+def add_parser(commands: Any) -> None:
+    """Say what the command takes."""
+    parser = commands.add_parser("remake", help="make assets again for models and releases; shows the cost first")
+    parser.add_argument("--assets", required=True, help="by name, separated by commas, e.g. sft_model,rlhf_model")
+    parser.add_argument("--models", default="all", help="names, or %(default)s")
+    parser.add_argument("--releases", default="all", help="partition keys, or %(default)s")
+    parser.add_argument("--yes", action="store_true", help="start it")
+    add_price(parser)
+    parser.set_defaults(run=run)
 
 
-def remake(options: Namespace, home: Home) -> int:
+def run(options: Namespace, home: Home) -> int:
     """Show what it costs to make assets again for models and releases; `--yes` starts it as one backfill."""
     assets = [_asset(name) for name in options.assets.split(",")]
     models = _chosen("model", options.models, sorted(model_recipes()))
@@ -37,20 +42,13 @@ def remake(options: Namespace, home: Home) -> int:
     chosen = _chosen("release", options.releases, known)
     past = list(spent(ArtifactStore(home.artifacts)))
     estimates = [row for model in models for row in estimate(assets, model, past)]
-    print(estimate_table(estimates, len(chosen), _price(options).gpu))
+    print(estimate_table(estimates, len(chosen), price(options).gpu))
     if not options.yes:
         print("nothing was started; the same with --yes starts it")
         return 0
     names = [str(cell_key(model, release)) for model in models for release in chosen]
     print(f"backfill {_launch(assets, names)} of {len(names)} partitions started")
     return 0
-
-
-def _price(options: Namespace) -> Price:
-    """What the command line says, else the cluster profile's (KOREAN_LLM_PROFILE; on a laptop, the guide's cluster)."""
-    if options.price is not None:
-        return Price(gpu=options.price)
-    return load_profile(os.environ.get("KOREAN_LLM_PROFILE", "h100")).price
 
 
 def _asset(name: str) -> str:

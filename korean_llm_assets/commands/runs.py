@@ -1,15 +1,14 @@
-"""Operations on runs, as one-liners: status, logs, wait, cancel; and releases by name."""
+"""Commands on runs, as one-liners: `status`, `logs`, `wait`, `cancel`."""
 
 import time
 from argparse import Namespace
 from datetime import datetime
+from typing import Any
 
 from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, EventLogEntry
 
 from korean_llm_assets.assets.proposals import waiting
 from korean_llm_assets.home import Home
-from korean_llm_assets.landing.folders import Landing
-from korean_llm_assets.partitions.keys import release_key, releases
 from trainers.contract import BadRequest
 
 _TIMED_OUT = 124
@@ -17,26 +16,35 @@ _POLL_SECONDS = 1.0
 _ENDED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
 
 
-def release(options: Namespace, home: Home) -> int:
-    """Make a landed folder known as a release; prints its partition key."""
-    if options.name not in Landing(home.landing).releases().values():
-        raise BadRequest(f"there is no release {options.name!r} in {home.landing}; it needs a folder with corpus/, ...")
-    with DagsterInstance.get() as instance:
-        instance.add_dynamic_partitions(releases.name or "", [release_key(options.name)])
-    print(release_key(options.name))
-    return 0
+def add_parser(commands: Any) -> None:
+    """Say what each of the commands takes."""
+    parser = commands.add_parser("status", help="the newest runs, or one run step by step")
+    parser.add_argument("run_id", nargs="?", metavar="run", help="a run's id, or how it begins")
+    parser.add_argument("--limit", type=int, default=20, help="how many runs (%(default)s)")
+    parser.set_defaults(run=status)
+    parser = commands.add_parser("logs", help="what a run said")
+    parser.add_argument("run_id", metavar="run")
+    parser.add_argument("--follow", action="store_true", help="until the run ends")
+    parser.set_defaults(run=logs)
+    parser = commands.add_parser("wait", help="wait for a run: exit 0 success, 1 failure, 124 timeout")
+    parser.add_argument("run_id", metavar="run")
+    parser.add_argument("--timeout", type=float, default=86400, help="seconds (%(default)s)")
+    parser.set_defaults(run=wait)
+    parser = commands.add_parser("cancel", help="cancel a run; its stage saves what it can")
+    parser.add_argument("run_id", metavar="run")
+    parser.set_defaults(run=cancel)
 
 
 def status(options: Namespace, home: Home) -> int:
     """The newest runs and what waits for a person's word, or one run step by step."""
     with DagsterInstance.get() as instance:
-        if options.run is None:
+        if options.run_id is None:
             for run in instance.get_runs(limit=options.limit):
                 print(_line(instance, run))
             for model, names in waiting(instance).items():
                 print(f"waiting for approval: {model} on {', '.join(names)} (start --model {model} --release NAME)")
             return 0
-        run = _run(instance, options.run)
+        run = _run(instance, options.run_id)
         print(_line(instance, run))
         for step in sorted(instance.get_run_step_stats(run.run_id), key=lambda step: step.start_time or 0.0):
             ended = step.end_time or time.time()
@@ -48,7 +56,7 @@ def status(options: Namespace, home: Home) -> int:
 def logs(options: Namespace, home: Home) -> int:
     """What a run said; `--follow` goes on until it ends."""
     with DagsterInstance.get() as instance:
-        run = _run(instance, options.run)
+        run = _run(instance, options.run_id)
         cursor: str | None = None
         while True:
             ended = _run(instance, run.run_id).status in _ENDED
@@ -74,7 +82,7 @@ def wait(options: Namespace, home: Home) -> int:
     """Wait for a run: 0 it succeeded, 1 it did not, 124 it still works after the timeout."""
     deadline = time.monotonic() + options.timeout
     with DagsterInstance.get() as instance:
-        while (run := _run(instance, options.run)).status not in _ENDED:
+        while (run := _run(instance, options.run_id)).status not in _ENDED:
             if time.monotonic() >= deadline:
                 print(f"still {run.status.value} after {options.timeout:.0f} s: {_line(instance, run)}")
                 return _TIMED_OUT
@@ -86,7 +94,7 @@ def wait(options: Namespace, home: Home) -> int:
 def cancel(options: Namespace, home: Home) -> int:
     """Cancel a run, whether it waits or works; its stage saves what it can."""
     with DagsterInstance.get() as instance:
-        run = _run(instance, options.run)
+        run = _run(instance, options.run_id)
         if run.status in _ENDED:
             print(f"has ended already: {_line(instance, run)}")
             return 1

@@ -1,16 +1,34 @@
-"""`python -m korean_llm_assets serve`: the champion on this machine, smoke-tested before it says that it is ready."""
+"""Command `serve`: the champion on this machine, smoke-tested before it says that it is ready."""
 
 import json
 import signal
 import time
+from argparse import Namespace
 from types import FrameType
+from typing import Any
 
 from korean_llm_assets.home import Home
+from korean_llm_assets.partitions.recipes import registered_name
+from korean_llm_assets.resources import resources
 from korean_llm_assets.serving.local_server import Server
 from korean_llm_assets.serving.registry import CHAMPION, Registry
 from korean_llm_assets.serving.smoke import QUESTIONS, smoke_test
 from trainers.contract import BadRequest, ServiceMissing
 from trainers.contract.artifacts import ArtifactStore
+
+
+def add_parser(commands: Any) -> None:
+    """Say what the command takes."""
+    parser = commands.add_parser("serve", help="serve the champion over OpenAI's API on this machine's CPU")
+    parser.add_argument("--model", default="tiny", help="%(default)s")
+    parser.add_argument("--port", type=int, default=8000, help="%(default)s")
+    parser.add_argument("--once", action="store_true", help="stop after the smoke test")
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace, home: Home) -> int:
+    """Serve the champion of the model that is named."""
+    return serve(home, resources()["registry"], registered_name(options.model), options.port, options.once)
 
 
 def serve(home: Home, registry: Registry, name: str, port: int, once: bool = False) -> int:

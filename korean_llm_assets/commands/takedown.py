@@ -1,37 +1,29 @@
-"""Takedown: documents that must not be in any later build, and what was made from them already.
+"""Command `takedown`: exclude documents from every later build, and tell what was made from them already."""
 
-The list is one id or text sha256 per line, in KOREAN_LLM_TAKEDOWN or `takedown.txt` below KOREAN_LLM_HOME. It becomes
-part of the corpus recipe's section: every corpus is stale at once, and the next build leaves the documents out.
-"""
-
-import os
 from argparse import Namespace
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from korean_llm_assets.home import Home
+from korean_llm_assets.partitions.takedown_list import listed_ids, takedown_file, taken_down
 from trainers.contract import BadRequest, Manifest
 from trainers.contract.artifacts import MANIFEST, ArtifactStore, read_shards, write_atomically
 
 
-def takedown_file() -> Path:
-    """Where the list is kept."""
-    named = os.environ.get("KOREAN_LLM_TAKEDOWN")
-    return Path(named) if named else Home.from_environment().root / "takedown.txt"
+def add_parser(commands: Any) -> None:
+    """Say what the command takes."""
+    parser = commands.add_parser("takedown", help="exclude documents from every later build; list what has them")
+    parser.add_argument("--ids", type=Path, required=True, help="a file: one id or text sha256 per line")
+    parser.set_defaults(run=run)
 
 
-def taken_down() -> tuple[str, ...]:
-    """Ids and hashes on the list, sorted."""
-    path = takedown_file()
-    return _lines(path) if path.exists() else ()
-
-
-def takedown(options: Namespace, home: Home) -> int:
+def run(options: Namespace, home: Home) -> int:
     """Add ids to the list; prints every corpus, model and deployment made from these documents."""
     if not options.ids.is_file():
         raise BadRequest(f"--ids {options.ids}: there is no such file; it holds one id or text sha256 per line")
-    wanted = set(_lines(options.ids))
+    wanted = set(listed_ids(options.ids))
     if not wanted:
         raise BadRequest(f"--ids {options.ids} names no document; write one id or text sha256 per line")
     write_atomically(takedown_file(), "\n".join(sorted({*taken_down(), *wanted})) + "\n")
@@ -58,10 +50,6 @@ def takedown(options: Namespace, home: Home) -> int:
     if missing:
         print(f"in no corpus that is kept here: {', '.join(sorted(missing))}")
     return 0
-
-
-def _lines(path: Path) -> tuple[str, ...]:
-    return tuple(sorted({line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}))
 
 
 def _manifests(store: ArtifactStore) -> Iterator[Manifest]:

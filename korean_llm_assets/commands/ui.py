@@ -1,4 +1,4 @@
-"""The UI command: Dagster's UI and daemon, and MLflow's UI, on this machine's state."""
+"""Command `ui`: Dagster's UI and daemon, and MLflow's UI, on this machine's state."""
 
 import os
 import signal
@@ -6,26 +6,35 @@ import socket
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from types import FrameType
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from korean_llm_assets.alerts import configured_notifiers
+from korean_llm_assets.commands.check import tell_what_is_missing
 from korean_llm_assets.home import Home
-from korean_llm_assets.landing.buckets import check_sources, source_urls
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 240
 _STOP_SECONDS = 30
 
 
-def ui(home: Home, dagster_port: int, mlflow_port: int) -> int:
+def add_parser(commands: Any) -> None:
+    """Say what the command takes."""
+    parser = commands.add_parser("ui", help="serve Dagster's and MLflow's UI on this machine's state")
+    parser.add_argument("--dagster-port", type=int, default=3000, help="%(default)s, or a free one")
+    parser.add_argument("--mlflow-port", type=int, default=5000, help="%(default)s, or a free one")
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace, home: Home) -> int:
     """Serve until Ctrl-C or SIGTERM. A port that is taken is replaced by a free one.
 
     Returns the exit code: 0 after a stop that was asked for, 1 when a server ended by itself.
     """
     tell_what_is_missing()
-    dagster_port, mlflow_port = _free(dagster_port), _free(mlflow_port)
+    dagster_port, mlflow_port = _free(options.dagster_port), _free(options.mlflow_port)
     pages = {"Dagster": f"http://{_HOST}:{dagster_port}", "MLflow": f"http://{_HOST}:{mlflow_port}"}
     dagster = ["dagster", "dev", "-w", str(home.workspace), "-h", _HOST, "-p", str(dagster_port)]
     mlflow = ["mlflow", "server", "--host", _HOST, "--port", str(mlflow_port), "--workers", "1"]
@@ -49,19 +58,6 @@ def ui(home: Home, dagster_port: int, mlflow_port: int) -> int:
         return 0
     finally:
         _stop(servers)
-
-
-def tell_what_is_missing() -> None:
-    """What a night would find out: sources that cannot be read, half an alert channel, or none.
-
-    Raises:
-        ServiceMissing: a landing URL cannot be read.
-        BadRequest: an alert channel is half configured.
-    """
-    check_sources()
-    print(f"landing areas elsewhere: {', '.join(source_urls()) or 'none'}")
-    channels = ", ".join(type(each).__name__ for each in configured_notifiers())
-    print(f"alert channels: {channels or 'none: failures show in the UI only (KOREAN_LLM_SLACK_WEBHOOK, ...)'}")
 
 
 def _as_keyboard_interrupt(signum: int, frame: FrameType | None) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import re
 import unicodedata
-from functools import cache
 
 from dagster import (
     AssetExecutionContext,
@@ -15,26 +14,11 @@ from dagster import (
     StaticPartitionsDefinition,
 )
 
-from korean_llm_assets.commands.takedown import taken_down
+from korean_llm_assets.partitions.recipes import model_recipes
 from trainers.contract import STAGES, Stage
-from trainers.contract.recipe import DataRecipe, ModelRecipe, load_data_recipe, load_model_recipes
 
 _KEPT_CHARACTERS = 48
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+|\.{2,}")
-
-
-@cache
-def model_recipes() -> dict[str, ModelRecipe]:
-    """All models' recipes, as they were when this process began."""
-    return load_model_recipes()
-
-
-@cache
-def data_recipe() -> DataRecipe:
-    """The recipe of the data assets and the takedown list, as they were when this process began."""
-    recipe = load_data_recipe()
-    names = tuple(sorted({*recipe.corpus.takedown, *taken_down()}))
-    return recipe.model_copy(update={"corpus": recipe.corpus.model_copy(update={"takedown": names})})
 
 
 releases = DynamicPartitionsDefinition(name="release")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from korean_llm_assets.partitions.keys import data_recipe, model_recipes
+from korean_llm_assets.partitions.recipes import data_recipe, model_recipes
 from trainers.contract import STAGES, Artifact, Input, Stage, StageRequest, sha256_of
 from trainers.contract.recipe import Section, section_dict
 

@@ -18,9 +18,9 @@ from dagster import (
     op,
 )
 
-from korean_llm_assets.assets.deployment import registered_name
-from korean_llm_assets.partitions.keys import cell_key, model_recipes, releases
+from korean_llm_assets.partitions.keys import cell_key, releases
 from korean_llm_assets.partitions.pointers import latest
+from korean_llm_assets.partitions.recipes import model_recipes, registered_name
 from korean_llm_assets.partitions.requests import as_input, stage_request
 from korean_llm_assets.serving.registry import CHAMPION
 from trainers.contract import STAGES, Artifact, EvaluationDetails, Manifest, StageError, StageRequest

@@ -8,7 +8,6 @@ that a run is queued for or works on; and what a process holds a lock on.
 
 import shutil
 import time
-from argparse import Namespace
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +27,6 @@ from dagster import (
     op,
 )
 
-from korean_llm_assets.home import Home
 from korean_llm_assets.partitions.pointers import latest
 from korean_llm_assets.serving.registry import Registry
 from trainers.contract import STAGES, Artifact, Manifest, StageRequest
@@ -209,18 +207,6 @@ def tidy(found: list[Doomed], yes: bool, say: Callable[[str], Any]) -> int:
     done = "removed" if yes else "would be removed; nothing was (--yes removes)"
     say(f"{len(found)} things, {size / 2**20:.1f} MiB: {done}")
     return size
-
-
-def clean(options: Namespace, home: Home) -> int:
-    """The command: shows what the policy removes; `--yes` removes it."""
-    from korean_llm_assets.resources import resources
-
-    given = resources()
-    with DagsterInstance.get() as instance:
-        keeper = Housekeeping(given["store"], given["registry"], instance, options.days, options.keep)
-        found = keeper.doomed() + finished_jobs(instance, options.days)
-    tidy(found, options.yes, print)
-    return 0
 
 
 def finished_jobs(instance: DagsterInstance, days: float) -> list[Doomed]:

@@ -58,7 +58,8 @@ def define(reload: bool = False) -> Definitions:
         del sys.modules[name]
     from korean_llm_assets.assets import data, deployment, evaluation, training
     from korean_llm_assets.resources import resources
-    from korean_llm_assets.triggers import sensors as automation
+    from korean_llm_assets.triggers.jobs import JOBS
+    from korean_llm_assets.triggers.sensors import SENSORS
 
     given = resources()
     compute = given["compute"]
@@ -69,8 +70,8 @@ def define(reload: bool = False) -> Definitions:
     )
     return Definitions(
         assets=load_assets_from_modules([data, training, evaluation, deployment]),
-        jobs=automation.JOBS,
-        sensors=automation.SENSORS,
+        jobs=JOBS,
+        sensors=SENSORS,
         resources=given,
         executor=in_process_executor,
     )

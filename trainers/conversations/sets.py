@@ -11,8 +11,8 @@ from trainers.contract import BadData, DatasetDetails, canonical_json
 from trainers.contract.recipe.data import ConversationsSection
 from trainers.conversations.quality import honorifics, refine
 from trainers.conversations.rows import ConversationSet, Row, collect, write_jsonl
-from trainers.corpus.stage import suite_files
 from trainers.runner.stage import StageContext, StageResult
+from trainers.text.read import suite_files
 
 _SAMPLES = 3
 

@@ -16,7 +16,7 @@ from trainers.corpus.earlier import FOLDER, EarlierCorpus
 from trainers.corpus.plan import Plan
 from trainers.corpus.write import EXCLUSIONS
 from trainers.runner.stage import StageContext, StageResult, typed_section
-from trainers.text.read import files_below
+from trainers.text.read import files_below, suite_files
 
 
 def run(context: StageContext) -> StageResult:
@@ -75,8 +75,3 @@ def _plan(section: Any, inputs: dict[str, Path]) -> Plan:
 
 def _workers(request: StageRequest) -> int:
     return max(1, math.ceil(request.needs.cpu))
-
-
-def suite_files(benchmarks: Path) -> tuple[Path, ...]:
-    """The suites of a `benchmarks` artifact."""
-    return tuple(sorted(path for path in benchmarks.glob("*.jsonl")))

@@ -195,3 +195,8 @@ def _table_blocks(name: str, path: Path, kind: str) -> Iterator[_Parts]:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's trouble, not the file's
         yield _problem(name, line, "file_breaks_off", f"{type(error).__name__}: {str(error).splitlines()[0][:200]}")
+
+
+def suite_files(benchmarks: Path) -> tuple[Path, ...]:
+    """The suites of a `benchmarks` artifact."""
+    return tuple(sorted(path for path in benchmarks.glob("*.jsonl")))

@@ -4,8 +4,9 @@ import pytest
 from dagster import AssetMaterialization, DagsterInstance, Failure
 
 from korean_llm_assets.assets import reward_model_input as judges
-from korean_llm_assets.partitions.keys import cell_key, model_recipes
+from korean_llm_assets.partitions.keys import cell_key
 from korean_llm_assets.partitions.pointers import ARTIFACT
+from korean_llm_assets.partitions.recipes import model_recipes
 from trainers.contract import Artifact
 from trainers.contract.recipe import RlhfSection
 

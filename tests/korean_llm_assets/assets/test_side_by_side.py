@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from korean_llm_assets.assets.deployment import registered_name
 from korean_llm_assets.compute.fair import FairPool
-from korean_llm_assets.partitions.keys import model_recipes
+from korean_llm_assets.partitions.recipes import model_recipes, registered_name
 from tests.korean_llm_assets.conftest import WHOLE, Platform, drop
 
 MODELS = ("tiny", "tiny-wide")

@@ -8,7 +8,7 @@ import pytest
 from korean_llm_assets.__main__ import main
 from korean_llm_assets.home import Home
 from korean_llm_assets.landing.folders import Landing
-from korean_llm_assets.partitions.keys import data_recipe
+from korean_llm_assets.partitions.recipes import data_recipe
 from korean_llm_assets.partitions.requests import as_input, stage_request
 from trainers.contract import STAGES, Artifact, CorpusDetails, Input, Manifest
 from trainers.contract.artifacts import ArtifactStore

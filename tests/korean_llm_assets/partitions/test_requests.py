@@ -1,6 +1,6 @@
 """Requests are built in one place, from recipe, cell and artifacts."""
 
-from korean_llm_assets.partitions.keys import model_recipes
+from korean_llm_assets.partitions.recipes import model_recipes
 from korean_llm_assets.partitions.requests import as_input, code_version, stage_request
 from trainers.contract import STAGES, Artifact
 from trainers.contract.recipe import section_dict

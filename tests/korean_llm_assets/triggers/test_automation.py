@@ -27,7 +27,8 @@ from trainers.contract.recipe import recipe_folders
 
 def tick(platform: Platform) -> SensorResult:
     """One evaluation, with what the daemon does of it: partitions added, runs recorded by their tags."""
-    from korean_llm_assets.triggers.sensors import CONTENT_TAG, new_releases
+    from korean_llm_assets.triggers.incidents import CONTENT_TAG
+    from korean_llm_assets.triggers.sensors import new_releases
 
     context = build_sensor_context(
         instance=platform.instance, definitions=platform.definitions, resources=platform.definitions.resources
@@ -122,7 +123,8 @@ def test_a_thousand_events_give_one_release_and_one_run_per_content(platform: Pl
 
     Dagster's rule for run keys is the launcher's here: of two daemons that ask at once for one key, one gets a run.
     """
-    from korean_llm_assets.triggers.sensors import CONTENT_TAG, new_releases
+    from korean_llm_assets.triggers.incidents import CONTENT_TAG
+    from korean_llm_assets.triggers.sensors import new_releases
 
     random = Random(7)
     landing = Landing(platform.home.landing)
@@ -232,15 +234,16 @@ def test_conditions_make_what_new_data_and_changed_recipes_ask_for_of_automatic_
 
 
 def _asked_models_wait_for_a_person_and_models_that_are_off_for_nobody(platform: Platform, cursor: Any) -> None:
-    from korean_llm_assets.assets.proposals import proposals, start, waiting  # as `define(reload=True)` loaded it
+    from korean_llm_assets.assets.proposals import proposals, waiting  # as `define(reload=True)` loaded it
+    from korean_llm_assets.commands import start
 
     proposed = waiting(platform.instance)
     assert proposed["asked"] == ["r1"] and "never" not in proposed and "tiny" not in proposed
     (told,) = [alert for alert in proposals(platform.instance) if "asked r1" in alert.english]
     assert "start --model asked --release r1" in told.english and "승인 대기" in told.korean
     with pytest.raises(BadRequest, match="never says automation: off"):
-        start(Namespace(model="never", release="r1"), platform.home)
-    start(Namespace(model="asked", release="r1"), platform.home)
+        start.run(Namespace(model="never", release="r1"), platform.home)
+    start.run(Namespace(model="asked", release="r1"), platform.home)
     asked, cursor = requested(platform, cursor)
     assert asked == {"base_model": {"asked"}}
     assert platform.run("base", "asked").success

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterInstance, DagsterRun, DagsterRunStatus
 
+from korean_llm_assets.commands import clean
 from korean_llm_assets.home import Home
 from korean_llm_assets.partitions.pointers import ARTIFACT
 from korean_llm_assets.serving.registry import Version
-from korean_llm_assets.triggers.housekeeping import Doomed, Housekeeping, clean, housekeeping_job, tidy
+from korean_llm_assets.triggers.housekeeping import Doomed, Housekeeping, housekeeping_job, tidy
 from trainers.contract import Artifact, BenchmarkDetails, Input, Manifest, StageRequest
 from trainers.contract.artifacts import ArtifactStore
 
@@ -174,7 +175,7 @@ def test_the_command_and_the_job_are_dry_runs_unless_told(
             )
             assert result.success
             assert shelf.store.path(made[0]).exists() != yes
-    assert clean(Namespace(days=14.0, keep=2, yes=False), home) == 0
+    assert clean.run(Namespace(days=14.0, keep=2, yes=False), home) == 0
     told = capsys.readouterr().out
     assert made[1].path in told and "nothing was (--yes removes)" in told and shelf.store.path(made[1]).exists()
 

@@ -1,0 +1,29 @@
+"""Command `clean`: show what housekeeping would remove; `--yes` removes it."""
+
+from argparse import Namespace
+from typing import Any
+
+from dagster import DagsterInstance
+
+from korean_llm_assets.home import Home
+from korean_llm_assets.resources import resources
+from korean_llm_assets.triggers.housekeeping import DAYS, KEEP, Housekeeping, finished_jobs, tidy
+
+
+def add_parser(commands: Any) -> None:
+    """Say what the command takes."""
+    parser = commands.add_parser("clean", help="show what housekeeping would remove: superseded, left over, finished")
+    parser.add_argument("--days", type=float, default=DAYS, help="nothing younger is touched (%(default)s)")
+    parser.add_argument("--keep", type=int, default=KEEP, help="artifacts kept of each cell at least (%(default)s)")
+    parser.add_argument("--yes", action="store_true", help="remove it")
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace, home: Home) -> int:
+    """Tell what goes, and remove it where the answer is yes."""
+    given = resources()
+    with DagsterInstance.get() as instance:
+        keeper = Housekeeping(given["store"], given["registry"], instance, options.days, options.keep)
+        doomed = keeper.doomed() + finished_jobs(instance, options.days)
+    tidy(doomed, options.yes, print)
+    return 0

@@ -1,0 +1,37 @@
+"""Command `costs`: what was spent, by model and release."""
+
+import os
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from korean_llm_assets.compute.profiles import Price, load_profile
+from korean_llm_assets.costs import report, spent
+from korean_llm_assets.home import Home
+from trainers.contract.artifacts import ArtifactStore
+
+
+def add_parser(commands: Any) -> None:
+    """Say what the command takes."""
+    parser = commands.add_parser("costs", help="hours, GPU-hours, goodput and money by model and release")
+    add_price(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace, home: Home) -> int:
+    """Totals by model and release; also kept as costs.md."""
+    text = report(spent(ArtifactStore(home.artifacts)), price(options))
+    (home.root / "costs.md").write_text(text + "\n", encoding="utf-8")
+    print(text)
+    return 0
+
+
+def add_price(parser: ArgumentParser) -> None:
+    """The option that names the price of a GPU hour."""
+    parser.add_argument("--price", type=float, help="US dollars per GPU and hour (else the cluster profile's)")
+
+
+def price(options: Namespace) -> Price:
+    """What the command line says, else the cluster profile's (KOREAN_LLM_PROFILE; on a laptop, the guide's cluster)."""
+    if options.price is not None:
+        return Price(gpu=options.price)
+    return load_profile(os.environ.get("KOREAN_LLM_PROFILE", "h100")).price

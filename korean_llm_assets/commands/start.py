@@ -1,0 +1,40 @@
+"""Command `start`: a person agrees to make a model that says `automation: ask`, on one release."""
+
+from argparse import Namespace
+from typing import Any
+
+from dagster import DagsterInstance
+
+from korean_llm_assets.assets.proposals import agree
+from korean_llm_assets.home import Home
+from korean_llm_assets.partitions.keys import releases
+from korean_llm_assets.partitions.recipes import model_recipes
+from trainers.contract import BadRequest
+
+
+def add_parser(commands: Any) -> None:
+    """Say what the command takes."""
+    parser = commands.add_parser("start", help="agree to make a model that says automation: ask, on one release")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--release", required=True)
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace, home: Home) -> int:
+    """Agree; the running automation makes the cell, and its base model first."""
+    recipes = model_recipes()
+    if options.model not in recipes:
+        raise BadRequest(f"there is no recipe of a model {options.model!r}; there are: {', '.join(sorted(recipes))}")
+    if recipes[options.model].automation != "ask":
+        raise BadRequest(
+            f"{options.model} says automation: {recipes[options.model].automation}; only `ask` waits for a start. "
+            f"By hand: dagster job launch -w {home.workspace} -j training "
+            f'--tags \'{{"dagster/partition": "{options.model}|{options.release}"}}\''
+        )
+    with DagsterInstance.get() as instance:
+        known = instance.get_dynamic_partitions(releases.name or "")
+        if options.release not in known:
+            raise BadRequest(f"there is no release {options.release!r}; there are: {', '.join(known) or 'none'}")
+        cell = agree(instance, options.model, options.release)
+    print(f"{cell}: what is due of it is made from now on (`make ui` must run; see `status`)")
+    return 0
