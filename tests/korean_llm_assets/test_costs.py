@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from korean_llm_assets import costs
-from korean_llm_assets.commands import remake as backfill
+from korean_llm_assets.commands import costs as costs_command
 from korean_llm_assets.compute.cluster.compute import KubernetesCompute
 from korean_llm_assets.compute.overrides import Overrides
 from korean_llm_assets.compute.profiles import Price, load_profile
@@ -82,8 +82,10 @@ def test_the_price_is_the_profiles_unless_it_is_said(monkeypatch: pytest.MonkeyP
     home = Home(tmp_path)
     for price, told in ((None, "15.00"), (1.0, "2.00")):
         with monkeypatch.context() as patch:
-            patch.setattr(backfill, "spent", lambda store: [Spent("sft_model", "m", "r1", HOUR, 2 * HOUR, 2 * HOUR, 0)])
-            backfill.costs(Namespace(price=price), home)
+            patch.setattr(
+                costs_command, "spent", lambda store: [Spent("sft_model", "m", "r1", HOUR, 2 * HOUR, 2 * HOUR, 0)]
+            )
+            costs_command.run(Namespace(price=price), home)
         assert f"| {told} |" in (tmp_path / "costs.md").read_text()
 
 
