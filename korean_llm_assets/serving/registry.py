@@ -3,14 +3,19 @@
 candidate   registered, not serving yet: being rolled out, or its rollout failed
 champion    what is served
 previous    what was served before it; `rollback` swaps the two
+
+The alias `champion` is the truth about what is served, and moves in one call in the course of a rollout. The rest of a
+change is repeated until it is done: a tag of the registered model says what is being replaced, and by which kind of
+change, so that a later try, in whatever process, finishes what an earlier one began.
 """
 
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dagster import Failure
 
@@ -20,6 +25,10 @@ from trainers.contract.locks import locked
 
 CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
 _DIGEST, _REPLACES, _PATH = "artifact_digest", "replaces", "artifact_path"
+_UNFINISHED = "unfinished_change"
+"""Tag of a registered model while its champion changes: `<kind of change>:<new version>:<version that it replaces>`."""
+
+Kind = Literal["promotion", "rollback"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,20 @@ class Version:
 
 
 @dataclass(frozen=True)
+class Change:
+    """One version on its way to take the place of another, which is None where nothing was champion."""
+
+    name: str
+    kind: Kind
+    new: Version
+    old: Version | None
+    promote: Callable[[], None]
+    """Moves the alias `champion` to the new version."""
+    champion: Callable[[], str | None]
+    """Number of the version that the alias names now."""
+
+
+@dataclass(frozen=True)
 class Registry:
     """MLflow's model registry. It points to artifacts; nothing is uploaded a second time."""
 
@@ -51,8 +74,8 @@ class Registry:
     """Folder of lock files on the shared volume: MLflow has no compare-and-swap for aliases."""
     retry_seconds: tuple[float, ...] = (1, 5, 15)
     """Waits between tries while the registry does not answer."""
-    rollout: "Callable[[str, Version, Version | None], None] | None" = None
-    """Brings a version into service before it is called champion (name, new, served now); raises where it fails."""
+    rollout: Callable[[Change], None] | None = None
+    """Brings a version into service and calls the change's `promote` in its course; raises where it fails."""
 
     def champion(self, name: str, other_than: Artifact) -> Input | None:
         """The champion as an input of the evaluation of a challenger: the model it would replace.
@@ -97,8 +120,12 @@ class Registry:
 
         Of two promotions at once one wins: the other's report did not compare with what is now the champion.
 
+        Asked again after any failure, it goes on where that one ended: the version is not registered twice, and what
+        is the champion by then gets its traffic.
+
         Raises:
-            Failure: the champion is not the one that the report compared with, or the registry does not answer.
+            Failure: the champion is not the one that the report compared with, the new version cannot serve, or the
+                registry or the platform that serves does not answer.
         """
         for wait in (*self.retry_seconds, None):
             try:
@@ -115,18 +142,24 @@ class Registry:
     def roll_back(self, name: str) -> Version:
         """Make `previous` the champion again, and the champion `previous`; returns what is champion now.
 
+        Repeated after a rollback that was interrupted behind the alias, it finishes that one, and does not swap again.
+
         Raises:
             BadRequest: there is no previous version.
+            ServiceMissing: the registry, or the platform that serves, does not answer; run it again when it does.
+            Failure: the previous version cannot serve; the champion does, as before.
         """
         with self._answering(f"rolling back {name}"), self._locked(name):
             client = self._client()
             current, earlier = (self._aliased(client, name, alias) for alias in (CHAMPION, PREVIOUS))
+            kind, replaced = self._unfinished(client, name, current)
+            if replaced is not None and kind == "rollback":
+                current, earlier = replaced, current
+            elif replaced is not None:
+                earlier = replaced  # a promotion whose alias moved, but `previous` did not follow
             if current is None or earlier is None:
                 raise BadRequest(f"{name} has no version under the alias '{PREVIOUS}' to go back to")
-            if self.rollout:
-                self.rollout(name, earlier, current)
-            client.set_registered_model_alias(name, CHAMPION, earlier.number)
-            client.set_registered_model_alias(name, PREVIOUS, current.number)
+            self._change(client, name, "rollback", earlier, current)
             return earlier
 
     def _promote(
@@ -144,17 +177,40 @@ class Registry:
         else:
             replaces = {_REPLACES: current.number} if current is not None else {}
             number = self._register(client, name, exported, report, store, {**tags, **replaces})
-        if current is None or current.number != number:
+        if current is not None and current.number == number:
+            _, replaced = self._unfinished(client, name, current)
+        else:
             client.set_registered_model_alias(name, CANDIDATE, number)
-            if self.rollout:
-                self.rollout(name, self._numbered(name, number), current)
-        if current is not None and current.number != number:
-            client.set_registered_model_alias(name, PREVIOUS, current.number)
-        client.set_registered_model_alias(name, CHAMPION, number)
-        if (candidate := self._aliased(client, name, CANDIDATE)) and candidate.number == number:
+            replaced = current
+        self._change(client, name, "promotion", self._numbered(name, number), replaced)
+        return Promotion(name, number, replaced.number if replaced else None, store.tracking_run(exported))
+
+    def _change(self, client: Any, name: str, kind: Kind, new: Version, old: Version | None) -> None:
+        """Make `new` the champion in place of `old`, served first; each step may be repeated after any failure."""
+        client.set_registered_model_tag(name, _UNFINISHED, f"{kind}:{new.number}:{old.number if old else ''}")
+        promote = partial(client.set_registered_model_alias, name, CHAMPION, new.number)
+        if self.rollout:
+            self.rollout(Change(name, kind, new, old, promote, lambda: self._champion_number(client, name)))
+        else:
+            promote()
+        if old is not None:
+            client.set_registered_model_alias(name, PREVIOUS, old.number)
+        candidate = self._aliased(client, name, CANDIDATE)
+        if candidate is not None and candidate.number in (new.number, old and old.number):
             client.delete_registered_model_alias(name, CANDIDATE)
-        replaced = current.number if current is not None and current.number != number else None
-        return Promotion(name, number, replaced, store.tracking_run(exported))
+        client.delete_registered_model_tag(name, _UNFINISHED)
+
+    def _unfinished(self, client: Any, name: str, current: Version | None) -> tuple[str, Version | None]:
+        """Kind of the change that was interrupted after its alias moved, and what it replaces; ("", None) for none."""
+        models = client.search_registered_models(f"name = '{name}'")
+        kind, new, old = (models[0].tags.get(_UNFINISHED, "::") if models else "::").split(":")
+        if not old or current is None or current.number != new:
+            return "", None  # nothing was begun, or the alias is where it was
+        return kind, self._numbered(name, old)
+
+    def _champion_number(self, client: Any, name: str) -> str | None:
+        champion = self._aliased(client, name, CHAMPION)
+        return champion.number if champion else None
 
     def _register(
         self,
@@ -170,8 +226,8 @@ class Registry:
         source = f"korean-llm:/{artifact.path}" if self.uri.startswith("http") else store.path(artifact).as_uri()
         lineage = {item.name: item.digest for item in (*report.request.inputs, *exported.request.inputs)}
         every = {_DIGEST: artifact.digest, _PATH: artifact.path, "release": artifact.release or "", **lineage, **tags}
-        made = client.create_model_version(name, source, run_id=store.tracking_run(exported), tags=every)
-        return str(made.version)
+        version = client.create_model_version(name, source, run_id=store.tracking_run(exported), tags=every)
+        return str(version.version)
 
     def _client(self) -> Any:
         from mlflow import MlflowClient  # takes seconds: only a step that promotes or evaluates pays for it

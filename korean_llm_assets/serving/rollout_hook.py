@@ -8,32 +8,34 @@ import yaml
 from dagster import Failure
 from pydantic import ValidationError
 
-from korean_llm_assets.serving.registry import Version
+from korean_llm_assets.serving.registry import Change, Version
 from korean_llm_assets.serving.rollout import Platform, Policy, roll_out
 from trainers.contract import BadRequest
 
 SETTINGS_VARIABLE = "KOREAN_LLM_SERVING"
 
 
-def rollout_on(platform_for: Callable[[str, dict[str, Version]], Platform], policy: Policy) -> Callable:
-    """A rollout as the registry calls it: (name, new version, version served now or None).
+def rollout_on(platform_for: Callable[[str, dict[str, Version]], Platform], policy: Policy) -> Callable[[Change], None]:
+    """A rollout as the registry calls it, which moves the alias `champion` in its course.
 
     `platform_for` gets the registered name and the versions by number. The rollout raises Failure, with every step
-    and the log of what failed, where the new version was taken back.
+    and the log of what failed, where the new version was taken back. What comes back after a rollback has no canary:
+    it served before, and a person waits for it.
     """
 
-    def roll(name: str, new: Version, old: Version | None) -> None:
-        versions = {version.number: version for version in (new, old) if version is not None}
-        platform = platform_for(name, versions)
-        outcome = roll_out(platform, new.number, old.number if old else None, policy, promote=lambda: None)
+    def roll(change: Change) -> None:
+        versions = {version.number: version for version in (change.new, change.old) if version is not None}
+        platform = platform_for(change.name, versions)
+        care = policy.model_copy(update={"canary_seconds": 0}) if change.kind == "rollback" else policy
+        outcome = roll_out(platform, change.new.number, care, change.promote, change.champion)
         if not outcome.promoted:
-            told = "\n".join([*outcome.steps, "log of the version that was taken back:", outcome.logs])
-            raise Failure(f"{name} version {new.number} was not promoted:\n{told}", allow_retries=False)
+            report = "\n".join([*outcome.steps, "log of the version that was taken back:", outcome.logs])
+            raise Failure(f"{change.name} version {change.new.number} was not promoted:\n{report}", allow_retries=False)
 
     return roll
 
 
-def cluster_rollout() -> Callable | None:
+def cluster_rollout() -> Callable[[Change], None] | None:
     """vLLM on the cluster, by the settings file that KOREAN_LLM_SERVING names; None where it names none.
 
     Raises:
@@ -60,4 +62,4 @@ def cluster_rollout() -> Callable | None:
         apis = (AppsV1Api(client), CoreV1Api(client), CustomObjectsApi(client))
         return ClusterPlatform(name, lambda number: versions[number].artifact.path, settings, profile, *apis)
 
-    return rollout_on(platform, Policy())
+    return rollout_on(platform, settings.rollout)

@@ -11,12 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from korean_llm_assets.compute.cluster.job_spec import container_security
 from korean_llm_assets.compute.profiles import ClusterProfile
+from korean_llm_assets.serving.rollout import Policy
 
-Manifest = dict[str, Any]
+Body = dict[str, Any]
 
 PORT = 8000
+VERSION = "korean-llm/version"
+"""The label that holds a version's number."""
+COMPONENT = "app.kubernetes.io/component"
+"""The label under which every version of every model is listed: `vllm`."""
 _APP = "app.kubernetes.io/name"
-_VERSION = "korean-llm/version"
+_SHORTEST_CANARY_SECONDS = 60
+"""Prometheus counts by differences of scrapes (every 15 s in helm-values/kube-prometheus-stack.yaml)."""
 
 
 class ServingSettings(BaseModel):
@@ -39,6 +45,12 @@ class ServingSettings(BaseModel):
     max_replicas: int = Field(default=10, ge=1)
     waiting_requests: int = Field(default=4, ge=1, description="requests waiting per replica before another is added")
     cache_share: float = Field(default=0.8, gt=0, le=1, description="KV cache in use before another is added")
+    rollout: Policy = Field(
+        default=Policy(),
+        description="canary_share, canary_seconds, most_errors. A canary that no request reaches is not promoted: "
+        "where there is no traffic yet, canary_seconds: 0 lets the smoke test alone decide. A first deployment (no "
+        "champion that is ready) and a rollback have no canary",
+    )
 
     @model_validator(mode="after")
     def _replicas_fit(self) -> "ServingSettings":
@@ -46,6 +58,15 @@ class ServingSettings(BaseModel):
             raise ValueError("min_replicas: 0 needs autoscaler: keda; an HPA cannot scale to zero")
         if self.max_replicas < self.min_replicas:
             raise ValueError(f"max_replicas ({self.max_replicas}) is below min_replicas ({self.min_replicas})")
+        return self
+
+    @model_validator(mode="after")
+    def _canary_can_be_counted(self) -> "ServingSettings":
+        if 0 < self.rollout.canary_seconds < _SHORTEST_CANARY_SECONDS:
+            raise ValueError(
+                f"rollout.canary_seconds ({self.rollout.canary_seconds:g}) is too short for Prometheus to count the "
+                f"canary's requests: {_SHORTEST_CANARY_SECONDS} at least, or 0 for no canary"
+            )
         return self
 
 
@@ -56,17 +77,17 @@ def workload_name(model: str, version: str) -> str:
 
 def labels(model: str, version: str) -> dict[str, str]:
     """What a version's pods are found by."""
-    return {_APP: workload_name(model, version), "app.kubernetes.io/component": "vllm", _VERSION: version}
+    return {_APP: workload_name(model, version), COMPONENT: "vllm", VERSION: version}
 
 
-def deployment(model: str, version: str, path: str, settings: ServingSettings, profile: ClusterProfile) -> Manifest:
+def deployment(model: str, version: str, path: str, settings: ServingSettings, profile: ClusterProfile) -> Body:
     """vLLM's OpenAI server on the model folder at `path` (relative to the artifact root), read-only."""
     pool = profile.gpu_pool or profile.cpu_pool
     resource = profile.gpu_pool.resource if profile.gpu_pool else "nvidia.com/gpu"
     claimed = {"cpu": str(settings.cpu), "memory": settings.memory, resource: str(settings.gpus)}
     volumes = [volume for volume in profile.volumes if profile.artifacts_path.startswith(volume.mount_path)]
     health = {"httpGet": {"path": "/health", "port": PORT}}
-    container: Manifest = {
+    container: Body = {
         "name": "vllm",
         "image": settings.image,
         "args": [
@@ -94,7 +115,7 @@ def deployment(model: str, version: str, path: str, settings: ServingSettings, p
             {"name": "tmp", "mountPath": "/tmp"},
         ],
     }
-    pod: Manifest = {
+    pod: Body = {
         "automountServiceAccountToken": False,
         "priorityClassName": settings.priority_class,
         "terminationGracePeriodSeconds": 120,
@@ -124,7 +145,7 @@ def deployment(model: str, version: str, path: str, settings: ServingSettings, p
     }
 
 
-def service(model: str, version: str, profile: ClusterProfile) -> Manifest:
+def service(model: str, version: str, profile: ClusterProfile) -> Body:
     """The version's own address."""
     metadata = _metadata(model, version, profile)
     return {
@@ -138,7 +159,7 @@ def service(model: str, version: str, profile: ClusterProfile) -> Manifest:
     }
 
 
-def route(model: str, shares: dict[str, float], settings: ServingSettings, profile: ClusterProfile) -> Manifest:
+def route(model: str, shares: dict[str, float], settings: ServingSettings, profile: ClusterProfile) -> Body:
     """The one address, its traffic divided by weights of a thousand."""
     backends = [
         {"name": workload_name(model, version), "port": PORT, "weight": round(1000 * share)}
@@ -156,13 +177,13 @@ def route(model: str, shares: dict[str, float], settings: ServingSettings, profi
     }
 
 
-def autoscaler(model: str, version: str, settings: ServingSettings, profile: ClusterProfile) -> Manifest:
+def autoscaler(model: str, version: str, settings: ServingSettings, profile: ClusterProfile) -> Body:
     """What adds and removes replicas of a version, as the settings choose."""
     made = scaled_object if settings.autoscaler == "keda" else simple_autoscaler
     return made(model, version, settings, profile)
 
 
-def scaled_object(model: str, version: str, settings: ServingSettings, profile: ClusterProfile) -> Manifest:
+def scaled_object(model: str, version: str, settings: ServingSettings, profile: ClusterProfile) -> Body:
     """KEDA: another replica when requests wait or the KV cache fills; GPU utilisation says little about either."""
     metadata = _metadata(model, version, profile)
     chosen = f'namespace="{profile.namespace}",pod=~"{metadata["name"]}-.*"'
@@ -191,7 +212,7 @@ def scaled_object(model: str, version: str, settings: ServingSettings, profile: 
     }
 
 
-def simple_autoscaler(model: str, version: str, settings: ServingSettings, profile: ClusterProfile) -> Manifest:
+def simple_autoscaler(model: str, version: str, settings: ServingSettings, profile: ClusterProfile) -> Body:
     """The guide's form, for a cluster without KEDA: an HPA on CPU. Not beside a ScaledObject, which makes its own."""
     metadata = _metadata(model, version, profile)
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": metadata["name"]}
@@ -209,7 +230,7 @@ def simple_autoscaler(model: str, version: str, settings: ServingSettings, profi
     }
 
 
-def _metadata(model: str, version: str, profile: ClusterProfile) -> Manifest:
+def _metadata(model: str, version: str, profile: ClusterProfile) -> Body:
     return {
         "name": workload_name(model, version),
         "namespace": profile.namespace,
@@ -217,7 +238,7 @@ def _metadata(model: str, version: str, profile: ClusterProfile) -> Manifest:
     }
 
 
-def _volume(name: str, claim: str | None, host_path: str | None) -> Manifest:
+def _volume(name: str, claim: str | None, host_path: str | None) -> Body:
     if claim:
         return {"name": name, "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
     return {"name": name, "hostPath": {"path": host_path}}

@@ -1,12 +1,14 @@
-"""The cluster's serving platform: `rollout.Platform` over the Kubernetes API, with vLLM's objects from vllm.py."""
+"""The cluster's serving platform: `rollout.Platform` over the Kubernetes API, with the objects of vllm_manifests.py."""
 
 import json
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from kubernetes.client import ApiException, AppsV1Api, CoreV1Api, CustomObjectsApi
+from urllib3.exceptions import HTTPError
 
 from korean_llm_assets.compute.profiles import ClusterProfile
 from korean_llm_assets.serving import vllm_manifests as vllm
@@ -43,48 +45,74 @@ class ClusterPlatform:
     def start(self, version: str) -> str:
         """Apply the version's Deployment, Service and autoscaler; returns its address once a pod is ready."""
         namespace, name = self._profile.namespace, vllm.workload_name(self._model, version)
-        made = vllm.deployment(self._model, version, self._path_of(version), self._settings, self._profile)
         options = {"field_manager": _FIELD_MANAGER, "force": True, "_content_type": "application/apply-patch+yaml"}
-        self._apps.patch_namespaced_deployment(name, namespace, made, **options)
-        self._core.patch_namespaced_service(
-            name, namespace, vllm.service(self._model, version, self._profile), **options
-        )
-        self._custom.patch_namespaced_custom_object(
-            **_AUTOSCALERS[self._settings.autoscaler],
-            namespace=namespace,
-            name=name,
-            body=vllm.autoscaler(self._model, version, self._settings, self._profile),
-            field_manager=_FIELD_MANAGER,
-            force=True,
-        )
+        deployment = vllm.deployment(self._model, version, self._path_of(version), self._settings, self._profile)
+        service = vllm.service(self._model, version, self._profile)
+        with self._answering(f"starting {name}"):
+            if not self.is_ready(version):  # one that serves would shrink to its first replica
+                self._apps.patch_namespaced_deployment(name, namespace, deployment, **options)
+            self._core.patch_namespaced_service(name, namespace, service, **options)
+            self._custom.patch_namespaced_custom_object(
+                **_AUTOSCALERS[self._settings.autoscaler],
+                namespace=namespace,
+                name=name,
+                body=vllm.autoscaler(self._model, version, self._settings, self._profile),
+                field_manager=_FIELD_MANAGER,
+                force=True,
+            )
         deadline = time.monotonic() + self._settings.ready_seconds
         while time.monotonic() < deadline:
-            status = self._apps.read_namespaced_deployment_status(name, namespace).status
-            if status.ready_replicas:
+            if self.is_ready(version):
                 return f"http://{name}.{namespace}:{vllm.PORT}"
             time.sleep(_POLL_SECONDS)
         raise ServiceMissing(f"{name} has no ready pod after {self._settings.ready_seconds} s:\n{self.logs(version)}")
 
+    def versions(self) -> list[str]:
+        """Every version of this model that has a Deployment."""
+        with self._answering("listing what is served"):
+            deployments = self._apps.list_namespaced_deployment(
+                self._profile.namespace, label_selector=f"{vllm.COMPONENT}=vllm"
+            ).items
+        numbers = [(item.metadata.name, item.metadata.labels[vllm.VERSION]) for item in deployments]
+        return [number for name, number in numbers if name == vllm.workload_name(self._model, number)]
+
+    def is_ready(self, version: str) -> bool:
+        """True while the version's Deployment, as it was last applied, has a ready pod."""
+        name = vllm.workload_name(self._model, version)
+        with self._answering(f"asking for the state of {name}"):
+            try:
+                found = self._apps.read_namespaced_deployment_status(name, self._profile.namespace)
+            except ApiException as error:
+                if error.status == 404:
+                    return False
+                raise
+        is_current = (found.status.observed_generation or 0) >= found.metadata.generation
+        return is_current and bool(found.status.ready_replicas)
+
     def route(self, shares: dict[str, float]) -> None:
         """Replace the weights of the one address."""
         body = vllm.route(self._model, shares, self._settings, self._profile)
-        self._custom.patch_namespaced_custom_object(
-            **_GATEWAY,
-            namespace=self._profile.namespace,
-            name=body["metadata"]["name"],
-            body=body,
-            field_manager=_FIELD_MANAGER,
-            force=True,
-        )
+        with self._answering(f"dividing the traffic of {self._model}"):
+            self._custom.patch_namespaced_custom_object(
+                **_GATEWAY,
+                namespace=self._profile.namespace,
+                name=body["metadata"]["name"],
+                body=body,
+                field_manager=_FIELD_MANAGER,
+                force=True,
+            )
         self._divided = time.time()
 
     def requests(self, version: str) -> tuple[float, float]:
-        """(server errors, all requests) of the version's pods since the last division, as Prometheus saw them."""
+        """(server errors, all requests) of the version's pods since the last division, as Prometheus saw them.
+
+        The window ends where the division was, so the smoke test, which asks the pods before it, is no traffic.
+        """
         pods = f'namespace="{self._profile.namespace}",pod=~"{vllm.workload_name(self._model, version)}-.*"'
-        window = f"[{max(60, round(time.time() - self._divided))}s]"
-        asked = self._ask(f"sum(increase(http_requests_total{{{pods}}}{window}))")
+        window = f"[{max(1, int(time.time() - self._divided))}s]"
+        total = self._ask(f"sum(increase(http_requests_total{{{pods}}}{window}))")
         failed = self._ask(f'sum(increase(http_requests_total{{{pods},status="5xx"}}{window}))')
-        return failed, asked
+        return failed, total
 
     def stop(self, version: str) -> None:
         """Delete the version's objects; what is not there is no error."""
@@ -96,22 +124,28 @@ class ClusterPlatform:
             lambda: self._core.delete_namespaced_service(name, namespace),
             lambda: self._apps.delete_namespaced_deployment(name, namespace),
         ):
-            try:
-                delete()
-            except ApiException as error:
-                if error.status != 404:
-                    raise
+            with self._answering(f"stopping {name}"):
+                try:
+                    delete()
+                except ApiException as error:
+                    if error.status != 404:
+                        raise
 
     def logs(self, version: str) -> str:
         """The end of the log of each of the version's pods."""
         namespace, name = self._profile.namespace, vllm.workload_name(self._model, version)
-        pods = self._core.list_namespaced_pod(namespace, label_selector=f"app.kubernetes.io/name={name}").items
+        with self._answering(f"reading the log of {name}"):
+            pods = self._core.list_namespaced_pod(namespace, label_selector=f"app.kubernetes.io/name={name}").items
         tails = []
         for pod in pods:
             try:
                 tail = self._core.read_namespaced_pod_log(pod.metadata.name, namespace, tail_lines=40)
-            except ApiException as error:  # a pod that never started has no log, but its phase says something
-                tail = f"no log ({error.status}); phase {pod.status.phase}"
+            except (
+                ApiException,
+                HTTPError,
+            ) as error:  # a pod that never started has none, but its phase says something
+                status = getattr(error, "status", "no answer")
+                tail = f"no log ({status}); phase {pod.status.phase}"
             tails.append(f"{pod.metadata.name}: {tail}")
         return "\n".join(tails)
 
@@ -119,7 +153,19 @@ class ClusterPlatform:
         address = f"{self._settings.prometheus}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
         try:
             with urllib.request.urlopen(address, timeout=10) as answer:
-                found = json.load(answer)["data"]["result"]
+                series = json.load(answer)["data"]["result"]
         except (OSError, ValueError, LookupError) as error:
             raise ServiceMissing(f"Prometheus at {self._settings.prometheus} does not answer: {error}") from error
-        return float(found[0]["value"][1]) if found else 0.0
+        return float(series[0]["value"][1]) if series else 0.0
+
+    @contextmanager
+    def _answering(self, doing: str) -> Iterator[None]:
+        """Turn an API server that is down, or refuses, into ServiceMissing."""
+        try:
+            yield
+        except (ApiException, HTTPError) as error:
+            reason = f"{error.status} {error.reason}" if isinstance(error, ApiException) else str(error)
+            raise ServiceMissing(
+                f"{doing}: Kubernetes did not do it in namespace {self._profile.namespace}: {reason}. What is served "
+                "goes on (403: compare the Role with dagster_deploy/components/serving/rbac.yaml)."
+            ) from error

@@ -9,28 +9,33 @@ from pathlib import Path
 import pytest
 from dagster import Failure
 
-from korean_llm_assets.serving.local import LocalPlatform
 from korean_llm_assets.serving.registry import CANDIDATE, CHAMPION, Registry
 from korean_llm_assets.serving.rollout import Policy, roll_out
 from korean_llm_assets.serving.rollout_hook import rollout_on
 from korean_llm_assets.serving.smoke import chat
 from tests.korean_llm_assets.serving.test_registry import export_of, report_on
+from tests.support.local_platform import LocalPlatform
 from trainers.contract.artifacts import ArtifactStore
 
 FAKE = Path(__file__).parents[2] / "support" / "fake_server.py"
 POLICY = Policy(canary_share=0.3, canary_seconds=1.0, most_errors=0.05)
+NUMBERED = {"1": "good-1", "2": "english-2", "3": "good-3"}
+UNWATCHED = Policy(canary_share=0.3, canary_seconds=0)
 
 
 @pytest.fixture
 def platform(tmp_path):
-    """Versions are named `<mode>-<anything>`."""
+    """Versions are named `<mode>-<anything>`, or by the numbers of `NUMBERED`."""
 
     def command(folder: Path, port: int) -> list[str]:
         return [sys.executable, str(FAKE), folder.name.split("-")[0], str(port), folder.name]
 
-    made = LocalPlatform(lambda version: tmp_path / version, tmp_path / "logs", ready_seconds=60, command=command)
-    yield made
-    made.close()
+    def folder_of(version: str) -> Path:
+        return tmp_path / NUMBERED.get(version, version)
+
+    local = LocalPlatform(folder_of, tmp_path / "logs", ready_seconds=60, command=command)
+    yield local
+    local.close()
 
 
 def served(platform, count=20) -> Counter:
@@ -38,8 +43,15 @@ def served(platform, count=20) -> Counter:
     return Counter(reply.text.split()[-1] if not reply.error else "error" for reply in replies)
 
 
-def put_in_service(platform, version, old=None, sleep=lambda seconds: None, promote=lambda: None):
-    return roll_out(platform, version, old, POLICY, promote, sleep)
+def put_in_service(platform, version, old=None, policy=UNWATCHED, sleep=None, promote=lambda: None):
+    """A rollout whose registry calls `old` the champion until `promote` returned."""
+    champion = [old]
+
+    def move():
+        promote()
+        champion[0] = version
+
+    return roll_out(platform, version, policy, move, lambda: champion[0], sleep or (lambda seconds: None))
 
 
 def test_the_first_version_gets_all_traffic(platform):
@@ -56,14 +68,42 @@ def test_nothing_served_is_said(platform):
 def test_a_canary_gets_its_share_and_then_everything(platform):
     put_in_service(platform, "good-1")
     during = []
-    outcome = put_in_service(platform, "good-2", "good-1", sleep=lambda seconds: during.append(served(platform, 100)))
+    outcome = put_in_service(
+        platform, "good-2", "good-1", POLICY, sleep=lambda seconds: during.append(served(platform, 100))
+    )
     assert outcome.promoted
     assert 15 <= during[0]["good-2"] <= 45
     assert during[0]["good-1"] + during[0]["good-2"] == 100
     assert f"0 of {during[0]['good-2']} requests failed" in outcome.steps[-2]
-    unasked = put_in_service(platform, "good-3", "good-2")
-    assert unasked.promoted and "nobody asked it" in unasked.steps[-2]
-    assert served(platform) == {"good-3": 20}
+    assert served(platform) == {"good-2": 20}
+
+
+def test_a_canary_that_nobody_asked_is_not_promoted_and_says_what_to_do(platform):
+    """The smoke test's own requests are no traffic."""
+    put_in_service(platform, "good-1")
+    promoted = []
+    outcome = put_in_service(platform, "good-2", "good-1", POLICY, promote=lambda: promoted.append("good-2"))
+    assert not outcome.promoted and promoted == []
+    assert re.search("canary saw no request in 1 s.*set canary_seconds to 0", outcome.steps[-1])
+    assert served(platform) == {"good-1": 20}
+    assert platform.versions() == ["good-1"]
+    assert put_in_service(platform, "good-2", "good-1", UNWATCHED).promoted, "deliberately, without traffic"
+    assert served(platform) == {"good-2": 20}
+
+
+def test_a_champion_that_is_not_ready_gets_no_traffic_and_is_replaced_without_a_canary(platform):
+    put_in_service(platform, "good-1")
+    platform.stop("good-1")
+    outcome = put_in_service(platform, "good-2", "good-1", POLICY)
+    assert outcome.promoted and "no canary: good-1 is not ready" in outcome.steps
+    assert served(platform) == {"good-2": 20}
+
+
+def test_a_champion_that_is_not_ready_is_brought_back_where_its_successor_is_unfit(platform):
+    put_in_service(platform, "good-1")
+    platform.stop("good-1")
+    assert not put_in_service(platform, "english-2", "good-1", POLICY).promoted
+    assert served(platform) == {"good-1": 20}
 
 
 @pytest.mark.parametrize(
@@ -87,11 +127,11 @@ def test_a_version_that_cannot_answer_is_taken_back_with_its_log(platform, bad, 
 
 def test_a_canary_that_fails_requests_is_taken_back(platform):
     put_in_service(platform, "good-1")
-    outcome = put_in_service(platform, "broken-2", "good-1", sleep=lambda seconds: served(platform, 60))
+    outcome = put_in_service(platform, "broken-2", "good-1", POLICY, sleep=lambda seconds: served(platform, 60))
     assert not outcome.promoted
     assert re.search(r"% of the canary's \d+ requests failed, at most 5\.0% may", outcome.steps[-1])
     assert served(platform) == {"good-1": 20}
-    again = put_in_service(platform, "good-2", "good-1", sleep=lambda seconds: served(platform, 20))
+    again = put_in_service(platform, "good-2", "good-1", POLICY, sleep=lambda seconds: served(platform, 20))
     assert again.promoted, "a later rollout works"
 
 
@@ -128,11 +168,9 @@ def test_promotion_and_rollback_serve_the_version_first(platform, tmp_path):
     registry = Registry(
         f"sqlite:///{tmp_path / 'mlflow.db'}",
         locks=tmp_path / "locks",
-        rollout=lambda name, new, old: rollout_on(lambda *_: _Named(platform, modes), Policy(canary_seconds=0))(
-            name, new, old
-        ),
+        rollout=rollout_on(lambda *_: platform, UNWATCHED),
     )
-    store, modes = ArtifactStore(tmp_path / "artifacts"), {"1": "good-1", "2": "english-2", "3": "good-3"}
+    store = ArtifactStore(tmp_path / "artifacts")
 
     def promote(model, champion=None):
         return registry.promote("toy", export_of(model), report_on(model, champion), store, {})
@@ -151,16 +189,3 @@ def test_promotion_and_rollback_serve_the_version_first(platform, tmp_path):
     promote("3", champion=first)
     assert registry.version("toy", CHAMPION).number == "3"
     assert served(platform) == {"good-3": 20}
-
-
-class _Named:
-    """The platform, with the registry's numbers for its versions."""
-
-    def __init__(self, platform, names):
-        self._platform, self._names = platform, names
-
-    def route(self, shares):
-        self._platform.route({self._names[number]: share for number, share in shares.items()})
-
-    def __getattr__(self, method):
-        return lambda number: getattr(self._platform, method)(self._names[number])

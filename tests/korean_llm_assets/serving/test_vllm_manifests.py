@@ -48,6 +48,12 @@ def test_replicas_that_cannot_be_are_refused(settings):
         ServingSettings(**settings)
 
 
+def test_a_canary_that_is_too_short_to_be_counted_is_refused():
+    with pytest.raises(ValidationError, match=r"canary_seconds \(5\) is too short.*60 at least, or 0"):
+        ServingSettings(rollout={"canary_seconds": 5})
+    assert ServingSettings(rollout={"canary_seconds": 0}).rollout.canary_seconds == 0
+
+
 def test_the_server_gets_the_verified_folder_read_only_and_its_gpus(deployment):
     pod = deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
@@ -101,7 +107,12 @@ def test_the_shipped_settings_and_role_are_what_serving_needs():
     applied = {("apps", "deployments"), ("", "services"), *autoscalers}
     wanted = {(*kind, verb) for kind in applied for verb in ("create", "patch", "delete")}
     wanted |= {("gateway.networking.k8s.io", "httproutes", verb) for verb in ("create", "patch")}
-    wanted |= {("apps", "deployments/status", "get"), ("", "pods", "list"), ("", "pods/log", "get")}
+    wanted |= {
+        ("apps", "deployments", "list"),
+        ("apps", "deployments/status", "get"),
+        ("", "pods", "list"),
+        ("", "pods/log", "get"),
+    }
     assert granted == wanted
     settings = (folder / "kustomization.yaml").read_text()
     assert "settings.yaml" in settings and "rbac.yaml" in settings

@@ -1,4 +1,4 @@
-"""The local serving platform: a server process per version, and a small front that divides the traffic.
+"""A serving platform of this machine: a server process per version, and a small front that divides the traffic.
 
 The front stands in for a cluster's gateway, so that canary and rollback are tested against real servers.
 """
@@ -41,11 +41,22 @@ class LocalPlatform:
 
     def start(self, version: str) -> str:
         """A server of its own for this version."""
+        if self.is_ready(version):
+            return self._servers[version].url
         log = self._log(version)
         self._servers[version] = Server.start(
             self._folder_of(version), log, ready_seconds=self.ready_seconds, command=self._command
         )
         return self._servers[version].url
+
+    def versions(self) -> list[str]:
+        """Every version with a server, dead or alive."""
+        return list(self._servers)
+
+    def is_ready(self, version: str) -> bool:
+        """True while the version's server runs: it is known only from when it answered."""
+        server = self._servers.get(version)
+        return server is not None and server.process.poll() is None
 
     def route(self, shares: dict[str, float]) -> None:
         """Divide new requests; those under way end where they began."""
@@ -53,7 +64,7 @@ class LocalPlatform:
 
     def requests(self, version: str) -> tuple[float, float]:
         """(failed, all) requests to the version since the last division."""
-        return self._front.failed[version], self._front.asked[version]
+        return self._front.failed[version], self._front.total[version]
 
     def stop(self, version: str) -> None:
         """End the version's server, if it has one, after the requests that it is still answering."""
@@ -86,7 +97,7 @@ class _Front(ThreadingHTTPServer):
         super().__init__((HOST, port), _Handler)
         self._targets: dict[str, tuple[str, float]] = {}
         self._draw = random.Random(0)
-        self.asked: Counter[str] = Counter()
+        self.total: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self._busy: Counter[str] = Counter()
         self._changed = threading.Condition()
@@ -94,7 +105,7 @@ class _Front(ThreadingHTTPServer):
 
     def divide(self, targets: dict[str, tuple[str, float]]) -> None:
         with self._changed:
-            self.asked.clear()
+            self.total.clear()
             self.failed.clear()
             self._targets = targets
 
@@ -105,7 +116,7 @@ class _Front(ThreadingHTTPServer):
             targets = {version: target for version, target in self._targets.items() if target[1] > 0}
             if targets:
                 version = self._draw.choices(list(targets), [share for _, share in targets.values()])[0]
-                self.asked[version] += 1
+                self.total[version] += 1
                 self._busy[version] += 1
         if not targets:
             yield None
