@@ -1,12 +1,10 @@
 """Stages as processes on this machine: `python -m trainers <stage> --request FILE`."""
 
-import fcntl
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from korean_llm_assets.compute.pool import Held, LocalPool, is_interactive
 from korean_llm_assets.compute.profiles import Price
 from trainers.contract import Manifest, StageError, StageRequest
 from trainers.contract.artifacts import ArtifactStore
+from trainers.contract.locks import locked
 
 _POLL_SECONDS = 0.1
 _SAVING_SECONDS = 120
@@ -51,8 +50,8 @@ class LocalCompute:
             )
         path = self.store.request_path(request)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _only_one(path.with_suffix(".launch")):  # another run of the same request is waited for
-            with _only_one(self.store.folder(request).with_suffix(".lock")):
+        with locked(path.with_suffix(".launch")):  # another run of the same request is waited for
+            with locked(self.store.folder(request).with_suffix(".lock")):
                 pass  # so is the stage of a killed run, which may still be saving
             found = self.store.find(request)
             if found is not None:
@@ -118,17 +117,3 @@ def _wait(process: "subprocess.Popen[bytes]") -> int:
         except subprocess.TimeoutExpired:
             process.kill()
         raise
-
-
-@contextmanager
-def _only_one(path: Path) -> Iterator[None]:
-    """Hold a lock file; waits, in small steps so that an interrupt is heard."""
-    with path.open("a") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(_POLL_SECONDS)
-                continue
-            break
-        yield

@@ -1,6 +1,5 @@
 """The machine's GPUs (cores, where it has none), shared by all runs on it through one file and one lock per run."""
 
-import fcntl
 import os
 import time
 import uuid
@@ -80,13 +79,12 @@ class LocalPool:
         )
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self._lock_path(ticket.id)
-        with path.open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(path) as descriptor:
             with self._state() as state:
                 state.arrive(ticket)
             try:
                 devices = self._wait(ticket, say)
-                yield Held((lock.fileno(),), self._visible(devices))
+                yield Held((descriptor,), self._visible(devices))
             finally:
                 with self._state() as state:
                     state.leave(ticket.id, time.time())

@@ -9,17 +9,17 @@ Layout, for a request with digest D, under the artifact root:
 """
 
 import errno
-import fcntl
 import hashlib
 import io
 import json
 import os
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import Timeout
 from pydantic import ValidationError
 
 from trainers.contract import (
@@ -35,6 +35,7 @@ from trainers.contract import (
     StageRequest,
     sha256_of,
 )
+from trainers.contract.locks import locked
 
 MANIFEST = "manifest.json"
 FAILURE = "failure.json"
@@ -316,14 +317,15 @@ class ArtifactStore:
             Busy: another process on this machine (or on the same shared volume) works on it.
         """
         partial = self._beside(request, ".partial")
-        with disk_errors_named(f"opening {partial}"):
-            partial.mkdir(parents=True, exist_ok=True)
-            lock = self._beside(request, ".lock").open("a")
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise Busy(f"another process works on {partial}; wait for it, or stop it, then run again") from error
+        with ExitStack() as held:
+            with disk_errors_named(f"opening {partial}"):
+                partial.mkdir(parents=True, exist_ok=True)
+                try:
+                    held.enter_context(locked(self._beside(request, ".lock"), wait=False))
+                except Timeout as error:
+                    raise Busy(
+                        f"another process works on {partial}; wait for it, or stop it, then run again"
+                    ) from error
             for name in ("output", "scratch"):
                 (partial / name).mkdir(parents=True, exist_ok=True)
             yield Workspace(partial, self.folder(request), request)

@@ -6,19 +6,21 @@ is slow or down never holds training up: what was not sent stays in the journal,
     <artifact root>/.tracking/<request digest>.jsonl   the journal; its first line names the run, once there is one
 """
 
-import fcntl
 import json
 import os
 import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import Timeout
+
 from trainers.contract import Manifest, StageRequest
 from trainers.contract.artifacts import Workspace, fsync_folder
+from trainers.contract.locks import locked
 
 EXPERIMENT = "korean-llm"
 _SEND_EVERY_SECONDS = 2.0
@@ -119,10 +121,10 @@ class Journal:
 
     def send_if_possible(self) -> None:
         """Send what is new; on any trouble of the server warn and keep it for later."""
-        with self.path.with_suffix(".lock").open("a") as lock:
+        with ExitStack() as held:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                held.enter_context(locked(self.path.with_suffix(".lock"), wait=False))
+            except Timeout:
                 return  # another thread or process is sending this journal
             try:
                 self._send()
@@ -187,8 +189,7 @@ def _tags(request: StageRequest) -> dict[str, str]:
 
 
 def _create_run(client: Any, tags: dict[str, str], parent: str, folder: Path) -> str:
-    with (folder / "parents.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two stages of one release start at once and want one parent
+    with locked(folder / "parents.lock"):  # two stages of one release start at once and want one parent
         experiment = client.get_experiment_by_name(EXPERIMENT)
         experiment_id = experiment.experiment_id if experiment else _create_experiment(client)
         found = client.search_runs([experiment_id], f"tags.pipeline = '{parent}'", max_results=1)

@@ -1,6 +1,5 @@
 """Housekeeping removes what nothing names, and never what something does; dry run first."""
 
-import fcntl
 import os
 import time
 from argparse import Namespace
@@ -18,6 +17,7 @@ from korean_llm_assets.serving.registry import Version
 from korean_llm_assets.triggers.housekeeping import Doomed, Housekeeping, housekeeping_job, tidy
 from trainers.contract import Artifact, BenchmarkDetails, Input, Manifest, StageRequest
 from trainers.contract.artifacts import ArtifactStore
+from trainers.contract.locks import locked
 
 OLD = time.time() - 30 * 86400
 
@@ -144,8 +144,7 @@ def test_leftovers_of_old_attempts_go_unless_somebody_works_on_them(shelf: Shelf
     for path in [*cell.rglob("*")]:
         if not path.name.startswith(young.digest) and young.digest not in path.as_posix():
             os.utime(path, (OLD, OLD))
-    with (cell / f"{at_work.digest}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(cell / f"{at_work.digest}.lock"):
         found = shelf.doomed()
         assert {doomed.what.split("/")[-1] for doomed in found} == {
             f"{unfinished.digest}.partial",
