@@ -1,16 +1,13 @@
 """Stage `export`: the aligned model as a self-contained folder, with a model card made from its lineage's manifests."""
 
-import os
 import shutil
 from pathlib import Path
-
-from safetensors import safe_open
 
 from trainers.contract import BadRequest, DiskTrouble, EvaluationDetails, ExportDetails, Manifest, TrainingDetails
 from trainers.contract.artifacts import MANIFEST, ArtifactStore, file_sha256
 from trainers.export.model_card import model_card
 from trainers.runner.stage import StageContext, StageResult
-from trainers.training.model_folder import require_adapter_of
+from trainers.training.model_folder import ModelFolder, require_adapter_of
 
 
 def run(context: StageContext) -> StageResult:
@@ -41,7 +38,7 @@ def run(context: StageContext) -> StageResult:
         metrics={"bytes": float(size), "gate_passed": float(report.details.gate_passed)},
         details=ExportDetails(
             formats=list(context.section.formats),
-            parameters=_parameters(target),
+            parameters=ModelFolder(target).parameters,
             tokenizer_hash=model.details.tokenizer_hash,
             template_hash=model.details.template_hash,
             model_card=card,
@@ -81,15 +78,3 @@ def _copy_verified(source: Path, target: Path) -> None:
         shutil.copyfile(path, copy)
         if file_sha256(copy) != file_sha256(path):
             raise DiskTrouble(f"{copy} differs from {path} after copying; check the volume, then run again")
-
-
-def _parameters(folder: Path) -> int:
-    total = 0
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(os.fspath(path), framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 - a safetensors handle cannot be iterated
-                count = 1
-                for size in tensors.get_slice(name).get_shape():
-                    count *= size
-                total += count
-    return total

@@ -41,14 +41,13 @@ def run(context: StageContext) -> StageResult:
         _require_shape(section.shape, model)
     fertility = _fertility(folder, texts)
     context.reporter.say(f"{fertility['tokens_per_character']:.3f} tokens per character of Korean")
-    parameters = count_parameters(folder)
     return StageResult(
-        metrics={"parameters": parameters, **fertility},
+        metrics={"parameters": model.parameters, **fertility},
         details=BaseModelDetails(
             source=section.source if section.source == "built" else str(section.folder or section.repo),
             revision=section.revision,
             architecture=model.config["architectures"][0],
-            parameters=parameters,
+            parameters=model.parameters,
             vocabulary=int(model.config["vocab_size"]),
             tokenizer_hash=model.tokenizer_hash,
             template_hash=model.template_hash,
@@ -60,19 +59,6 @@ def run(context: StageContext) -> StageResult:
 def sample_texts() -> list[str]:
     """The Korean and English texts of the packaged sample, clean and in order."""
     return [document.text for documents in corpus(_SAMPLE_SEED, GENERATED_BYTES).values() for document in documents]
-
-
-def count_parameters(folder: Path) -> int:
-    """Weights of a model folder, counted from the safetensors' headers."""
-    from math import prod
-
-    from safetensors import safe_open
-
-    total = 0
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, "pt") as shard:
-            total += sum(prod(shard.get_slice(name).get_shape()) for name in shard.keys())  # noqa: SIM118 - no mapping
-    return total
 
 
 def _build(section: BaseSection, seed: int, texts: list[str], folder: Path) -> None:

@@ -5,6 +5,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,17 @@ class ModelFolder:
             raise BadData(f"{self.path} is no model folder: config.json is missing")
         config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return config
+
+    @cached_property
+    def parameters(self) -> int:
+        """Number of weights, counted from the headers of the safetensors files."""
+        from safetensors import safe_open
+
+        total = 0
+        for path in sorted(self.path.glob("*.safetensors")):
+            with safe_open(path, "pt") as shard:
+                total += sum(prod(shard.get_slice(name).get_shape()) for name in shard.keys())  # noqa: SIM118 - no mapping
+        return total
 
     @cached_property
     def tokenizer_hash(self) -> str:

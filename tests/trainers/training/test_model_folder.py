@@ -3,6 +3,8 @@
 import json
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from tests.support.toy import build_model
 from trainers.contract import BadData, BadRequest
@@ -57,3 +59,9 @@ def test_an_adapter_is_no_model_and_belongs_to_one_base(folder):
     require_adapter_of(folder, "digest-a")
     with pytest.raises(BadRequest, match="trained on base digest-a, not on digest-b"):
         require_adapter_of(folder, "digest-b")
+
+
+def test_parameters_are_counted_over_all_shards(tmp_path):
+    save_file({"a": torch.zeros(2, 3), "scalar": torch.zeros(())}, tmp_path / "model-00001-of-00002.safetensors")
+    save_file({"b": torch.zeros(4)}, tmp_path / "model-00002-of-00002.safetensors")
+    assert ModelFolder(tmp_path).parameters == 2 * 3 + 1 + 4
