@@ -8,17 +8,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-_LEVELS = {
-    "합쇼체": re.compile(r"(니다|니까|시오)$"),
-    "해요체": re.compile(r"(요|죠)$"),
-    "해라체": re.compile(r"(?<!니)(다|라|자|냐)$"),
-}
-_SENTENCE = re.compile(r"[^.?!…\n]+")
+from trainers.text.languages import drifts
+from trainers.text.sentence_rules import split_by_rules
+from trainers.text.speech_levels import CHECKED_LEVELS, keeps
+
 _LIST_LINE = re.compile(r"^\s*([-*•]|\d+[.)])\s+\S")
-_LANGUAGE_SHARE = 0.6
-"""A Korean answer may name things in Latin letters; one that is mostly Latin is no Korean answer."""
-_LOOP_WORDS, _LOOP_SHARE = 3, 0.3
-_LOOP_LETTERS = re.compile(r"(.{1,8}?)\1{5,}", re.DOTALL)
 
 
 class Check(BaseModel):
@@ -26,7 +20,7 @@ class Check(BaseModel):
 
     A number: `min_characters`, `max_characters`, `sentences`, `list_items`. Words: `contains` (all of them),
     `forbidden` (none). A text: `starts_with`, `ends_with`. `json`: true. `level`: 합쇼체, 해요체 or 해라체, in every
-    sentence. `language`: ko or en.
+    sentence that shows a level, and one must. `language`: ko or en.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,7 +45,7 @@ class Check(BaseModel):
         wanted = _VALUES[self.kind]
         if not isinstance(self.value, wanted) or (wanted is int and isinstance(self.value, bool)):
             raise ValueError(f"check {self.kind!r} takes a {wanted.__name__}, not {self.value!r}")
-        allowed = {"level": set(_LEVELS), "language": {"ko", "en"}}.get(self.kind)
+        allowed = {"level": set(CHECKED_LEVELS), "language": {"ko", "en"}}.get(self.kind)
         if allowed and self.value not in allowed:
             raise ValueError(f"check {self.kind!r} takes one of {sorted(allowed)}, not {self.value!r}")
         return self
@@ -77,31 +71,6 @@ _VALUES: dict[str, type] = {
 }
 
 
-def sentences(text: str) -> list[str]:
-    """Sentences by their end marks and line ends; enough for short replies."""
-    return [piece.strip() for piece in _SENTENCE.findall(text) if piece.strip()]
-
-
-def language_share(text: str, language: str) -> float:
-    """Share of the letters that belong to the language's script; 1 where there are no letters (a number is any)."""
-    letters = [letter for letter in unicodedata.normalize("NFC", text) if letter.isalpha()]
-    wanted = [letter for letter in letters if ("가" <= letter <= "힣" if language == "ko" else letter.isascii())]
-    return len(wanted) / len(letters) if letters else 1.0
-
-
-def drifts(reply: str, language: str = "ko") -> bool:
-    """True where a reply leaves the language of its question."""
-    return language_share(reply, language) < _LANGUAGE_SHARE
-
-
-def loops(reply: str) -> bool:
-    """True where a reply goes in circles: a piece six times in a row, or word triples of which many are repeats."""
-    words = reply.split()
-    triples = [tuple(words[at : at + _LOOP_WORDS]) for at in range(len(words) - _LOOP_WORDS + 1)]
-    repeated = 1 - len(set(triples)) / len(triples) if triples else 0.0
-    return repeated > _LOOP_SHARE or _LOOP_LETTERS.search(reply) is not None
-
-
 def _is_json(text: str, wanted: Any) -> bool:
     try:
         json.loads(text)
@@ -113,13 +82,13 @@ def _is_json(text: str, wanted: Any) -> bool:
 _TESTS: dict[str, Callable[[str, Any], bool]] = {
     "min_characters": lambda text, least: len(text) >= least,
     "max_characters": lambda text, most: len(text) <= most,
-    "sentences": lambda text, count: len(sentences(text)) == count,
+    "sentences": lambda text, count: len(split_by_rules(text)) == count,
     "list_items": lambda text, count: sum(bool(_LIST_LINE.match(line)) for line in text.splitlines()) == count,
     "contains": lambda text, words: all(word in text for word in words),
     "forbidden": lambda text, words: not any(word in text for word in words),
     "starts_with": lambda text, start: text.startswith(start),
     "ends_with": lambda text, end: text.endswith(end),
     "json": _is_json,
-    "level": lambda text, level: all(_LEVELS[level].search(sentence) for sentence in sentences(text)),
+    "level": lambda text, level: keeps(text, CHECKED_LEVELS[level]),
     "language": lambda text, language: not drifts(text, language),
 }

@@ -22,6 +22,7 @@ from trainers.contract.recipe.data import BenchmarksSection
 from trainers.conversations.preferences import pair
 from trainers.conversations.rows import Row, content, landed_rows, messages, write_jsonl
 from trainers.runner.stage import StageContext, StageResult
+from trainers.text.characters import SYLLABLES
 from trainers.text.read import files_below
 from trainers.text.records import Unusable
 
@@ -182,4 +183,4 @@ def _domain(row: Row) -> Row:
 
 def _suite(file: str) -> str:
     path = PurePosixPath(file)
-    return re.sub(r"[^0-9A-Za-z가-힣._-]+", "-", str(path.with_name(path.name.split(".")[0])))
+    return re.sub(f"[^0-9A-Za-z{SYLLABLES}._-]+", "-", str(path.with_name(path.name.split(".")[0])))

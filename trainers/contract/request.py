@@ -30,13 +30,13 @@ STAGES: dict[str, Stage] = {
     for stage in (
         Stage(name="benchmarks", asset="benchmarks", by_model=False, by_release=True, version=2),
         Stage(name="corpus", asset="corpus", by_model=False, by_release=True, version=5),
-        Stage(name="instructions", asset="instructions", by_model=False, by_release=True, version=3),
-        Stage(name="preferences", asset="preferences", by_model=False, by_release=True, version=2),
+        Stage(name="instructions", asset="instructions", by_model=False, by_release=True, version=4),
+        Stage(name="preferences", asset="preferences", by_model=False, by_release=True, version=3),
         Stage(name="base_model", asset="base_model", by_model=True, by_release=False, version=1),
         Stage(name="cpt", asset="cpt_checkpoint", by_model=True, by_release=True, version=3),
-        Stage(name="sft", asset="sft_model", by_model=True, by_release=True, version=3),
-        Stage(name="rlhf", asset="rlhf_model", by_model=True, by_release=True, version=2),
-        Stage(name="evaluate", asset="eval_report", by_model=True, by_release=True, version=2),
+        Stage(name="sft", asset="sft_model", by_model=True, by_release=True, version=4),
+        Stage(name="rlhf", asset="rlhf_model", by_model=True, by_release=True, version=3),
+        Stage(name="evaluate", asset="eval_report", by_model=True, by_release=True, version=3),
         Stage(name="export", asset="deployed_model", by_model=True, by_release=True, version=1),
     )
 }

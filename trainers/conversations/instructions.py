@@ -3,10 +3,9 @@
 from trainers.conversations.rows import Row, content, messages
 from trainers.conversations.sets import make_set
 from trainers.runner.stage import StageContext, StageResult
-from trainers.text.korean import LEVELS
 from trainers.text.records import Unusable
+from trainers.text.speech_levels import LEVELS
 
-_LEVELS = tuple(name for name, _ in LEVELS)
 _HEAVIEST = 1000
 
 
@@ -46,11 +45,11 @@ def conversation(row: Row) -> Row:
 
 def _marks(row: Row) -> Row:
     marks = {name: row[name] for name in ("weight", "honorific") if row.get(name) is not None}
-    weight, level = marks.get("weight", 1), marks.get("honorific", _LEVELS[0])
+    weight, level = marks.get("weight", 1), marks.get("honorific")
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight <= _HEAVIEST:
         raise Unusable("bad_weight", f"weight {weight!r} must be a number above 0, at most {_HEAVIEST}")
-    if level not in _LEVELS:
-        raise Unusable("unknown_honorific", f"honorific {level!r}; there are {', '.join(_LEVELS)}")
+    if level not in (None, *LEVELS):
+        raise Unusable("unknown_honorific", f"honorific {level!r}; there are {', '.join(LEVELS)}")
     return marks
 
 

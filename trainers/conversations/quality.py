@@ -11,9 +11,9 @@ from trainers.conversations.rows import ConversationSet, Message, Row
 from trainers.text.characters import Texts
 from trainers.text.contamination import SHARED_BY, Suites, items
 from trainers.text.filters import measure
-from trainers.text.korean import level_of
 from trainers.text.personal_data import mask
 from trainers.text.records import Exclusion
+from trainers.text.speech_levels import level_of
 
 _PARTS = ("messages", "prompt", "chosen", "rejected")
 
@@ -45,7 +45,7 @@ def refine(result: ConversationSet, section: ConversationsSection, suites: Seque
 
 
 def honorifics(rows: Sequence[Row]) -> dict[str, int]:
-    """Assistant messages by the level of politeness that their last Korean word shows."""
+    """Assistant messages by the level of speech that they keep."""
     counts: Counter[str] = Counter()
     for row in rows:
         for message in _of(row):

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from trainers.benchmarks.checks import drifts, loops
 from trainers.benchmarks.formats import Instruction, MultipleChoice, Preference, Suite, Text
 from trainers.evaluation.bits_per_byte import LOG2, Unigram
 from trainers.evaluation.model import ModelUnderTest
 from trainers.evaluation.results import Row
+from trainers.text.languages import drifts
+from trainers.text.repetition import loops
 
 _CHECKED_TOKENS = 128
 """For replies that are judged by checks: enough for the short forms that a program can judge."""

@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from trainers.contract.recipe.data import BoilerplateSettings
-from trainers.text.characters import Codes, Starts, Texts
+from trainers.text.characters import SYLLABLES, Codes, Starts, Texts
 
 _MENU_WORDS = """
 로그인 로그아웃 회원가입 아이디찾기 비밀번호찾기 마이페이지 장바구니 주문조회 고객센터 공지사항 사이트맵
@@ -62,7 +62,7 @@ _MAIL = r"[\w.+-]+@[\w.-]+"
 _DESK = r"(?:기사 ?제보|제보|보도 ?자료|광고 ?문의|문의)"
 _CONTACT = re.compile(
     rf"{_DESK}(?: ?(?:및|·|,|/) ?{_DESK})* ?:? ?{_MAIL}"
-    rf"|[가-힣]{{2,4}} ?(?:(?:선임|인턴|수습|객원|전문) ?)?(?:기자|특파원) ?[=/(<]? ?{_MAIL}"
+    rf"|[{SYLLABLES}]{{2,4}} ?(?:(?:선임|인턴|수습|객원|전문) ?)?(?:기자|특파원) ?[=/(<]? ?{_MAIL}"
 )
 _PUBLISHER = r"사업자 ?등록 ?번호|통신 ?판매업|개인정보 ?(?:보호|관리) ?책임자|청소년 ?보호 ?책임자|발행인|편집인"
 _COMPANY = re.compile(

@@ -23,8 +23,15 @@ order here removes the `__pycache__` of this folder."""
 WORD = (DIGIT, LATIN, SYLLABLE, JAMO, OLD_JAMO, LETTER, MARK)
 """Classes of what words are made of; all others part them."""
 
+SYLLABLES = "가-힣"
+"""The Hangul syllables, for a regular expression's class of characters."""
 UNICODE_END = 0x110000
 REPLACEMENT = 0xFFFD
+
+
+def syllables_ending_in(final: int) -> str:
+    """Every Hangul syllable with the final consonant of this number, 0 for none (Unicode 3.12)."""
+    return "".join(chr(code) for code in range(0xAC00 + final, 0xD7A4, 28))
 
 
 class Texts(Sequence[str]):
@@ -83,6 +90,11 @@ class Texts(Sequence[str]):
             last = end
         codes = np.concatenate([*parts, self.codes[last : self.starts[-1]]])
         return Texts(codes, self.starts + growth[np.searchsorted(ends, self.starts, side="right")])
+
+
+def classes_of(text: str) -> NDArray[np.uint8]:
+    """Class of each character of a text."""
+    return classes()[np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)]
 
 
 @cache

@@ -2,9 +2,11 @@
 
 import re
 
+from trainers.text.characters import SYLLABLES
+
 _UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 UTF8_MARK = b"\xef\xbb\xbf"
-_HANGUL = re.compile("[가-힣]")
+_SYLLABLE = re.compile(f"[{SYLLABLES}]")
 _WESTERN_DEBRIS = re.compile(r"[\u0080-\u00ff\u0152-\u0192\u02c6-\u02dc\u2013-\u2122]")
 _CP1252_HOLES = {0x81: 0x81, 0x8D: 0x8D, 0x8F: 0x8F, 0x90: 0x90, 0x9D: 0x9D}
 _TO_CP1252 = {ord(bytes([b]).decode("cp1252")): b for b in range(0x80, 0x100) if b not in _CP1252_HOLES} | _CP1252_HOLES
@@ -54,7 +56,7 @@ def repair_mojibake(text: str) -> tuple[str, str | None]:
     if not any(len(_WESTERN_DEBRIS.findall(window)) * 16 > len(window) for window in _windows(text)):
         return text, None
     debris = len(_WESTERN_DEBRIS.findall(text))
-    if debris < 8 or debris * 8 < len(text) or debris < 4 * len(_HANGUL.findall(text)):
+    if debris < 8 or debris * 8 < len(text) or debris < 4 * len(_SYLLABLE.findall(text)):
         return text, None
     original = _bytes_before(text)
     if original is None:
@@ -64,7 +66,7 @@ def repair_mojibake(text: str) -> tuple[str, str | None]:
             candidate = original.decode(encoding)
         except UnicodeDecodeError:
             continue
-        if len(_HANGUL.findall(candidate)) * 4 > debris:
+        if len(_SYLLABLE.findall(candidate)) * 4 > debris:
             return candidate, "mojibake_repaired"
     western = re.findall(r"[A-Za-z\u00c0-\u00ff]{2,}", text)
     lost = sum(1 for word in western if len(_WESTERN_DEBRIS.findall(word)) * 2 > len(word))

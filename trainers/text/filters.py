@@ -27,6 +27,7 @@ from trainers.text.characters import (
     Texts,
     classes,
 )
+from trainers.text.languages import ENGLISH_DOCUMENT, KOREAN_DOCUMENT
 
 
 class Feature(IntEnum):
@@ -90,8 +91,8 @@ def measure(texts: Texts) -> Measures:
 
 
 def languages(measures: Measures) -> list[str]:
-    """ko, en or other, by the scripts of the letters; Korean text often quotes English, hardly ever the reverse."""
-    english = measures.share("latin", "letters") >= 0.8
+    """ko, en or other, by the scripts of the letters."""
+    english = measures.share("latin", "letters") >= ENGLISH_DOCUMENT
     return np.where(_is_korean(measures), "ko", np.where(english, "en", "other")).tolist()  # type: ignore[no-any-return]
 
 
@@ -114,7 +115,7 @@ def verdicts(measures: Measures, settings: FilterSettings) -> list[tuple[str, st
 
 
 def _is_korean(measures: Measures) -> NDArray[np.bool_]:
-    return np.asarray(measures.share("hangul", "letters") >= 0.2)
+    return np.asarray(measures.share("hangul", "letters") >= KOREAN_DOCUMENT)
 
 
 @cache

@@ -8,14 +8,10 @@ On kss's public test sets this is better than kss's `fast` backend, and some hun
 import re
 from itertools import pairwise
 
+from trainers.text.characters import SYLLABLES, syllables_ending_in
 
-def _syllables_ending_in(final: int) -> str:
-    """Every Hangul syllable with the final consonant of this number (Unicode 3.12)."""
-    return "".join(chr(code) for code in range(0xAC00 + final, 0xD7A4, 28))
-
-
-_VERB_STEM = _syllables_ending_in(4) + _syllables_ending_in(20) + "겠없같"  # ㄴ: 간다; ㅆ: 갔다
-_POLITE_STEM = _syllables_ending_in(17)  # ㅂ: 갑니까
+_VERB_STEM = syllables_ending_in(4) + syllables_ending_in(20) + "겠없같"  # ㄴ: 간다; ㅆ: 갔다
+_POLITE_STEM = syllables_ending_in(17)  # ㅂ: 갑니까
 _POLITE = "어아에예해네세줘봐워와려져여게까나래데지고구든써써가군죠돼쳐내켜"
 _ENDING = f"(?:[{_VERB_STEM}니이]다|아니다|[{_POLITE}]요|죠|[{_POLITE_STEM}]니까|[음함됨임](?=\\s?[ㅋㅎㅠㅜ]))"
 _FEELING = "(?:[ㅋㅎㅠㅜㅡ~;♡♥]|\\^\\^|:\\)|[\U0001f300-\U0001faff☺❤])"
@@ -25,14 +21,14 @@ _CLOSING = "\"'”’」』》〉)\\]>"
 _NO_ABBREVIATION = "(?<!\\d)(?<!\\b[A-Za-z])(?<!\\b(?:Mr|Dr|vs|No|St))(?<!\\bMrs)"
 _PLACE = re.compile(
     f"(?<=[다요죠까음함됨임.!?…。？！~;^ㅋㅎㅠㅜㅡ♡♥☺❤\U0001f300-\U0001faff{_CLOSING}])\\s+(?=\\S)"
-    f"|(?<=[다요죠][.!?]){_CITED}*+(?=[가-힣(])|\n\\s*"
+    f"|(?<=[다요죠][.!?]){_CITED}*+(?=[{SYLLABLES}(])|\n\\s*"
 )
 """Where a sentence may begin: after a space behind what may end one, after a full stop without a space, on a line."""
 _END = re.compile(
     f"(?:{_NO_ABBREVIATION}(?<![.])[.]|(?<![은는이가을를도면만서데.…])(?:[.]{{2,}}|…)[.…!?]*+|[!?。？！][!?.…]*+){_CITED}*+"
     f"{_FEELING}*+(?P<close>[{_CLOSING}]*+){_CITED}*+\\Z"
-    f"|(?<=[가-힣])(?P<bare>{_ENDING}(?:\\s?{_FEELING})*+)\\Z"
-    f"|[가-힣.!?](?:[ㅋㅎ]{{2,}}|[ㅠㅜ]+|\\^\\^|[♡♥])\\Z"
+    f"|(?<=[{SYLLABLES}])(?P<bare>{_ENDING}(?:\\s?{_FEELING})*+)\\Z"
+    f"|[{SYLLABLES}.!?](?:[ㅋㅎ]{{2,}}|[ㅠㅜ]+|\\^\\^|[♡♥])\\Z"
 )
 _LONGEST_END = 40
 _GOES_ON = re.compile(
@@ -42,7 +38,7 @@ _GOES_ON = re.compile(
 _SAID = re.compile('[^.!?…\n"“]{0,40}(?:물었|물어|말했|말하|대답|외쳤|소리쳤|속삭|덧붙)')
 """Who said what a quote before holds."""
 _QUOTED = re.compile("이?라[고는며던]")
-_KEPT_WHOLE = re.compile(
+KEPT_WHOLE = re.compile(
     "|".join(
         f"{before}{begin}[^{begin}{end}\n]{{1,400}}{end}"
         for before, begin, end in (
@@ -51,11 +47,12 @@ _KEPT_WHOLE = re.compile(
         )
     )
 )  # fmt: skip
+"""Quotes and brackets with what they hold, closed on their line: no sentence ends inside."""
 
 
 def sentence_starts(text: str) -> list[int]:
     """Offsets at which a sentence begins, other than the text's own begin. A line end always ends a sentence."""
-    whole = iter(match.span() for match in _KEPT_WHOLE.finditer(text))
+    whole = iter(match.span() for match in KEPT_WHOLE.finditer(text))
     opened, closed = next(whole, (len(text), len(text)))
     starts = []
     for place in _PLACE.finditer(text):

@@ -1,6 +1,7 @@
 """Instructions that a program can check, from a landed file to the gate: every kind of check, met and missed."""
 
 from tests.support.corpus_landing import run_data_stage, write_jsonl
+from tests.support.scripted_replies import Replies
 from trainers.benchmarks.formats import read_suites
 from trainers.contract.recipe import GateSection
 from trainers.evaluation.gate import VERIFIED, judge
@@ -16,18 +17,6 @@ ASKED = [  # (check, a reply that meets it, one that does not)
     ({"kind": "language", "value": "ko"}, "가을 하늘은 높습니다.", "The autumn sky is high."),
     ({"kind": "forbidden", "value": ["바보"]}, "그런 말은 쓰지 않겠습니다.", "바보라고 하세요."),
 ]
-
-
-class Replies:
-    """Stands for a model: says these replies, in their order."""
-
-    scorer = type("Nothing", (), {"score": staticmethod(lambda requests: [])})
-
-    def __init__(self, replies):
-        self._replies = replies
-
-    def generate(self, conversations, new_tokens):
-        return self._replies if conversations else []
 
 
 def test_verifiable_instructions_are_judged_kind_by_kind_and_held_to_the_recipe(tmp_path):

@@ -40,7 +40,9 @@ class StopRules(Strict):
 
     kl: float | None = Field(default=None, gt=0, description="KL divergence to the reference (nats per token), at most")
     length_growth: float | None = Field(default=None, gt=1, description="mean answer length over its first value")
-    repetition: float | None = Field(default=None, gt=0, le=1, description="share of repeated 4-grams, at most")
+    repetition: float | None = Field(
+        default=None, gt=0, le=1, description="share of an answer that repeats itself, at most"
+    )
 
 
 class RlhfSection(TrainingSection):

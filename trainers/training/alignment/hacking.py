@@ -5,7 +5,8 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainers.contract.recipe.alignment import StopRules
-from trainers.training.alignment.rewards import Reward, repetition
+from trainers.text.repetition import repetition
+from trainers.training.alignment.rewards import Reward
 
 _PATIENCE = 3
 """Logs in a row over a limit: one odd batch stops nothing."""

@@ -5,11 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from trainers.contract.recipe.alignment import SamplingSettings
+from trainers.text.languages import language_share
+from trainers.text.repetition import repetition
+from trainers.text.speech_levels import politeness
 
-_HANGUL = re.compile(r"[가-힣]")
-_LETTER = re.compile(r"[^\W\d_]")
-_SENTENCE = re.compile(r"[^.!?…\n]+")
-_HONORIFIC = re.compile(r"(니다|니까|세요|[어아여예해]요|죠|네요|군요|데요|까요|시오|요)\W*$")
 _NUMBER = re.compile(r"-?\d+")
 _SUM = re.compile(r"(-?\d+)\s*(더하기|빼기|곱하기|\+|-|−|×|x|\*)\s*(-?\d+)")
 _OPERATIONS: dict[str, Callable[[int, int], int]] = {
@@ -17,21 +16,8 @@ _OPERATIONS: dict[str, Callable[[int, int], int]] = {
     **dict.fromkeys(("빼기", "-", "−"), lambda a, b: a - b),
     **dict.fromkeys(("곱하기", "×", "x", "*"), lambda a, b: a * b),
 }
-_GRAM = 4
 
 Reward = Callable[..., list[float | None]]
-
-
-def language(text: str) -> float:
-    """Hangul among the letters."""
-    letters = _LETTER.findall(text)
-    return len(_HANGUL.findall(text)) / len(letters) if letters else 0.0
-
-
-def honorific(text: str) -> float:
-    """Sentences that end politely (-니다, -요, ...) among the sentences."""
-    sentences = [sentence for sentence in _SENTENCE.findall(text) if sentence.strip()]
-    return sum(bool(_HONORIFIC.search(sentence)) for sentence in sentences) / len(sentences) if sentences else 0.0
 
 
 def well_formed(text: str) -> float:
@@ -59,20 +45,12 @@ def arithmetic(question: str, text: str) -> float | None:
     return float(bool(numbers) and int(numbers[-1]) == _OPERATIONS[operation](int(first), int(second)))
 
 
-def repetition(text: str) -> float:
-    """Repeated 4-grams of words (of characters, in a short text) among all of them."""
-    units: list[str] | str = text.split()
-    if len(units) < 2 * _GRAM:
-        units = text
-    grams = [tuple(units[at : at + _GRAM]) for at in range(len(units) - _GRAM + 1)]
-    return 1 - len(set(grams)) / len(grams) if grams else 0.0
-
-
 def reward_functions(settings: SamplingSettings) -> list[Reward]:
     """The settings' rewards as TRL calls them."""
     judges: dict[str, Callable[[str, str], float | None]] = {
-        "language": lambda question, text: language(text),
-        "honorific": lambda question, text: honorific(text),
+        # None, which adds nothing, for an answer without letters: it is in no language, and earns none.
+        "language": lambda question, text: language_share(text, "ko"),
+        "honorific": lambda question, text: politeness(text),
         "format": lambda question, text: well_formed(text),
         "length": lambda question, text: in_band(text, settings.length_band),
         "arithmetic": arithmetic,

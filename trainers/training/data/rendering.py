@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainers.contract import BadData, BadRequest
-from trainers.text.korean import level_of
+from trainers.text.speech_levels import level_of
 from trainers.training.data.rows import IGNORED
 
 Messages = list[dict[str, str]]

@@ -1,39 +1,14 @@
-"""Verifiable rewards on Korean answers, good ones and bad ones."""
+"""Verifiable rewards on answers, good ones and bad ones; what they know of Korean: text/test_korean.py."""
 
 import pytest
 
 from trainers.contract.recipe.alignment import SamplingSettings
 from trainers.training.alignment.rewards import (
     arithmetic,
-    honorific,
     in_band,
-    language,
-    repetition,
     reward_functions,
     well_formed,
 )
-
-
-@pytest.mark.parametrize(
-    ("text", "value"), (("안녕하세요", 1), ("hello", 0), ("안녕 ab", 0.5), ("123 !?", 0), ("東京 서울", 0.5))
-)
-def test_language(text, value):
-    assert language(text) == value
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    (
-        ("반갑습니다. 잘 지내세요?", 1),
-        ("밥 먹었어. 나 간다.", 0),
-        ("도와 드릴게요! 근데 바빠.", 0.5),
-        ("안녕하십니까", 1),
-        ("그렇군요", 1),
-        ("", 0),
-    ),
-)
-def test_honorific(text, value):
-    assert honorific(text) == value
 
 
 @pytest.mark.parametrize(
@@ -62,13 +37,6 @@ def test_in_band(length, value):
 )
 def test_arithmetic(question, answer, value):
     assert arithmetic(question, answer) == value
-
-
-def test_repetition():
-    assert repetition("하나 둘 셋 넷 다섯 여섯 일곱 여덟 아홉") == 0
-    assert repetition("네 네 네 네 네 네 네 네 네 네 네 네") > 0.8
-    assert repetition("ㅋㅋㅋㅋㅋㅋㅋ") > 0.7
-    assert repetition("네") == 0
 
 
 def test_functions_as_trl_calls_them():
