@@ -6,14 +6,10 @@ the same everywhere (prepared data, the checkpoint to resume from, when to save 
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
-
-from trainers.contract import StageRequest
-from trainers.runner.reporting import Reporter
 
 _PATIENCE = timedelta(hours=6)
 """How long followers wait while the leader prepares data."""
@@ -84,26 +80,3 @@ def has_lost_another(error: BaseException) -> bool:
     kinds = {kind.__name__ for kind in type(error).__mro__}
     told = re.search("connection (closed|reset|refused)|broken pipe|gloo", str(error), re.IGNORECASE)
     return world_size() > 1 and "RuntimeError" in kinds and ("DistError" in kinds or told is not None)
-
-
-class QuietReporter(Reporter):
-    """A follower's: says nothing, except warnings to its own log."""
-
-    def __init__(self, request: StageRequest):
-        self._request = request
-        self._pipes = self._exporter = None
-
-    def say(self, text: str) -> None:
-        """Nothing; the leader says it."""
-
-    def progress(self, step: int, total: int, unit: str = "step", figures: Mapping[str, float] | None = None) -> None:
-        """Nothing; the leader says it."""
-
-    def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Nothing; the leader tracks it."""
-
-    def params(self, values: Mapping[str, object]) -> None:
-        """Nothing; the leader tracks it."""
-
-    def attach(self, path: Path) -> None:
-        """Nothing; the leader tracks it."""

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,8 +20,57 @@ _QUIET_SECONDS = 2.0
 """At most one progress line and message in this time, the last step's always."""
 
 
-class Reporter:
-    """One stage's voice. Losing a listener never fails the stage."""
+class Reporter(ABC):
+    """A stage's voice in one process of it. Losing a listener never fails the stage."""
+
+    @property
+    @abstractmethod
+    def tracking_run(self) -> str | None:
+        """The tracker's run id, once there is one."""
+
+    @abstractmethod
+    def say(self, text: str) -> None:
+        """One line for people."""
+
+    @abstractmethod
+    def warn(self, text: str) -> None:
+        """One line that somebody should read."""
+
+    @abstractmethod
+    def progress(self, step: int, total: int, unit: str = "step", figures: Mapping[str, float] | None = None) -> None:
+        """How far the stage is; adds the time that is left. `figures` are shown, e.g. loss, tokens/s."""
+
+    @abstractmethod
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Figures of one step, for the tracker."""
+
+    @abstractmethod
+    def pulse(self) -> None:
+        """Training moves, though no step ended."""
+
+    @abstractmethod
+    def checkpoint_saved(self) -> None:
+        """What was done until now would survive a crash."""
+
+    @abstractmethod
+    def training_ended(self) -> None:
+        """No more steps will come."""
+
+    @abstractmethod
+    def params(self, values: Mapping[str, object]) -> None:
+        """Settings, for the tracker."""
+
+    @abstractmethod
+    def attach(self, path: Path) -> None:
+        """A small file (a report, a plot) for the tracker; never model weights."""
+
+    @abstractmethod
+    def finish(self, manifest: Manifest) -> None:
+        """Close the tracker's run with the manifest's final figures."""
+
+
+class LeaderReporter(Reporter):
+    """The process that leads, or is alone: tells people, Dagster, the tracker and Prometheus."""
 
     def __init__(
         self, request: StageRequest, tracking: Tracking, pipes: PipesContext | None, exporter: Exporter | None = None
@@ -35,7 +85,7 @@ class Reporter:
 
     @classmethod
     @contextmanager
-    def open(cls, request: StageRequest, workspace: Workspace) -> Iterator["Reporter"]:
+    def open(cls, request: StageRequest, workspace: Workspace) -> Iterator["LeaderReporter"]:
         """The reporter of one attempt."""
         with ExitStack() as stack:
             pipes = None
@@ -56,7 +106,7 @@ class Reporter:
 
     def warn(self, text: str) -> None:
         """One line that somebody should read."""
-        print(f"[{self._request.asset}] warning: {text}", flush=True, file=sys.stderr)
+        _print_warning(self._request, text)
         self._send(lambda pipes: pipes.log.warning(text))
 
     def progress(self, step: int, total: int, unit: str = "step", figures: Mapping[str, float] | None = None) -> None:
@@ -118,3 +168,50 @@ class Reporter:
         except OSError as error:
             warnings.warn(f"live messages are lost from here on: {error}", stacklevel=2)
             self._pipes = None
+
+
+class FollowerReporter(Reporter):
+    """A process that follows another one: warns in its own log, and leaves the rest to the leader."""
+
+    def __init__(self, request: StageRequest):
+        self._request = request
+
+    @property
+    def tracking_run(self) -> None:
+        """None: the run is the leader's."""
+        return None
+
+    def say(self, text: str) -> None:
+        """Nothing; the leader says it."""
+
+    def warn(self, text: str) -> None:
+        """One line in this process's own log."""
+        _print_warning(self._request, text)
+
+    def progress(self, step: int, total: int, unit: str = "step", figures: Mapping[str, float] | None = None) -> None:
+        """Nothing; the leader says it."""
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Nothing; the leader tracks it."""
+
+    def pulse(self) -> None:
+        """Nothing; the leader serves the metrics."""
+
+    def checkpoint_saved(self) -> None:
+        """Nothing; the leader serves the metrics."""
+
+    def training_ended(self) -> None:
+        """Nothing; the leader serves the metrics."""
+
+    def params(self, values: Mapping[str, object]) -> None:
+        """Nothing; the leader tracks it."""
+
+    def attach(self, path: Path) -> None:
+        """Nothing; the leader tracks it."""
+
+    def finish(self, manifest: Manifest) -> None:
+        """Nothing; the leader's run is closed by the leader."""
+
+
+def _print_warning(request: StageRequest, text: str) -> None:
+    print(f"[{request.asset}] warning: {text}", flush=True, file=sys.stderr)

@@ -31,8 +31,8 @@ from trainers.contract import (
 )
 from trainers.contract.artifacts import FAILURE, MANIFEST, ArtifactStore, Workspace, disk_errors_named
 from trainers.contract.recipe import SECTIONS, Section
-from trainers.runner.ranks import QuietReporter, has_lost_another
-from trainers.runner.reporting import Reporter
+from trainers.runner.ranks import has_lost_another
+from trainers.runner.reporting import FollowerReporter, LeaderReporter, Reporter
 
 _MODULES = {
     "corpus": "trainers.corpus.stage",
@@ -154,7 +154,7 @@ def _attempt(request: StageRequest, store: ArtifactStore, workspace: Workspace, 
     try:
         with (
             disk_errors_named(f"stage {request.stage} in {workspace.folder}"),
-            Reporter.open(request, workspace) as reporter,
+            LeaderReporter.open(request, workspace) as reporter,
         ):
             section = typed_section(request)
             inputs = {item.name: store.resolve(item, landing) for item in request.inputs}
@@ -201,7 +201,7 @@ def follow_stage(request: StageRequest, store: ArtifactStore, landing: Path | No
             manifests=_manifests_of(request, inputs),
             output=Path(nowhere),
             scratch=store.scratch(request),
-            reporter=QuietReporter(request),
+            reporter=FollowerReporter(request),
             stop=stop,
             attempt=Attempt(number=0, started=0.0),
             went_on_from=lambda step, saved: None,

@@ -24,6 +24,7 @@ from korean_llm_assets.compute.cluster.job_spec import CONTAINER, render_job
 from korean_llm_assets.compute.cluster.kube_api import KubeApi, connect
 from korean_llm_assets.compute.cluster.launcher import AttemptsFailed, Launcher
 from korean_llm_assets.compute.cluster.utilisation import gpu_utilisation
+from korean_llm_assets.compute.cluster.workloads import Body
 from korean_llm_assets.compute.messages import MessagesFileReader
 from korean_llm_assets.compute.overrides import Overrides, asked_of
 from korean_llm_assets.compute.preflight import check_fit, joining_needs
@@ -167,7 +168,7 @@ class KubernetesCompute:
         return sum(each.size for each in files if each.path.startswith("model/") and each.path.endswith(".safetensors"))
 
 
-def execute_op_body(context: AssetExecutionContext, job: dict[str, Any], profile: ClusterProfile) -> None:
+def execute_op_body(context: AssetExecutionContext, job: Body, profile: ClusterProfile) -> None:
     """Hand a rendered Job to `execute_k8s_job`, the body of `k8s_job_op`."""
     pod, container = job["spec"]["template"], job["spec"]["template"]["spec"]["containers"][0]
     execute_k8s_job(
@@ -187,7 +188,7 @@ def execute_op_body(context: AssetExecutionContext, job: dict[str, Any], profile
     )
 
 
-def _without(body: dict[str, Any], *keys: str) -> dict[str, Any]:
+def _without(body: Body, *keys: str) -> Body:
     return {key: value for key, value in body.items() if key not in keys}
 
 

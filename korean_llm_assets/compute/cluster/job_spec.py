@@ -1,17 +1,15 @@
 """From (request, needs, profile) to the complete Kubernetes Job: pure functions, no cluster is asked."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from dagster_k8s import DagsterK8sJobConfig, construct_dagster_k8s_job
 from kubernetes.client import ApiClient, Configuration
 
 from korean_llm_assets.compute.cluster import naming
+from korean_llm_assets.compute.cluster.workloads import Body
 from korean_llm_assets.compute.preflight import DISTRIBUTED
 from korean_llm_assets.compute.profiles import ClusterProfile
 from trainers.contract import ExitCode, Needs, StageRequest
-
-Manifest = dict[str, Any]
 
 CONTAINER = "trainer"
 METRICS_PORT = 9108
@@ -37,7 +35,7 @@ def render_job(
     attempt: int = 1,
     messages_env: Mapping[str, str] | None = None,
     part: str = "",
-) -> Manifest:
+) -> Body:
     """The attempt's Job, as it is sent to the API server.
 
     Dagster-k8s's public constructor gives its labels; everything that decides the pod comes from the profile and
@@ -57,16 +55,16 @@ def render_job(
         component="stage",
         labels=own_labels,
     )
-    manifest: Manifest = ApiClient(Configuration()).sanitize_for_serialization(job)
-    template = manifest["spec"]["template"]
+    body: Body = ApiClient(Configuration()).sanitize_for_serialization(job)
+    template = body["spec"]["template"]
     template["metadata"] = {
         "labels": {**template["metadata"]["labels"], naming.MANAGED: naming.MANAGER},
         "annotations": pod_annotations(request),
     }
     template["spec"] = pod_spec(request, needs, profile, messages_env or {})
-    manifest["metadata"]["labels"].update({naming.MANAGED: naming.MANAGER, **queue_labels(profile, request)})
-    manifest["metadata"] |= {"namespace": profile.namespace, "annotations": job_annotations(request, run_id)}
-    manifest["spec"] = {
+    body["metadata"]["labels"].update({naming.MANAGED: naming.MANAGER, **queue_labels(profile, request)})
+    body["metadata"] |= {"namespace": profile.namespace, "annotations": job_annotations(request, run_id)}
+    body["spec"] = {
         "template": template,
         "backoffLimit": 0,
         "podFailurePolicy": _failure_policy(),
@@ -75,10 +73,10 @@ def render_job(
         "suspend": profile.queue is not None,
         **_spread(request, needs, template, name, part),
     }
-    return manifest
+    return body
 
 
-def render_service(request: StageRequest, needs: Needs, profile: ClusterProfile, owner: Manifest) -> Manifest | None:
+def render_service(request: StageRequest, needs: Needs, profile: ClusterProfile, owner: Body) -> Body | None:
     """The headless Service through which the pods of a multi-node Job find the first one; gone with its Job."""
     if needs.nodes == 1 or not needs.gpus or owner["kind"] != "Job":
         return None
@@ -138,11 +136,11 @@ def command_of(request: StageRequest, needs: Needs, profile: ClusterProfile) -> 
     ]
 
 
-def pod_spec(request: StageRequest, needs: Needs, profile: ClusterProfile, messages_env: Mapping[str, str]) -> Manifest:
+def pod_spec(request: StageRequest, needs: Needs, profile: ClusterProfile, messages_env: Mapping[str, str]) -> Body:
     """The training pod."""
     pool = profile.gpu_pool if needs.gpus and profile.gpu_pool else profile.cpu_pool
     staging = _staged_inputs(request, needs, profile)
-    spec: Manifest = {
+    spec: Body = {
         "restartPolicy": "Never",
         "serviceAccountName": profile.service_account,
         "automountServiceAccountToken": False,
@@ -172,7 +170,7 @@ def pod_spec(request: StageRequest, needs: Needs, profile: ClusterProfile, messa
     return spec
 
 
-def container_security(profile: ClusterProfile) -> Manifest:
+def container_security(profile: ClusterProfile) -> Body:
     """What every container of a training pod may not do."""
     return {
         "allowPrivilegeEscalation": False,
@@ -186,8 +184,8 @@ def _container(
     needs: Needs,
     profile: ClusterProfile,
     messages_env: Mapping[str, str],
-    staged: list[Manifest],
-) -> Manifest:
+    staged: list[Body],
+) -> Body:
     amounts = {"cpu": f"{needs.cpu:g}", "memory": needs.memory}
     if needs.gpus and profile.gpu_pool:
         amounts[profile.gpu_pool.resource] = str(needs.gpus // needs.nodes)
@@ -221,9 +219,7 @@ def _torchrun_env(needs: Needs, profile: ClusterProfile) -> dict[str, str]:
     }
 
 
-def _env(
-    request: StageRequest, needs: Needs, profile: ClusterProfile, messages_env: Mapping[str, str]
-) -> list[Manifest]:
+def _env(request: StageRequest, needs: Needs, profile: ClusterProfile, messages_env: Mapping[str, str]) -> list[Body]:
     values = {
         "HOME": "/tmp",  # the pod's own emptyDir: the root filesystem is read-only
         # What trackers keep offline (TensorBoard, W&B) outlives the pod; the root filesystem is read-only.
@@ -239,11 +235,11 @@ def _env(
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
-def _volumes(profile: ClusterProfile) -> list[Manifest]:
-    sources: list[Manifest] = []
+def _volumes(profile: ClusterProfile) -> list[Body]:
+    sources: list[Body] = []
     for volume in profile.volumes:
         if volume.claim:
-            source: Manifest = {"persistentVolumeClaim": {"claimName": volume.claim}}
+            source: Body = {"persistentVolumeClaim": {"claimName": volume.claim}}
         else:
             source = {"hostPath": {"path": volume.host_path}}
         sources.append({"name": volume.name, **source})
@@ -251,15 +247,15 @@ def _volumes(profile: ClusterProfile) -> list[Manifest]:
     return [*sources, {"name": "shm", "emptyDir": memory}, {"name": "tmp", "emptyDir": {}}]
 
 
-def _mounts(profile: ClusterProfile) -> list[Manifest]:
-    mounts: list[Manifest] = [
+def _mounts(profile: ClusterProfile) -> list[Body]:
+    mounts: list[Body] = [
         {"name": volume.name, "mountPath": volume.mount_path, **({"readOnly": True} if volume.read_only else {})}
         for volume in profile.volumes
     ]
     return [*mounts, {"name": "shm", "mountPath": "/dev/shm"}, {"name": "tmp", "mountPath": "/tmp"}]
 
 
-def _staged_inputs(request: StageRequest, needs: Needs, profile: ClusterProfile) -> Manifest:
+def _staged_inputs(request: StageRequest, needs: Needs, profile: ClusterProfile) -> Body:
     """Inputs copied to the node's disk first, and mounted over their own path: one NFS server starves eight GPUs.
 
     The stage verifies their digests as always; what it writes goes to the shared volume as always.
@@ -291,7 +287,7 @@ def _staged_inputs(request: StageRequest, needs: Needs, profile: ClusterProfile)
     }
 
 
-def _failure_policy() -> Manifest:
+def _failure_policy() -> Body:
     return {
         "rules": [
             # Eviction and preemption cost no attempt: the Job controller starts the pod again.
@@ -304,7 +300,7 @@ def _failure_policy() -> Manifest:
     }
 
 
-def _spread(request: StageRequest, needs: Needs, template: Manifest, name: str, part: str) -> Manifest:
+def _spread(request: StageRequest, needs: Needs, template: Body, name: str, part: str) -> Body:
     """What an Indexed Job over several nodes adds; torchrun reads its settings from PET_*."""
     if needs.nodes == 1:
         return {}
@@ -324,7 +320,7 @@ def _spread(request: StageRequest, needs: Needs, template: Manifest, name: str, 
     return indexed
 
 
-def _apart(request: StageRequest) -> Manifest:
+def _apart(request: StageRequest) -> Body:
     # A wish: two pods of eight GPUs are apart anyway, and a queue that admits by numbers knows nothing of a must.
     term = {
         "labelSelector": {"matchLabels": {naming.REQUEST: request.digest[:32]}},

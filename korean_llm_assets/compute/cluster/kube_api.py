@@ -10,10 +10,9 @@ import kubernetes
 from kubernetes.client import ApiClient, ApiException, AuthorizationV1Api, CoreV1Api, CustomObjectsApi
 from urllib3.exceptions import HTTPError
 
-from korean_llm_assets.compute.cluster.workloads import Workload
+from korean_llm_assets.compute.cluster.workloads import Body, Workload
 from trainers.contract import BadRequest, ServiceMissing
 
-Body = dict[str, Any]
 _T = TypeVar("_T")
 
 _TIMEOUT = (3, 10)

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 
 from korean_llm_assets.compute.cluster import naming
 from korean_llm_assets.compute.cluster.job_spec import (
-    Manifest,
     job_annotations,
     pod_annotations,
     pod_spec,
     queue_labels,
     render_job,
 )
-from korean_llm_assets.compute.cluster.workloads import JOB, PYTORCHJOB, WORKLOADS, Workload
+from korean_llm_assets.compute.cluster.workloads import JOB, PYTORCHJOB, WORKLOADS, Body, Workload
 from korean_llm_assets.compute.profiles import ClusterProfile
 from trainers.contract import Needs, StageRequest
 
@@ -40,7 +39,7 @@ def render(
     attempt: int = 1,
     messages_env: Mapping[str, str] | None = None,
     part: str = "",
-) -> Manifest:
+) -> Body:
     """The attempt's workload of the kind that the profile asks for."""
     kind = workload_of(needs, profile)
     if kind is JOB:
@@ -59,9 +58,7 @@ def render(
     return {"apiVersion": f"{kind.group}/{kind.version}", "kind": kind.kind, "metadata": metadata, "spec": body}
 
 
-def _pytorchjob(
-    needs: Needs, profile: ClusterProfile, metadata: Manifest, spec: Manifest, request: StageRequest
-) -> Manifest:
+def _pytorchjob(needs: Needs, profile: ClusterProfile, metadata: Body, spec: Body, request: StageRequest) -> Body:
     spec = {key: value for key, value in spec.items() if key != "restartPolicy"}
     # The operator finds its container by this name, sets the rendezvous variables there, and restarts nothing itself:
     # a new attempt is a new numbered object.
@@ -70,7 +67,7 @@ def _pytorchjob(
         "metadata": {"labels": dict(metadata["labels"]), "annotations": pod_annotations(request)},
         "spec": spec,
     }
-    replicas: Manifest = {"Master": {"replicas": 1, "restartPolicy": "Never", "template": template}}
+    replicas: Body = {"Master": {"replicas": 1, "restartPolicy": "Never", "template": template}}
     if needs.nodes > 1:
         replicas["Worker"] = {"replicas": needs.nodes - 1, "restartPolicy": "Never", "template": template}
     return {
@@ -86,7 +83,7 @@ def _pytorchjob(
     }
 
 
-def _trainjob(needs: Needs, profile: ClusterProfile, metadata: Manifest, spec: Manifest) -> Manifest:
+def _trainjob(needs: Needs, profile: ClusterProfile, metadata: Body, spec: Body) -> Body:
     container = spec["containers"][0]
     pod = {key: spec[key] for key in _PATCHABLE if spec.get(key)}
     pod["containers"] = [{"name": "node", **{key: container[key] for key in ("volumeMounts", "securityContext")}}]

@@ -1,7 +1,6 @@
 """The durable launcher: one Job per request, found again by whoever asks, watched until it says it is over."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from korean_llm_assets.compute.cluster import naming
 from korean_llm_assets.compute.cluster.job_spec import render_service
@@ -10,13 +9,11 @@ from korean_llm_assets.compute.cluster.kubeflow import render, workload_of
 from korean_llm_assets.compute.cluster.pod_logs import PodLogs
 from korean_llm_assets.compute.cluster.queueing import queue_words
 from korean_llm_assets.compute.cluster.situation import Ending, PodFacts, Situation, ending, situation
-from korean_llm_assets.compute.cluster.workloads import Workload
+from korean_llm_assets.compute.cluster.workloads import Body, Workload
 from korean_llm_assets.compute.preflight import joining_needs
 from korean_llm_assets.compute.profiles import ClusterProfile
 from trainers.contract import Manifest, Needs, ServiceMissing, StageError, StageRequest
 from trainers.contract.artifacts import ArtifactStore
-
-Body = dict[str, Any]
 
 
 class AttemptsFailed(StageError):

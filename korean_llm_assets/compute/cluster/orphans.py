@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from dagster import (
     DagsterInstance,
@@ -18,10 +17,8 @@ from dagster import (
 
 from korean_llm_assets.compute.cluster import naming
 from korean_llm_assets.compute.cluster.kube_api import KubeApi, connect
-from korean_llm_assets.compute.cluster.workloads import WORKLOADS, Workload
+from korean_llm_assets.compute.cluster.workloads import WORKLOADS, Body, Workload
 from korean_llm_assets.compute.profiles import ClusterProfile, load_profile
-
-Body = dict[str, Any]
 
 _GRACE_SECONDS = 900
 """After a failed run, a retried one may still come and attach."""

@@ -1,14 +1,10 @@
 """Why a workload waits in its queue, in words: what Kueue says, and who has the GPUs."""
 
-from typing import Any
-
 from korean_llm_assets.compute.cluster import naming
 from korean_llm_assets.compute.cluster.job_spec import QUEUE_LABEL
 from korean_llm_assets.compute.cluster.kube_api import KubeApi
-from korean_llm_assets.compute.cluster.workloads import WORKLOADS
+from korean_llm_assets.compute.cluster.workloads import WORKLOADS, Body
 from korean_llm_assets.compute.profiles import ClusterProfile
-
-Body = dict[str, Any]
 
 
 def queue_words(api: KubeApi, profile: ClusterProfile, body: Body) -> str:

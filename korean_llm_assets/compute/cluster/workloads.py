@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+Body = dict[str, Any]
+"""An object as the Kubernetes API reads and writes it."""
 Verdict = Literal["complete", "failed"]
 
 
