@@ -67,13 +67,20 @@ def read_page(html: str) -> Page:
     return reader.page
 
 
+def _viewer() -> MarkdownIt:
+    """One that lets any address pass, `javascript:` among them."""
+    viewer = MarkdownIt("commonmark").enable("table")
+    viewer.validateLink = lambda address: True
+    return viewer
+
+
 def markup(text: str) -> set[str]:
     """The kinds of Markdown that a viewer finds in a text, raw HTML, links and pictures among them."""
-    blocks = MarkdownIt("commonmark").enable("table").parse(text)
+    blocks = _viewer().parse(text)
     inner = [child for block in blocks for child in block.children or ()]
     return {token.type.removesuffix("_open").removesuffix("_close") for token in [*blocks, *inner]}
 
 
 def cells(text: str) -> list[list[str]]:
     """Rows of every table of a Markdown text, as a viewer shows them."""
-    return read_page(MarkdownIt("commonmark").enable("table").render(text)).rows
+    return read_page(_viewer().render(text)).rows

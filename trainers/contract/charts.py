@@ -45,8 +45,10 @@ class Chart:
     def markdown(self) -> str:
         """The picture as Markdown that needs no other file; its figures are the text in its place."""
         alone = self.svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" style="background:#fff"', 1)
-        words = escaped(f"{self.title}: {'; '.join(' '.join(row) for row in self.rows)}")
-        return f"![{words}](data:image/svg+xml;base64,{base64.b64encode(alone.encode()).decode()})"
+        named = [zip(("", *self.columns[1:]), row, strict=False) for row in self.rows]
+        words = "; ".join(", ".join(f"{column} {cell}".strip() for column, cell in row) for row in named)
+        coded = base64.b64encode(alone.encode()).decode()
+        return f"![{escaped(f'{self.title}: {words}')}](data:image/svg+xml;base64,{coded})"
 
 
 def bars(
@@ -68,8 +70,8 @@ def bars(
     right = max(map(_pixels, (*shown.values(), format(end, form)))) + 8
     scale, bottom = _BARS_WIDTH / end, len(figures) * _ROW + 2
     canvas = _Canvas(title)
-    most = min(4, int(_BARS_WIDTH / (right + 8)))
-    for tick in _ticks(0, end, most, whole=all(isinstance(figure, int) for figure in figures.values())):
+    whole = all(isinstance(figure, int) for figure in figures.values())
+    for tick in _ticks(0, end, min(4, int(_BARS_WIDTH / (right + 8))), whole):
         x = left + tick * scale
         canvas.add("line", x1=x, x2=x, y1=0, y2=bottom, stroke=_GRID)
         canvas.text(x, bottom + 14, format(tick, form), text_anchor="middle")

@@ -44,9 +44,9 @@ def _base(known: list[Manifest]) -> list[str]:
     for manifest in known:
         details = manifest.details
         if isinstance(details, BaseModelDetails):
-            revision = f" at revision {details.revision}" if details.revision else ""
+            revision = f" at revision {escaped(details.revision)}" if details.revision else ""
             lines += ["## Base model", "", f"- source: {escaped(details.source)}{revision}"]
-            lines += [f"- architecture: {details.architecture}, {details.parameters:,} parameters"]
+            lines += [f"- architecture: {escaped(details.architecture)}, {details.parameters:,} parameters"]
             lines += [f"- vocabulary: {details.vocabulary:,} tokens", ""]
     return lines
 

@@ -32,7 +32,10 @@ def shown(details: Any, folder: Path) -> dict[str, Any]:
 def test_the_loss_curve_is_a_picture_that_says_its_figures_and_fits_into_an_event(tmp_path: Path) -> None:
     loss = [(step, 6 - step / 1000) for step in range(1, 201)]
     picture = shown(TrainingDetails(**TRAINING, loss=loss, evaluation_loss=[(200, 5.9)]), tmp_path)["loss curve"]
-    assert picture.startswith("![loss: training 5.999 at step 1 5.8 at step 200 ") and "held out 5.9 at" in picture
+    assert (
+        picture.startswith("![loss: training, first 5.999 at step 1, last 5.8 at step 200, ")
+        and "held out, first 5.9 at" in picture
+    )
     assert "](data:image/svg+xml;base64," in picture and len(picture) < 10_000
 
 

@@ -2,10 +2,12 @@
 
 import base64
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+import trainers
 from tests.support.hostile import HOSTILE, markup
 from trainers.contract import Interval
 from trainers.contract.charts import bars, lines, radar
@@ -123,16 +125,30 @@ def test_hostile_names_stay_text(chart):
     drawn = {"svg", "text", "title", "rect", "line", "polyline", "polygon"}
     assert {element.tag for element in parsed(chart).iter()} <= drawn
     assert "alert(1)" in "".join(parsed(chart).itertext())
-    assert markup(chart.markdown()) <= {"paragraph", "inline", "image", "text"}
+    assert markup(chart.markdown()) == {"paragraph", "inline", "image"}
 
 
 def test_the_picture_in_markdown_stands_alone_and_says_its_figures():
     chart = lines("loss", {"training": [(1, 2.0), (2, 1.0)]}, "loss")
     alternative, coded = re.fullmatch(r"!\[(.*)\]\(data:image/svg\+xml;base64,(.*)\)", chart.markdown()).groups()
-    assert alternative == "loss: training 2 at step 1 1 at step 2 1 at step 2"
+    assert alternative == "loss: training, first 2 at step 1, last 1 at step 2, lowest 1 at step 2"
     assert ElementTree.fromstring(base64.b64decode(coded)).tag == "{http://www.w3.org/2000/svg}svg"
 
 
 def test_the_same_figures_give_the_same_bytes():
     draw = lambda: radar("t", {axis: {"a": 1 / 3, "b": 2 / 3} for axis in "xyz"})  # noqa: E731
     assert draw() == draw()
+
+
+def test_nothing_else_draws_and_python_builds_no_html():
+    root = Path(trainers.__file__).parent.parent
+    sources = {
+        path.relative_to(root).as_posix(): path.read_text()
+        for room in ("trainers", "korean_llm_assets")
+        for path in (root / room).rglob("*.py")
+    }
+    drawing = re.compile(r"<svg|<polyline|<rect|xml\.etree|matplotlib|plotly")
+    assert [name for name, text in sources.items() if drawing.search(text)] == ["trainers/contract/charts.py"]
+    assert [name for name, text in sources.items() if re.search(r"<t[dr]>|<html|html import escape|jinja2", text)] == [
+        "trainers/runner/page.py"
+    ]
