@@ -60,12 +60,18 @@ class ClusterPlatform:
                 field_manager=_FIELD_MANAGER,
                 force=True,
             )
-        deadline = time.monotonic() + self._settings.ready_seconds
+        deadline, silence = time.monotonic() + self._settings.ready_seconds, ""
         while time.monotonic() < deadline:
-            if self.is_ready(version):
-                return f"http://{name}.{namespace}:{vllm.PORT}"
+            try:
+                if self.is_ready(version):
+                    return f"http://{name}.{namespace}:{vllm.PORT}"
+                silence = ""
+            except ServiceMissing as error:  # weights load for minutes, in which an API server may restart
+                silence = f" ({error})"
             time.sleep(_POLL_SECONDS)
-        raise ServiceMissing(f"{name} has no ready pod after {self._settings.ready_seconds} s:\n{self.logs(version)}")
+        raise ServiceMissing(
+            f"{name} has no ready pod after {self._settings.ready_seconds} s{silence}:\n{self.logs(version)}"
+        )
 
     def versions(self) -> list[str]:
         """Every version of this model that has a Deployment."""

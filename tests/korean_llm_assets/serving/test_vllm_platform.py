@@ -124,6 +124,21 @@ def test_a_version_that_serves_keeps_its_replicas_and_gets_what_it_lacks():
     assert api.applied == ["Service", "ScaledObject"]
 
 
+def test_an_api_server_that_restarts_while_a_version_loads_is_waited_for(monkeypatch):
+    api = Api(ready_after=3)
+    answer = api.read_namespaced_deployment_status
+
+    def restarting(name, namespace):
+        status = answer(name, namespace)
+        if api.reads == 2:
+            raise ApiException(status=503, reason="Service Unavailable")
+        return status
+
+    monkeypatch.setattr(api, "read_namespaced_deployment_status", restarting)
+    assert platform_on(api).start("3") == "http://qwen2-5-7b-v3.llm-training:8000"
+    assert api.reads == 3
+
+
 def test_only_this_models_versions_are_listed():
     api = Api()
     for model, version in (("qwen2.5-7b", "3"), ("qwen2.5-7b", "4"), ("qwen2.5-7b-v3", "5"), ("tiny", "1")):
