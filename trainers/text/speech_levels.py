@@ -43,7 +43,7 @@ _STEM = "".join(syllables_ending_in(final) for final in (2, 5, 6, 7, 9, 10, 11, 
 _MARKS = "?!.…~"
 _END = f"[{_MARKS}]?\\Z"
 _ANSWERS = {
-    **dict.fromkeys(("네", "예", "아니요", "아뇨", "네네", "넵", "옙"), Level.FORMAL | Level.POLITE),
+    **dict.fromkeys(("네", "예", "아니요", "아뇨", "네네", "네에", "넵", "넹", "옙"), Level.FORMAL | Level.POLITE),
     **dict.fromkeys(("응", "어", "아니", "그래"), Level.CASUAL),
 }
 """Words that answer alone. 네, 예 and 아니요 honour the hearer and stand beside 합쇼체 and 해요체 alike."""
@@ -60,7 +60,7 @@ _ENDINGS = tuple(
                 "다",
                 "[어아여거너해하봐와줘워져켜려돼내쳐마말가보주오으더리노니]라",
                 "냐",
-                "구나",
+                "[구꾸]나",
                 "[으하보주가오해]렴",
                 "려무나",
                 "니(?=\\?)",  # 어디 가니?; without the mark it is mostly "as", or a noun
@@ -86,6 +86,7 @@ _ENDINGS = tuple(
                 "는군",
                 "더군",
                 "거든",
+                "어때",
                 "니까",
                 f"[{SYLLABLES}][다라냐자]고",
                 "[해돼봐줘둬춰켜겨쳐져혀워꿔뤄눠]|되어",
@@ -138,14 +139,23 @@ def sentence_level(sentence: str) -> Level:
     Nominal endings (했음, 확인함), nouns, headings and other languages show no level.
     """
     own = KEPT_WHOLE.sub(" ", sentence)
-    words = list(_WORD.finditer(own)) or list(_WORD.finditer(own := sentence))
-    if not words:
+    if not _WORD.search(own):
+        own = sentence
+    if level := _level_of_last_word(own):
+        return level
+    # Turned round, the end stands before a comma: 고맙습니다, 선생님. One in 해체 may go on as well (바쁘니까, ...).
+    turned = _level_of_last_word(own.rpartition(",")[0])
+    return NONE if turned is Level.CASUAL else turned
+
+
+def _level_of_last_word(sentence: str) -> Level:
+    *_, last = (None, *_WORD.finditer(sentence))
+    if last is None:
         return NONE
-    last = words[-1]
     if (answer := _ANSWERS.get(last[0])) is not None:
         return answer
-    rest = own[last.end() :].translate(_FULL_WIDTH)
-    said = own[: last.end()].lstrip() + next((mark for mark in _MARKS if mark in rest), "")
+    rest = sentence[last.end() :].translate(_FULL_WIDTH)
+    said = sentence[: last.end()].lstrip() + next((mark for mark in _MARKS if mark in rest), "")
     if _NOUNS.search(said):
         return NONE
     return next((level for level, ending in _ENDINGS if ending.search(said)), NONE)
