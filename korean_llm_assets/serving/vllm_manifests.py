@@ -5,15 +5,14 @@
 <model>-v<version>   KEDA ScaledObject on vLLM's own queue and cache; or an HPA on CPU, the guide's simple form
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from korean_llm_assets.compute.cluster.job_spec import container_security
+from korean_llm_assets.compute.cluster.workloads import Body
 from korean_llm_assets.compute.profiles import ClusterProfile
 from korean_llm_assets.serving.rollout import Policy
-
-Body = dict[str, Any]
 
 PORT = 8000
 VERSION = "korean-llm/version"
