@@ -19,7 +19,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"__main__"},
     ),
     "korean_llm_assets": (
-        {"home"},
+        {"home", "http"},
         {"partitions"},
         {"alerts", "landing"},
         {"compute"},

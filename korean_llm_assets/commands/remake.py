@@ -1,17 +1,15 @@
 """Command `remake`: a backfill that says what it costs before it starts."""
 
-import json
 import os
 from argparse import Namespace
 from typing import Any
-from urllib.error import URLError
-from urllib.request import Request, urlopen
 
 from dagster import DagsterInstance
 
 from korean_llm_assets.commands.costs import add_price, price
 from korean_llm_assets.costs import estimate, estimate_table, spent
 from korean_llm_assets.home import Home
+from korean_llm_assets.http import post_json
 from korean_llm_assets.partitions.keys import cell_key, releases, stage_of
 from korean_llm_assets.partitions.recipes import model_recipes
 from trainers.contract import STAGES, BadRequest, ServiceMissing
@@ -70,15 +68,12 @@ def _launch(assets: list[str], partitions: list[str]) -> str:
     """Ask the running UI's server, as its own page does; the daemon starts the runs."""
     page = os.environ.get("KOREAN_LLM_DAGSTER_URL", "http://127.0.0.1:3000")
     params = {"assetSelection": [{"path": [name]} for name in assets], "partitionNames": partitions}
-    body = json.dumps({"query": _LAUNCH, "variables": {"params": params}}).encode()
+    body = {"query": _LAUNCH, "variables": {"params": params}}
     try:
-        request = Request(f"{page}/graphql", body, {"Content-Type": "application/json"})
-        with urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
-            launched = json.load(answer)["data"]["launchPartitionBackfill"]
-    except (URLError, TimeoutError, ConnectionError) as error:
-        raise ServiceMissing(
-            f"Dagster's server at {page} does not answer ({error}); start `make ui`, or set KOREAN_LLM_DAGSTER_URL"
-        ) from error
+        answer = post_json("Dagster's server", f"{page}/graphql", body, _TIMEOUT_SECONDS)
+    except ServiceMissing as error:
+        raise ServiceMissing(f"{error}; start `make ui`, or set KOREAN_LLM_DAGSTER_URL") from error
+    launched = answer["data"]["launchPartitionBackfill"]
     if "backfillId" not in launched:
         raise BadRequest(f"Dagster refused the backfill: {launched.get('message', launched['__typename'])}")
     backfill: str = launched["backfillId"]

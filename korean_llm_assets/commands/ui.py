@@ -9,11 +9,10 @@ import time
 from argparse import Namespace
 from types import FrameType
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from korean_llm_assets.commands.check import tell_what_is_missing
 from korean_llm_assets.home import Home
+from korean_llm_assets.http import is_up
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 240
@@ -83,11 +82,9 @@ def _wait_until_served(page: str, servers: list["subprocess.Popen[bytes]"]) -> N
     while time.monotonic() < deadline:
         if any(server.poll() is not None for server in servers):
             raise SystemExit("a server ended before it answered; its messages are above")
-        try:
-            with urlopen(page, timeout=5):
-                return
-        except (URLError, TimeoutError, ConnectionError):
-            time.sleep(0.5)
+        if is_up(page):
+            return
+        time.sleep(0.5)
     raise SystemExit(f"{page} did not answer within {_START_SECONDS} s")
 
 

@@ -6,12 +6,11 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from korean_llm_assets.http import is_up
 from trainers.contract import ServiceMissing
 
 HOST = "127.0.0.1"
@@ -72,11 +71,9 @@ class Server:
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise ServiceMissing(f"the server ended with {self.process.returncode}. Its log:\n{self.log_tail()}")
-            try:
-                with urllib.request.urlopen(f"{self.url}/health", timeout=5):
-                    return
-            except (urllib.error.URLError, TimeoutError, ConnectionError):
-                time.sleep(0.2)
+            if is_up(f"{self.url}/health"):
+                return
+            time.sleep(0.2)
         raise ServiceMissing(f"the server was not ready after {seconds:.0f} s. Its log:\n{self.log_tail()}")
 
     def log_tail(self) -> str:

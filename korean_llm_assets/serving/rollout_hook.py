@@ -39,13 +39,14 @@ def cluster_rollout() -> Callable[[Change], None] | None:
     """vLLM on the cluster, by the settings file that KOREAN_LLM_SERVING names; None where it names none.
 
     Raises:
-        BadRequest: the file cannot be read, or a key of it is wrong.
+        BadRequest: the file cannot be read, or a key of it is wrong; or nobody says where Prometheus is.
     """
     path = os.environ.get(SETTINGS_VARIABLE)
     if not path:
         return None
     from kubernetes.client import AppsV1Api, CoreV1Api, CustomObjectsApi
 
+    from korean_llm_assets.compute.cluster import monitoring
     from korean_llm_assets.compute.cluster.kube_api import connect
     from korean_llm_assets.compute.profiles import load_profile
     from korean_llm_assets.serving.vllm_manifests import ServingSettings
@@ -55,6 +56,7 @@ def cluster_rollout() -> Callable[[Change], None] | None:
         settings = ServingSettings.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {})
     except (OSError, yaml.YAMLError, ValidationError) as error:
         raise BadRequest(f"{path} (named by {SETTINGS_VARIABLE}): {error}") from error
+    monitoring.address()  # a canary's errors are counted there: better told now than in the course of a rollout
     profile = load_profile(os.environ["KOREAN_LLM_PROFILE"])
 
     def platform(name: str, versions: dict[str, Version]) -> Platform:

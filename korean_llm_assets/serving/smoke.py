@@ -1,11 +1,11 @@
 """The smoke test: real chat requests in Korean against any OpenAI-compatible server."""
 
-import json
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass, field
 from typing import Any
+
+from korean_llm_assets.http import post_json
+from trainers.contract import ServiceMissing
 
 QUESTIONS = (
     "안녕하세요. 오늘 하루를 어떻게 시작하면 좋을까요?",
@@ -46,18 +46,13 @@ def chat(base_url: str, question: str, model: str | None = None, max_tokens: int
     """Ask one question at `<base_url>/v1/chat/completions`; never raises for what a server can do wrong."""
     body: dict[str, Any] = {"messages": [{"role": "user", "content": question}], "max_tokens": max_tokens}
     body |= {"model": model} if model else {}
-    request = urllib.request.Request(
-        f"{base_url}/v1/chat/completions",
-        data=json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
-    )
     started = time.monotonic()
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:
-            text = json.load(answer)["choices"][0]["message"]["content"]
-    except urllib.error.HTTPError as error:
-        return Reply(question, "", time.monotonic() - started, f"HTTP {error.code}: {error.read(300)!r}")
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        answer = post_json("the server", f"{base_url}/v1/chat/completions", body, timeout)
+        text = answer["choices"][0]["message"]["content"]
+    except ServiceMissing as error:
+        return Reply(question, "", time.monotonic() - started, str(error))
+    except (LookupError, TypeError) as error:
         return Reply(question, "", time.monotonic() - started, f"{type(error).__name__}: {error}")
     return Reply(question, text or "", time.monotonic() - started, _fault(text))
 

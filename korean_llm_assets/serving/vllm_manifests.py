@@ -38,7 +38,6 @@ class ServingSettings(BaseModel):
     priority_class: str = Field(default="korean-llm-serving", description="above training, which resumes")
     gateway: str = "llm-gateway"
     host: str = Field(default="llm.example.com", description="the host name that clients use")
-    prometheus: str = "http://kube-prometheus-stack-prometheus.monitoring:9090"
     autoscaler: Literal["keda", "hpa"] = Field(default="keda", description="hpa: by CPU, for a cluster without KEDA")
     min_replicas: int = Field(default=1, ge=0, description="0 scales to zero when nobody asks (KEDA only)")
     max_replicas: int = Field(default=10, ge=1)
@@ -176,13 +175,16 @@ def route(model: str, shares: dict[str, float], settings: ServingSettings, profi
     }
 
 
-def autoscaler(model: str, version: str, settings: ServingSettings, profile: ClusterProfile) -> Body:
-    """What adds and removes replicas of a version, as the settings choose."""
-    made = scaled_object if settings.autoscaler == "keda" else simple_autoscaler
-    return made(model, version, settings, profile)
+def autoscaler(model: str, version: str, settings: ServingSettings, profile: ClusterProfile, prometheus: str) -> Body:
+    """What adds and removes replicas of a version, as the settings choose; KEDA asks the Prometheus at an address."""
+    if settings.autoscaler == "hpa":
+        return simple_autoscaler(model, version, settings, profile)
+    return scaled_object(model, version, settings, profile, prometheus)
 
 
-def scaled_object(model: str, version: str, settings: ServingSettings, profile: ClusterProfile) -> Body:
+def scaled_object(
+    model: str, version: str, settings: ServingSettings, profile: ClusterProfile, prometheus: str
+) -> Body:
     """KEDA: another replica when requests wait or the KV cache fills; GPU utilisation says little about either."""
     metadata = _metadata(model, version, profile)
     chosen = f'namespace="{profile.namespace}",pod=~"{metadata["name"]}-.*"'
@@ -203,7 +205,7 @@ def scaled_object(model: str, version: str, settings: ServingSettings, profile: 
                 {
                     "type": "prometheus",
                     "metricType": kind,
-                    "metadata": {"serverAddress": settings.prometheus, "query": query, "threshold": str(threshold)},
+                    "metadata": {"serverAddress": prometheus, "query": query, "threshold": str(threshold)},
                 }
                 for query, threshold, kind in queries
             ],

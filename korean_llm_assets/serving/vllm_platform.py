@@ -1,16 +1,15 @@
 """The cluster's serving platform: `rollout.Platform` over the Kubernetes API, with the objects of vllm_manifests.py."""
 
-import json
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from kubernetes.client import ApiException, AppsV1Api, CoreV1Api, CustomObjectsApi
 from urllib3.exceptions import HTTPError
 
+from korean_llm_assets.compute.cluster import monitoring
 from korean_llm_assets.compute.profiles import ClusterProfile
+from korean_llm_assets.http import redacted
 from korean_llm_assets.serving import vllm_manifests as vllm
 from korean_llm_assets.serving.vllm_manifests import ServingSettings
 from trainers.contract import ServiceMissing
@@ -48,6 +47,8 @@ class ClusterPlatform:
         options = {"field_manager": _FIELD_MANAGER, "force": True, "_content_type": "application/apply-patch+yaml"}
         deployment = vllm.deployment(self._model, version, self._path_of(version), self._settings, self._profile)
         service = vllm.service(self._model, version, self._profile)
+        prometheus = redacted(monitoring.address())  # KEDA's object is no place for a password
+        autoscaler = vllm.autoscaler(self._model, version, self._settings, self._profile, prometheus)
         with self._answering(f"starting {name}"):
             if not self.is_ready(version):  # one that serves would shrink to its first replica
                 self._apps.patch_namespaced_deployment(name, namespace, deployment, **options)
@@ -56,7 +57,7 @@ class ClusterPlatform:
                 **_AUTOSCALERS[self._settings.autoscaler],
                 namespace=namespace,
                 name=name,
-                body=vllm.autoscaler(self._model, version, self._settings, self._profile),
+                body=autoscaler,
                 field_manager=_FIELD_MANAGER,
                 force=True,
             )
@@ -116,9 +117,9 @@ class ClusterPlatform:
         """
         pods = f'namespace="{self._profile.namespace}",pod=~"{vllm.workload_name(self._model, version)}-.*"'
         window = f"[{max(1, int(time.time() - self._divided))}s]"
-        total = self._ask(f"sum(increase(http_requests_total{{{pods}}}{window}))")
-        failed = self._ask(f'sum(increase(http_requests_total{{{pods},status="5xx"}}{window}))')
-        return failed, total
+        total = monitoring.value(f"sum(increase(http_requests_total{{{pods}}}{window}))")
+        failed = monitoring.value(f'sum(increase(http_requests_total{{{pods},status="5xx"}}{window}))')
+        return failed or 0.0, total or 0.0
 
     def stop(self, version: str) -> None:
         """Delete the version's objects; what is not there is no error."""
@@ -154,15 +155,6 @@ class ClusterPlatform:
                 tail = f"no log ({status}); phase {pod.status.phase}"
             tails.append(f"{pod.metadata.name}: {tail}")
         return "\n".join(tails)
-
-    def _ask(self, query: str) -> float:
-        address = f"{self._settings.prometheus}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
-        try:
-            with urllib.request.urlopen(address, timeout=10) as answer:
-                series = json.load(answer)["data"]["result"]
-        except (OSError, ValueError, LookupError) as error:
-            raise ServiceMissing(f"Prometheus at {self._settings.prometheus} does not answer: {error}") from error
-        return float(series[0]["value"][1]) if series else 0.0
 
     @contextmanager
     def _answering(self, doing: str) -> Iterator[None]:

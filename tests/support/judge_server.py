@@ -18,8 +18,8 @@ def fair(first: str, second: str) -> str:
 
 
 @contextmanager
-def judging(rule: Callable[[str, str], str]) -> Iterator[tuple[JudgeSettings, Asked]]:
-    """Settings that reach the judge, and (authorization, body) of every request so far."""
+def judging(rule: Callable[[str, str], str], status: int = 200) -> Iterator[tuple[JudgeSettings, Asked]]:
+    """Settings that reach the judge, and (authorization, body) of every request so far; a refusal repeats the key."""
     asked: Asked = []
 
     class Judge(BaseHTTPRequestHandler):
@@ -30,8 +30,11 @@ def judging(rule: Callable[[str, str], str]) -> Iterator[tuple[JudgeSettings, As
             first = text.split("[답변 A]\n")[1].split("\n\n[답변 B]")[0]
             second = text.split("[답변 B]\n")[1].split("\n\n[판정]")[0]
             said = f"둘을 견주면 다음과 같습니다.\n{rule(first, second)}"
-            data = json.dumps({"choices": [{"message": {"content": said}}]}).encode()
-            self.send_response(200)
+            answer = {"choices": [{"message": {"content": said}}]}
+            refusal = {"error": {"message": f"no such key: {self.headers.get('Authorization')}"}}
+            data = json.dumps(answer if status == 200 else refusal).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)

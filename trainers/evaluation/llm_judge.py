@@ -7,17 +7,18 @@ reproducible as the others are; the verdicts are kept with the items.
 
 import json
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from trainers.contract import ServiceMissing
 from trainers.contract.artifacts import write_atomically
 from trainers.contract.recipe.evaluation import JudgeSettings
 from trainers.evaluation.judge_questions import QUESTIONS, Question
 from trainers.evaluation.results import Row
+
+if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletionMessageParam
 
 KEY_VARIABLE = "KOREAN_LLM_JUDGE_KEY"
 """The endpoint's key, where it wants one; from a Secret, never from a recipe."""
@@ -82,14 +83,22 @@ def _verdict(settings: JudgeSettings, question: Question, first: str, second: st
 
 
 def _ask(settings: JudgeSettings, text: str) -> str:
-    messages = [{"role": "system", "content": _INSTRUCTION}, {"role": "user", "content": text}]
-    body = {"model": settings.model, "messages": messages, "temperature": 0, "seed": 0, "max_tokens": 512}
-    headers = {"Content-Type": "application/json"}
-    if key := os.environ.get(KEY_VARIABLE):
-        headers["Authorization"] = f"Bearer {key}"
-    request = urllib.request.Request(f"{settings.url.rstrip('/')}/chat/completions", json.dumps(body).encode(), headers)
+    from openai import APIStatusError, OpenAI, OpenAIError
+
+    messages: list[ChatCompletionMessageParam] = [
+        {"role": "system", "content": _INSTRUCTION},
+        {"role": "user", "content": text},
+    ]
+    # The client wants a key; an endpoint without one reads none.
+    key = os.environ.get(KEY_VARIABLE) or "none"
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
-            return str(json.load(answer)["choices"][0]["message"]["content"])
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise ServiceMissing(f"the judge at {settings.url} does not answer: {type(error).__name__}: {error}") from error
+        with OpenAI(base_url=settings.url, api_key=key, timeout=_TIMEOUT_SECONDS, max_retries=0) as client:
+            answer = client.chat.completions.create(
+                model=settings.model, messages=messages, temperature=0, seed=0, max_tokens=512
+            )
+        return str(answer.choices[0].message.content)
+    except (OpenAIError, ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error.__cause__ or error}"
+        if isinstance(error, APIStatusError):
+            reason = f"HTTP {error.status_code}"  # its text repeats the answer, which may repeat the key
+        raise ServiceMissing(f"the judge at {settings.url} does not answer: {reason}") from error

@@ -1,19 +1,10 @@
-"""How busy the GPUs of a request were, asked of Prometheus: a number, or why it is unknown. Never fails a run.
+"""How busy the GPUs of a request were, asked of Prometheus: a number, or why it is unknown. Never fails a run."""
 
-KOREAN_LLM_PROMETHEUS_URL   the server that scrapes dcgm-exporter
-"""
-
-import http.client
-import json
 import math
-import os
-from urllib.parse import urlencode
-from urllib.request import urlopen
 
-from korean_llm_assets.compute.cluster import naming
-from trainers.contract import Manifest
+from korean_llm_assets.compute.cluster import monitoring, naming
+from trainers.contract import Manifest, StageError
 
-_TIMEOUT_SECONDS = 10
 _SHORTEST_WINDOW = 60
 """Seconds: a few scrapes, even of the shortest stage."""
 
@@ -32,13 +23,8 @@ def utilisation_query(manifest: Manifest, namespace: str) -> str:
 
 def gpu_utilisation(manifest: Manifest, namespace: str) -> float | str:
     """Percent from the first attempt's start to the last one's end, or "unknown: ..." with the reason."""
-    page = os.environ.get("KOREAN_LLM_PROMETHEUS_URL")
-    if not page:
-        return "unknown: KOREAN_LLM_PROMETHEUS_URL is not set"
-    asked = {"query": utilisation_query(manifest, namespace), "time": manifest.attempts[-1].ended}
     try:
-        with urlopen(f"{page.rstrip('/')}/api/v1/query?{urlencode(asked)}", timeout=_TIMEOUT_SECONDS) as answer:
-            found = json.load(answer)["data"]["result"]
-            return float(found[0]["value"][1]) if found else "unknown: Prometheus has no samples of this request's pods"
-    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
-        return f"unknown: Prometheus at {page} gave no answer ({type(error).__name__}: {error})"
+        percent = monitoring.value(utilisation_query(manifest, namespace), manifest.attempts[-1].ended)
+    except StageError as error:
+        return f"unknown: {error}"
+    return "unknown: Prometheus has no samples of this request's pods" if percent is None else percent

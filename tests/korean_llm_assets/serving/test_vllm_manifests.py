@@ -15,6 +15,7 @@ from tests.support.crds import crd_schema
 
 _KUBERNETES = "1.32"
 PATH = "deployed_model/qwen2.5-7b/r1/abc"
+PROMETHEUS = "http://prometheus.monitoring:9090"
 
 
 @pytest.fixture
@@ -29,14 +30,14 @@ def deployment(profile):
 
 def test_core_objects_meet_their_schemas(deployment, profile):
     service = vllm.service("qwen2.5-7b", "3", profile)
-    autoscaler = vllm.autoscaler("qwen2.5-7b", "3", ServingSettings(autoscaler="hpa"), profile)
+    autoscaler = vllm.autoscaler("qwen2.5-7b", "3", ServingSettings(autoscaler="hpa"), profile, PROMETHEUS)
     for made in (deployment, service, autoscaler):
         kubernetes_validate.validate(made, _KUBERNETES, strict=True)
 
 
 def test_custom_objects_meet_their_crds(profile):
     settings = ServingSettings(min_replicas=0)
-    scaled = vllm.autoscaler("qwen2.5-7b", "3", settings, profile)
+    scaled = vllm.autoscaler("qwen2.5-7b", "3", settings, profile, PROMETHEUS)
     route = vllm.route("qwen2.5-7b", {"3": 0.9, "4": 0.1}, settings, profile)
     jsonschema.validate(scaled, crd_schema("keda.sh_scaledobjects.yaml", "v1alpha1"))
     jsonschema.validate(route, crd_schema("gateway.networking.k8s.io_httproutes.yaml", "v1"))
@@ -83,10 +84,11 @@ def test_a_route_divides_by_weight(profile):
 
 
 def test_scaling_is_on_the_queue_and_the_cache(profile):
-    made = vllm.scaled_object("qwen2.5-7b", "3", ServingSettings(min_replicas=0), profile)
+    made = vllm.scaled_object("qwen2.5-7b", "3", ServingSettings(min_replicas=0), profile, PROMETHEUS)
     queries = [trigger["metadata"]["query"] for trigger in made["spec"]["triggers"]]
     assert queries[0].startswith("sum(vllm:num_requests_waiting{") and "kv_cache_usage_perc" in queries[1]
     assert all('pod=~"qwen2-5-7b-v3-.*"' in query for query in queries)
+    assert {trigger["metadata"]["serverAddress"] for trigger in made["spec"]["triggers"]} == {PROMETHEUS}
     assert made["spec"]["minReplicaCount"] == 0
 
 

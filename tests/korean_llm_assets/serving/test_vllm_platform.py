@@ -81,8 +81,9 @@ def platform_on(api, model="qwen2.5-7b", **settings):
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch):
+def _cluster(monkeypatch):
     monkeypatch.setattr(cluster, "_POLL_SECONDS", 0.01)
+    monkeypatch.setenv("KOREAN_LLM_PROMETHEUS_URL", "http://prometheus.monitoring:9090")
 
 
 @pytest.mark.parametrize(("autoscaler", "kind"), [("keda", "ScaledObject"), ("hpa", "HorizontalPodAutoscaler")])
@@ -200,13 +201,13 @@ def test_traffic_is_divided_on_the_route():
 
 def test_failed_requests_are_counted_by_prometheus(monkeypatch):
     platform = platform_on(Api())
-    monkeypatch.setattr(platform, "_ask", lambda query: 3.0 if "5xx" in query else 60.0)
+    monkeypatch.setattr(cluster.monitoring, "value", lambda query: 3.0 if "5xx" in query else 60.0)
     assert platform.requests("3") == (3.0, 60.0)
 
 
 def test_the_smoke_test_before_the_division_is_outside_the_counted_window(monkeypatch):
     platform, queries = platform_on(Api()), []
-    monkeypatch.setattr(platform, "_ask", lambda query: queries.append(query) or 0.0)
+    monkeypatch.setattr(cluster.monitoring, "value", queries.append)
     platform.route({"3": 1.0})
     divided = platform._divided
     monkeypatch.setattr(cluster.time, "time", lambda: divided + 30.9)
@@ -214,6 +215,15 @@ def test_the_smoke_test_before_the_division_is_outside_the_counted_window(monkey
     assert all("[30s]" in query for query in queries)
 
 
-def test_prometheus_that_is_down_is_named():
+def test_prometheus_that_is_down_is_named(monkeypatch):
+    monkeypatch.setenv("KOREAN_LLM_PROMETHEUS_URL", "http://127.0.0.1:9")
     with pytest.raises(ServiceMissing, match=r"Prometheus at http://127\.0\.0\.1:9"):
-        platform_on(Api(), prometheus="http://127.0.0.1:9").requests("3")
+        platform_on(Api()).requests("3")
+
+
+def test_the_autoscaler_asks_the_same_prometheus_and_is_told_no_password(monkeypatch):
+    monkeypatch.setenv("KOREAN_LLM_PROMETHEUS_URL", "https://watch:canary@prometheus.example/")
+    api = Api()
+    platform_on(api).start("3")
+    triggers = api.objects["ScaledObject", "qwen2-5-7b-v3"]["spec"]["triggers"]
+    assert {trigger["metadata"]["serverAddress"] for trigger in triggers} == {"https://prometheus.example"}

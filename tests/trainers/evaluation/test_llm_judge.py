@@ -17,7 +17,7 @@ ANSWERS = {"rlhf": ["길고 자세한 답입니다."] * len(QUESTIONS), "sft": [
 def judge_server():
     """Starts a judge by its rule; gives its settings and what it was asked."""
     with ExitStack() as servers:
-        yield lambda rule: servers.enter_context(judging(rule))
+        yield lambda rule, **options: servers.enter_context(judging(rule, **options))
 
 
 def mean(rows, suite):
@@ -58,6 +58,13 @@ def test_a_judge_without_a_verdict_is_named(judge_server, tmp_path):
 def test_a_judge_that_is_down_is_named(tmp_path):
     settings = JudgeSettings(url="http://127.0.0.1:9/v1", model="judge")
     with pytest.raises(ServiceMissing, match=r"127\.0\.0\.1:9/v1 does not answer"):
+        judge_rows(settings, ANSWERS, tmp_path)
+
+
+def test_a_judge_that_refuses_is_named_without_its_key(judge_server, tmp_path, monkeypatch):
+    monkeypatch.setenv(KEY_VARIABLE, "canary-1")
+    settings, _ = judge_server(fair, status=401)
+    with pytest.raises(ServiceMissing, match=r"does not answer: HTTP 401$"):
         judge_rows(settings, ANSWERS, tmp_path)
 
 

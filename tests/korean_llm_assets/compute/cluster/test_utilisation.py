@@ -110,4 +110,5 @@ def test_it_is_shown_for_stages_with_gpus(gpus: int, tmp_path: Path, monkeypatch
     monkeypatch.delenv("KOREAN_LLM_PROMETHEUS_URL", raising=False)
     compute = KubernetesCompute(ArtifactStore(tmp_path), tmp_path, Overrides(profile="h100"))
     shown = compute.observed(manifest(gpus), {})
-    assert shown == ({"GPU utilisation (%)": "unknown: KOREAN_LLM_PROMETHEUS_URL is not set"} if gpus else {})
+    assert list(shown) == (["GPU utilisation (%)"] if gpus else [])
+    assert all(text.startswith("unknown: KOREAN_LLM_PROMETHEUS_URL is not set") for text in shown.values())
