@@ -21,7 +21,14 @@ def testdata() -> Path:
 @pytest.fixture(autouse=True)
 def _no_inherited_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own settings must not decide a test."""
-    for name in ("KOREAN_LLM_RECIPES", "KOREAN_LLM_ENV", "MLFLOW_TRACKING_URI", "DAGSTER_HOME", "KOREAN_LLM_HOME"):
+    for name in (
+        "KOREAN_LLM_RECIPES",
+        "KOREAN_LLM_PLUGINS",
+        "KOREAN_LLM_ENV",
+        "MLFLOW_TRACKING_URI",
+        "DAGSTER_HOME",
+        "KOREAN_LLM_HOME",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 

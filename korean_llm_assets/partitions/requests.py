@@ -37,6 +37,7 @@ def stage_request(stage: Stage, model: str | None, release: str | None, inputs: 
         release=release,
         section=section_dict(section),
         seed=seed,
+        plugins=section.plugin_digests,
         inputs=tuple(inputs),
         needs=section.needs,
     )
@@ -58,9 +59,11 @@ def code_version(stage: Stage) -> str:
 
 def _lineage(stage: Stage) -> dict[str, Any]:
     names = sorted(model_recipes()) if stage.by_model else [None]
-    own = {name or "data": section_dict(settings(stage, name)[0]) for name in names}
+    sections = {name or "data": settings(stage, name)[0] for name in names}
+    plugins = {name: digest for section in sections.values() for name, digest in section.plugin_digests.items()}
     return {
+        **({"plugins": plugins} if plugins else {}),
         "version": stage.version,
-        "sections": own,
+        "sections": {name: section_dict(section) for name, section in sections.items()},
         "reads": {name: _lineage(STAGES[name]) for name in READS.get(stage.name, ())},
     }

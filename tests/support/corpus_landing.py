@@ -7,6 +7,7 @@ from typing import Any
 
 import zstandard
 
+from tests.support.plugins import digests_of
 from trainers.contract import STAGES, Input, Manifest, StageRequest
 from trainers.contract.artifacts import ArtifactStore, tree_digest
 from trainers.runner.stage import run_stage
@@ -36,7 +37,14 @@ def data_request(stage: str, landing: Path, release: str = "r1", inherited_from:
         inherited_from=inherited_from,
     )
     version = STAGES[stage].version
-    return StageRequest(stage=stage, stage_version=version, release=release, section=section, inputs=(landed,))
+    return StageRequest(
+        stage=stage,
+        stage_version=version,
+        release=release,
+        section=section,
+        plugins=digests_of(stage, section),
+        inputs=(landed,),
+    )
 
 
 def run_data_stage(stage: str, home: Path, **settings: Any) -> tuple[Manifest, Path]:

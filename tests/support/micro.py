@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 import zstandard
 
+from tests.support.plugins import digests_of
 from trainers.contract import (
     STAGES,
     CorpusDetails,
@@ -95,15 +96,16 @@ class Micro:
         return micro
 
     def request(self, stage: str, **changes: Any) -> StageRequest:
-        section = {**self.sections[stage], **changes}
+        section = {key: value for key, value in {**self.sections[stage], **changes}.items() if value is not None}
         kind = STAGES[stage]
         return StageRequest(
             stage=stage,
             stage_version=kind.version,
             model="micro",
             release="r1" if kind.by_release else None,
-            section={key: value for key, value in section.items() if value is not None},
+            section=section,
             seed=7,
+            plugins=digests_of(stage, section),
             inputs=tuple(self.made[name] for name in self._inputs(stage)),
         )
 

@@ -111,6 +111,7 @@ class StageRequest(BaseModel):
     release: str | None = None
     section: dict[str, Any] = Field(default_factory=dict, description="the recipe's section, without `needs`")
     seed: int = 0
+    plugins: dict[str, str] = Field(default={}, description="functions of the user's own in the section -> code digest")
     inputs: tuple[Input, ...] = ()
     needs: Needs = Needs()
 
@@ -154,6 +155,7 @@ class StageRequest(BaseModel):
                 "section": self.section,
                 "seed": self.seed,
                 "inputs": {item.name: item.digest for item in inputs},
+                **({"plugins": self.plugins} if self.plugins else {}),
             }
         )
 

@@ -21,6 +21,7 @@ from trainers.text.filters import languages, measure, verdicts
 from trainers.text.latin_languages import identifier, other_languages
 from trainers.text.minhash import signatures
 from trainers.text.normalise import normalise
+from trainers.text.own_rules import TextRule, own_rules, own_verdicts
 from trainers.text.personal_data import mask
 from trainers.text.read import Block
 from trainers.text.records import Document, Exclusion, Parsed, parse
@@ -67,6 +68,7 @@ class Cleaner:
     def __post_init__(self) -> None:
         if self.section.filter.latin_languages:
             identifier()  # where it is missing, that is said before any process starts
+        own_rules(self.section.filter.rules)  # likewise
 
     def clean(self, block: Block) -> Cleaned:
         """Take one block through the chain."""
@@ -93,6 +95,9 @@ class Cleaner:
         masked: Counter[str] = Counter()
         if self.section.mask_personal_data:
             batch.texts, masked = mask(batch.texts, self.section.mask_addresses)
+        if self._own_rules:
+            places = [f"{block.file}:{document.line}" for document in parsed.documents]
+            batch.drop(own_verdicts(batch.texts.strings, self._own_rules, places))
         evidence = self._decontaminate(batch)
         summary = {
             "read": parsed.read,
@@ -109,6 +114,10 @@ class Cleaner:
             return None
         names = {document.id, hashlib.sha256(document.text.encode()).hexdigest()}
         return ("takedown", "") if names & set(self.section.takedown) else None
+
+    @cached_property
+    def _own_rules(self) -> dict[str, TextRule]:
+        return own_rules(self.section.filter.rules)
 
     @cached_property
     def _suites(self) -> Suites:

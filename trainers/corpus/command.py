@@ -107,6 +107,7 @@ def _request(section: CorpusSection, folder: Path) -> StageRequest:
         stage_version=STAGES["corpus"].version,
         release=_RELEASE,
         section=section_dict(section),
+        plugins=section.plugin_digests,
         inputs=(landed,),
         needs=needs,
     )

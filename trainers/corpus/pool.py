@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from trainers.contract import DoesNotFit
+from trainers.contract import DoesNotFit, StageError
 from trainers.corpus.clean import Cleaner
 from trainers.text.read import Block
 
@@ -156,7 +156,7 @@ def _work(pipe: Connection, cleaner: Cleaner, parent: int) -> None:
             return
         try:
             answer: Spent | Exception = task.run(cleaner)
-        except OSError as error:
+        except (OSError, StageError) as error:
             answer = error
         except Exception as error:  # noqa: BLE001 - told to the parent, which raises it
             answer = RuntimeError(f"cleaning {task.block.file}: {error}\n{traceback.format_exc()}")

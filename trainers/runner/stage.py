@@ -30,6 +30,7 @@ from trainers.contract import (
     lost_seconds,
 )
 from trainers.contract.artifacts import FAILURE, MANIFEST, ArtifactStore, Workspace, disk_errors_named
+from trainers.contract.plugins import check_plugins
 from trainers.contract.recipe import SECTIONS, Section
 from trainers.runner.ranks import has_lost_another
 from trainers.runner.reporting import FollowerReporter, LeaderReporter, Reporter
@@ -121,12 +122,21 @@ class StageResult:
     provenance: tuple[str, ...] = ()
 
 
-def typed_section(request: StageRequest) -> Section:
-    """The request's section as its type; a bad one is a BadRequest."""
+def typed_section(request: StageRequest, *data: Path | None) -> Section:
+    """The request's section as its type, its plugins those that the request was built with.
+
+    Args:
+        data: landing root and artifact root, below which no code may lie.
+
+    Raises:
+        BadRequest: the section is a bad one, or a plugin is not that of the request.
+    """
     try:
-        return SECTIONS[request.stage].model_validate(request.section)
+        section = SECTIONS[request.stage].model_validate(request.section)
     except ValueError as error:
         raise BadRequest(f"section of stage {request.stage!r} in the request: {error}") from error
+    check_plugins(section.plugins, request.plugins, [root for root in data if root is not None])
+    return section
 
 
 def run_stage(request: StageRequest, store: ArtifactStore, landing: Path | None = None) -> Manifest:
@@ -156,7 +166,7 @@ def _attempt(request: StageRequest, store: ArtifactStore, workspace: Workspace, 
             disk_errors_named(f"stage {request.stage} in {workspace.folder}"),
             LeaderReporter.open(request, workspace) as reporter,
         ):
-            section = typed_section(request)
+            section = typed_section(request, landing, store.root)
             inputs = {item.name: store.resolve(item, landing) for item in request.inputs}
             context = StageContext(
                 request=request,
@@ -196,7 +206,7 @@ def follow_stage(request: StageRequest, store: ArtifactStore, landing: Path | No
         inputs = {item.name: store.resolve(item, landing) for item in request.inputs}
         context = StageContext(
             request=request,
-            section=typed_section(request),
+            section=typed_section(request, landing, store.root),
             inputs=inputs,
             manifests=_manifests_of(request, inputs),
             output=Path(nowhere),

@@ -1,11 +1,11 @@
 """Recipe sections of the data assets: corpus, instructions, preferences, benchmarks."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from trainers.contract.recipe.filters import FilterSettings
-from trainers.contract.recipe.section import Section, Strict
+from trainers.contract.recipe.section import Plugin, Section, Strict
 
 
 class FieldSettings(Strict):
@@ -109,8 +109,20 @@ class PreferencesSection(ConversationsSection):
     """Preference pairs for RLHF."""
 
 
+class SuiteReader(Strict):
+    """Files of a suite in a form of its own, and the function that reads them."""
+
+    files: str = Field(description="below the release's benchmarks folder; * is any text: riddles/*.csv")
+    read: Plugin = Field(description="module:function of a file's path; it yields items as JSON lines would hold them")
+
+
+SuiteName = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z가-힣._-]+$")]
+
+
 class BenchmarksSection(Section):
     """Evaluation suites."""
+
+    readers: dict[SuiteName, SuiteReader] = Field(default={}, description="by suite: readers of your own")
 
     max_items_per_suite: int | None = Field(default=None, ge=1, description="at most, evenly over the file")
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainers.contract.recipe.section import Strict
+from trainers.contract.recipe.section import Plugin, Strict
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,9 @@ class FilterSettings(Strict):
     )
     min_functional_word_share: Annotated[float, Rule("no_stop_words", "functional_words/words", "korean words")] = (
         Field(default=0.05, ge=0, le=1, description="Korean words ending in a particle")
+    )
+    rules: tuple[Plugin, ...] = Field(
+        default=(), description="rules of your own, module:function: slow Python (trainers/text/own_rules.py)"
     )
 
 
