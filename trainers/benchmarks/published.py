@@ -43,6 +43,21 @@ _HAERAE = {
 }
 
 
+Read = Callable[[Path], Iterator[Row]]
+_FILES: list[tuple[re.Pattern[str], str, Read]] = []
+"""Pattern of the files' names, suite, and what reads a file: one entry for each function that `_published` marks."""
+
+
+def _published(files: str, suite: str) -> Callable[[Read], Read]:
+    """Enter a function as the reader of the files whose names (relative, with slashes) the pattern finds."""
+
+    def enter(read: Read) -> Read:
+        _FILES.append((re.compile(files), suite, read))
+        return read
+
+    return enter
+
+
 def published_suites(folder: Path) -> dict[str, list[Row]]:
     """Suite -> multiple-choice items of every published file below the folder; empty where there is none.
 
@@ -62,7 +77,7 @@ def is_published(name: str) -> bool:
     return any(pattern.search(name) for pattern, _, _ in _FILES)
 
 
-def _checked(path: Path, read: Callable[[Path], Iterator[Row]]) -> Iterator[Row]:
+def _checked(path: Path, read: Read) -> Iterator[Row]:
     number = 0
     try:
         for row in read(path):
@@ -100,29 +115,34 @@ def _item(identity: str, question: str, choices: list[str], answer: int, **more:
     return {"id": identity, "question": question, "choices": choices, "answer": answer, **more}
 
 
+@_published(r"(^|/)BoolQ/test\.tsv$", "kobest_boolq")
 def _boolq(path: Path) -> Iterator[Row]:
     for row in _table(path):
         question = f"{row['Text']} 질문: {row['Question']} 답변: "
         yield _item(row["ID"], question, _NO_YES, _TRUTH[row["Answer"].lower()], score="sum")
 
 
+@_published(r"(^|/)COPA/test\.tsv$", "kobest_copa")
 def _copa(path: Path) -> Iterator[Row]:
     for row in _table(path):
         question = f"{row['sentence']}  {_CONNECTORS[row['question']]}"  # two spaces, as lm_eval asks
         yield _item(row["ID"], question, [row["1"], row["2"]], int(row["Answer"]) - 1, score="sum")
 
 
+@_published(r"(^|/)HellaSwag/test\.tsv$", "kobest_hellaswag")
 def _hellaswag(path: Path) -> Iterator[Row]:
     for number, row in enumerate(_table(path)):
         choices = [row[f"choice{choice}"] for choice in range(1, 5)]
         yield _item(str(number), f"문장: {row['context']}", choices, int(row["label"]))
 
 
+@_published(r"(^|/)SentiNeg/test\.tsv$", "kobest_sentineg")
 def _sentineg(path: Path) -> Iterator[Row]:
     for row in _table(path):
         yield _item(row["ID"], f"문장: {row['Text']} 긍부정:", _NEGATIVE_POSITIVE, int(row["Label"]), score="sum")
 
 
+@_published(r"(^|/)WiC/test\.tsv$", "kobest_wic")
 def _wic(path: Path) -> Iterator[Row]:
     for row in _table(path):
         question = (
@@ -131,12 +151,14 @@ def _wic(path: Path) -> Iterator[Row]:
         yield _item(row["ID"], question, _NO_YES, _TRUTH[row["ANSWER"].lower()], score="sum")
 
 
+@_published(r"(^|/)klue-nli-[^/]*_dev\.json$", "klue_nli")
 def _nli(path: Path) -> Iterator[Row]:
     for row in json.loads(path.read_text("utf-8-sig")):
         question = f"{row['premise']} 질문: {row['hypothesis']} 이 말은 참인가, 거짓인가, 알 수 없는가? 답변:"
         yield _item(row["guid"], question, ["참", "알 수 없음", "거짓"], _NLI[row["gold_label"]])
 
 
+@_published(r"(^|/)klue-sts-[^/]*_dev\.json$", "klue_sts")
 def _sts(path: Path) -> Iterator[Row]:
     for row in json.loads(path.read_text("utf-8-sig")):
         question = f"문장1: {row['sentence1']} 문장2: {row['sentence2']} 두 문장은 같은 뜻인가? 답변:"
@@ -153,6 +175,7 @@ def _examples(path: Path) -> Iterator[tuple[str, str, list[str]]]:
             yield identity, sentence, lines[start + 1 :]
 
 
+@_published(r"(^|/)klue-ner-[^/]*_dev\.tsv$", "klue_ner")
 def _ner(path: Path) -> Iterator[Row]:
     """The kind of the first entity of each sentence that has one."""
     kinds = list(_ENTITIES)
@@ -163,6 +186,7 @@ def _ner(path: Path) -> Iterator[Row]:
             yield _item(identity, question, list(_ENTITIES.values()), kinds.index(found[2]))
 
 
+@_published(r"(^|/)klue-dp-[^/]*_dev\.tsv$", "klue_dp")
 def _dp(path: Path) -> Iterator[Row]:
     """The head of each sentence's first subject, among the words that follow it."""
     for identity, sentence, lines in _examples(path):
@@ -178,6 +202,7 @@ def _dp(path: Path) -> Iterator[Row]:
             yield _item(identity, question, [words[index][1] for index in choices], choices.index(head))
 
 
+@_published(r"(^|/)kmmlu/(data/)?[^/]+-test\.csv$", "kmmlu")
 def _kmmlu(path: Path) -> Iterator[Row]:
     subject = path.name.removesuffix("-test.csv")
     for number, row in enumerate(_csv(path)):
@@ -187,6 +212,7 @@ def _kmmlu(path: Path) -> Iterator[Row]:
         yield _item(f"{subject}-{number}", question, list("ABCD"), answer, score="sum", subject=subject)
 
 
+@_published(rf"(^|/)HAERAE-Bench-v1-({'|'.join(_HAERAE)})\.csv$", "haerae")
 def _haerae_csv(path: Path) -> Iterator[Row]:
     subject = _HAERAE[path.stem.rsplit("-", 1)[1]]
     for number, row in enumerate(_csv(path)):
@@ -195,6 +221,7 @@ def _haerae_csv(path: Path) -> Iterator[Row]:
         yield _haerae_item(subject, number, question, row["answer"])
 
 
+@_published(r"(^|/)haerae/[^/]+/test/[^/]+\.parquet$", "haerae")
 def _haerae_parquet(path: Path) -> Iterator[Row]:
     """The question there holds its options."""
     subject = path.parent.parent.name
@@ -208,6 +235,7 @@ def _haerae_item(subject: str, number: int | str, question: str, answer: str) ->
     return _item(f"{subject}-{number}", question, choices, gold, score="sum", subject=subject)
 
 
+@_published(r"(^|/)csatqa_eval\.json$", "csatqa")
 def _csatqa(path: Path) -> Iterator[Row]:
     for number, line in enumerate(filter(None, path.read_text("utf-8-sig").split("\n"))):
         row = json.loads(line)
@@ -221,6 +249,7 @@ def _csatqa(path: Path) -> Iterator[Row]:
         yield _item(f"{subject}-{number}", question, choices, answer, score="sum", subject=subject)
 
 
+@_published(r"(^|/)(Culture|Language)/[^/]+/[A-Z][a-z]+_[A-Za-z]+\.json$", "click")
 def _click(path: Path) -> Iterator[Row]:
     """Ids are by file and position, because published ids repeat. lm_eval names five letters where it shows four."""
     subject = path.parent.name
@@ -235,21 +264,3 @@ def _click(path: Path) -> Iterator[Row]:
         letters = list("ABCDE" if "CSAT" in row["id"] else "ABCD")
         answer = options.index(row["answer"])
         yield _item(f"{path.stem}-{number}", question, letters, answer, score="sum", subject=subject)
-
-
-_FILES: list[tuple[re.Pattern[str], str, Callable[[Path], Iterator[Row]]]] = [
-    (re.compile(r"(^|/)BoolQ/test\.tsv$"), "kobest_boolq", _boolq),
-    (re.compile(r"(^|/)COPA/test\.tsv$"), "kobest_copa", _copa),
-    (re.compile(r"(^|/)HellaSwag/test\.tsv$"), "kobest_hellaswag", _hellaswag),
-    (re.compile(r"(^|/)SentiNeg/test\.tsv$"), "kobest_sentineg", _sentineg),
-    (re.compile(r"(^|/)WiC/test\.tsv$"), "kobest_wic", _wic),
-    (re.compile(r"(^|/)klue-nli-[^/]*_dev\.json$"), "klue_nli", _nli),
-    (re.compile(r"(^|/)klue-sts-[^/]*_dev\.json$"), "klue_sts", _sts),
-    (re.compile(r"(^|/)klue-ner-[^/]*_dev\.tsv$"), "klue_ner", _ner),
-    (re.compile(r"(^|/)klue-dp-[^/]*_dev\.tsv$"), "klue_dp", _dp),
-    (re.compile(r"(^|/)kmmlu/(data/)?[^/]+-test\.csv$"), "kmmlu", _kmmlu),
-    (re.compile(rf"(^|/)HAERAE-Bench-v1-({'|'.join(_HAERAE)})\.csv$"), "haerae", _haerae_csv),
-    (re.compile(r"(^|/)haerae/[^/]+/test/[^/]+\.parquet$"), "haerae", _haerae_parquet),
-    (re.compile(r"(^|/)csatqa_eval\.json$"), "csatqa", _csatqa),
-    (re.compile(r"(^|/)(Culture|Language)/[^/]+/[A-Z][a-z]+_[A-Za-z]+\.json$"), "click", _click),
-]

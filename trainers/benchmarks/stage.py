@@ -1,13 +1,17 @@
 """Stage `benchmarks`: landed evaluation suites, checked and brought to one form per format.
 
-A file of JSON lines is one suite; published Korean benchmarks are read from their own files (published_suites.py).
+A file of JSON lines is one suite; published Korean benchmarks are read from their own files (published.py), and files
+in another form by the functions that the recipe names (`readers`).
 What lies in `lm_eval/` (tasks of lm_eval as YAML, and their data) is kept as it is, for recipes that name these tasks.
 """
 
+import fnmatch
 import hashlib
 import json
 import re
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from pathlib import Path, PurePosixPath
 from shutil import copyfile
 from typing import Any
@@ -18,7 +22,8 @@ from trainers.benchmarks.checks import Check
 from trainers.benchmarks.formats import spread
 from trainers.benchmarks.published import is_published, published_suites
 from trainers.contract import BadData, BenchmarkDetails
-from trainers.contract.recipe.data import BenchmarksSection
+from trainers.contract.plugins import load_plugin
+from trainers.contract.recipe.data import BenchmarksSection, SuiteReader
 from trainers.conversations.preferences import pair
 from trainers.conversations.rows import Row, content, landed_rows, messages, write_jsonl
 from trainers.runner.stage import StageContext, StageResult
@@ -76,10 +81,9 @@ def _read(context: StageContext) -> tuple[dict[str, list[tuple[str, Row]]], dict
     for suite, rows in published_suites(context.inputs["landing"]).items():
         suites[suite], excluded[suite] = [("multiple_choice", row) for row in rows], Counter()
         files[suite] = "its published file"
-    for file, line, value in landed_rows(_own_files(context)):
-        suite = _suite(file)
-        if files.setdefault(suite, file) != file:
-            raise BadData(f"{files[suite]} and {file} are both suite {suite!r}; rename one")
+    for suite, source, file, line, value in _rows(context):
+        if files.setdefault(suite, source) != source:
+            raise BadData(f"{files[suite]} and {source} are both suite {suite!r}; rename one")
         items, reasons = suites.setdefault(suite, []), excluded.setdefault(suite, Counter())
         try:
             if isinstance(value, Unusable):
@@ -101,14 +105,39 @@ def _read(context: StageContext) -> tuple[dict[str, list[tuple[str, Row]]], dict
     return suites, excluded, files
 
 
+def _rows(context: StageContext) -> Iterator[tuple[str, str, str, int, Any]]:
+    """Suite, what it is read from, file, and number and value of each row in our own forms."""
+    readers: dict[str, SuiteReader] = context.section.readers
+    files = files_below(context.inputs["landing"])
+    for suite, reader in readers.items():
+        read, numbers = load_plugin(reader.read, f"benchmarks.readers.{suite}.read"), count(1)
+        matching = fnmatch.filter(files, reader.files)
+        if not matching:
+            context.reporter.warn(f"readers.{suite}: no file of the benchmarks is called {reader.files}")
+        for file in matching:
+            for value in _read_by(reader.read, read, files[file], file):
+                yield suite, reader.files, file, next(numbers), value
+    for file, line, value in landed_rows(_own_files(context)):
+        yield _suite(file), file, file, line, value
+
+
+def _read_by(name: str, read: Callable[[Path], Iterable[Any]], path: Path, file: str) -> Iterator[Any]:
+    try:
+        yield from read(path)
+    except Exception as error:
+        raise BadData(f"{file} cannot be read by {name}: {error!r}; mend the file or the function") from error
+
+
 def _own_files(context: StageContext) -> dict[str, Path]:
-    """Files of JSON lines: not the published benchmarks, nor what comes beside them (training splits, licences).
+    """Files of JSON lines: not the published benchmarks, nor what comes beside them (training splits, licences), nor
+    what the recipe's readers read.
 
     Tasks of lm_eval are no suites of ours: they are copied.
     """
+    read_otherwise = [reader.files for reader in context.section.readers.values()]
     own = {}
     for name, path in files_below(context.inputs["landing"]).items():
-        if is_published(name):
+        if is_published(name) or any(fnmatch.fnmatchcase(name, pattern) for pattern in read_otherwise):
             continue
         if name.startswith(f"{LM_EVAL}/"):
             copy = context.output / name

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from tests.support.corpus_landing import read_jsonl, run_data_stage, write_jsonl
+from tests.support.plugins import FOLDER
 from trainers.benchmarks.stage import item
 from trainers.contract import BadData
 from trainers.text.records import Unusable
@@ -51,6 +52,40 @@ def test_published_benchmarks_are_read_from_their_own_files_beside_ours(tmp_path
         "answer": 1,
         "score": "sum",
     }
+
+
+def test_a_suite_in_a_form_of_its_own_is_read_by_a_plugin(tmp_path, monkeypatch):
+    monkeypatch.setenv("KOREAN_LLM_PLUGINS", str(FOLDER))
+    landing = tmp_path / "landing/r1/benchmarks"
+    write_jsonl(landing / "mine.jsonl", [ROWS["text"]])
+    (landing / "riddles").mkdir()
+    (landing / "riddles/animals.tsv").write_text("목이 긴 것은?\t기린\t개\n수염이 있는 것은?\t고양이\t닭\n")
+    (landing / "riddles/things.tsv").write_text("날이 있는 것은?\t칼\t공\n날이 없는 것은?\t공\n")
+    readers = {"riddles": {"files": "riddles/*.tsv", "read": "korean_extras.suites:riddles"}}
+    manifest, folder = run_data_stage("benchmarks", tmp_path, readers=readers)
+    assert manifest.details.suites == {"mine": 1, "riddles": 3}
+    assert manifest.details.excluded == {"bad_choices": 1}
+    assert [row["id"] for row in read_jsonl(folder / "riddles.jsonl")] == ["riddles-1", "riddles-2", "riddles-3"]
+    assert read_jsonl(folder / "riddles.jsonl")[0] == {
+        "id": "riddles-1",
+        "question": "수수께끼: 목이 긴 것은?",
+        "choices": ["기린", "개"],
+        "answer": 0,
+        "subject": "animals",
+    }
+
+
+def test_a_reader_that_fails_or_finds_nothing_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("KOREAN_LLM_PLUGINS", str(FOLDER))
+    write_jsonl(tmp_path / "landing/r1/benchmarks/mine.jsonl", [ROWS["text"]])
+    readers = {"riddles": {"files": "riddles/*.tsv", "read": "korean_extras.suites:riddles"}}
+    run_data_stage("benchmarks", tmp_path, readers=readers)
+    said = capsys.readouterr()
+    assert "readers.riddles: no file of the benchmarks is called riddles/*.tsv" in said.out + said.err
+    (tmp_path / "landing/r1/benchmarks/riddles").mkdir()
+    (tmp_path / "landing/r1/benchmarks/riddles/broken.tsv").write_bytes(b"\xff\xfe")
+    with pytest.raises(BadData, match=r"riddles/broken\.tsv cannot be read by korean_extras\.suites:riddles: Unicode"):
+        run_data_stage("benchmarks", tmp_path, readers=readers)
 
 
 @pytest.mark.parametrize(
