@@ -44,7 +44,7 @@ def run(context: StageContext) -> StageResult:
     evaluation: dict[str, Any] = {}
     if not online:
         evaluation["eval_dataset"] = one_for_all(algorithm.rows(held_out), context.scratch / "validation")
-    judges = section.algorithm == "reward_model"
+    judges = algorithm.trains_judge
     before: list[float] = []
 
     def build(batching: Batching) -> Any:
@@ -60,7 +60,7 @@ def run(context: StageContext) -> StageResult:
             **evaluation,
             **({"reward_funcs": algorithm.reward_functions} if online else {}),
         )
-        if algorithm.trainer is PaddingFreeDpoTrainer:
+        if issubclass(algorithm.trainer, PaddingFreeDpoTrainer):
             ids = pairs[0].prompt_ids + pairs[0].chosen_ids
             trainer.leakage = leakage(trainer.model, PackedCollator(tokenizer.pad_token_id), ids)
         if "ref" in getattr(model, "peft_config", {}):

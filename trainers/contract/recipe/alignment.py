@@ -1,21 +1,27 @@
 """Recipe section of RLHF: one key chooses the algorithm; keys that it would ignore are refused."""
 
-from typing import Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from trainers.contract.recipe.section import Strict
+from trainers.contract.plugins import PluginName
+from trainers.contract.recipe.section import Strict, one_of
 from trainers.contract.recipe.training import TrainingSection
 
-Algorithm = Literal["dpo", "kto", "orpo", "reward_model", "grpo", "rloo"]
-RewardName = Literal["language", "honorific", "format", "length", "arithmetic", "forbidden_words", "repetition"]
+ALGORITHMS = {"dpo": False, "kto": False, "orpo": False, "reward_model": False, "grpo": True, "rloo": True}
+"""Whether an algorithm samples answers, by name; what each is made of: trainers/training/alignment/algorithms.py."""
+REWARDS = ("language", "honorific", "format", "length", "arithmetic", "forbidden_words", "repetition")
+"""How each judges: trainers/training/alignment/rewards.py."""
+Algorithm = Annotated[str, one_of(ALGORITHMS)]
+RewardName = Annotated[str, one_of(REWARDS)]
 
 
 class SamplingSettings(Strict):
-    """grpo and rloo: the model answers, and rules that can be verified or a trained reward model judge the answers."""
+    """grpo, rloo, or your own: the model answers, and verifiable rules or a trained reward model judge the answers."""
 
     rewards: tuple[RewardName, ...] = Field(
-        default=(), description="each 0 to 1, added up; see trainers/training/alignment/rewards.py"
+        default=(),
+        description=f"each 0 to 1, added up: {', '.join(REWARDS)}, or your own, module:function of question and answer",
     )
     reward_model: str | None = Field(
         default=None,
@@ -48,7 +54,10 @@ class StopRules(Strict):
 class RlhfSection(TrainingSection):
     """Learning from preferences, or from rewards that can be verified."""
 
-    algorithm: Algorithm = "dpo"
+    algorithm: Algorithm = Field(
+        default="dpo",
+        description=f"{', '.join(ALGORITHMS)}, or your own, module:function of the section and the backend",
+    )
     max_too_long_share: float = Field(default=0.05, ge=0, le=1, description="pairs left out as too long")
     beta: float = Field(
         default=0.1,
@@ -56,12 +65,13 @@ class RlhfSection(TrainingSection):
         description="dpo, kto: inverse temperature (Rafailov et al. 2023); orpo: weight of the odds ratio; "
         "grpo, rloo: weight of the KL divergence",
     )
-    sampling: SamplingSettings | None = Field(default=None, description="grpo and rloo only")
-    stop: StopRules | None = Field(default=None, description="grpo and rloo only: when to stop before the end")
+    sampling: SamplingSettings | None = Field(default=None, description="grpo, rloo or your own only")
+    stop: StopRules | None = Field(default=None, description="with sampling only: when to stop before the end")
 
     @model_validator(mode="after")
     def _sampling_is_for_online_algorithms(self) -> "RlhfSection":
-        online = self.algorithm in ("grpo", "rloo")
+        own = isinstance(self.algorithm, PluginName)  # whether it samples is said by the key `sampling`
+        online = self.sampling is not None if own else ALGORITHMS[self.algorithm]
         if online and self.sampling is None:
             raise ValueError(f"algorithm: {self.algorithm} needs the key 'sampling' (rewards, generations, ...)")
         for key in ("sampling", "stop"):

@@ -18,6 +18,8 @@ from trl import (
     RLOOTrainer,
 )
 
+from trainers.contract import BadRequest
+from trainers.contract.plugins import PluginName, load_plugin
 from trainers.contract.recipe import RlhfSection
 from trainers.contract.recipe.alignment import StopRules
 from trainers.training.alignment import pairs
@@ -38,6 +40,7 @@ class Chosen:
     settings: dict[str, Any]
     reward_functions: list[Reward] = field(default_factory=list)
     watch: HackingWatch | None = None
+    trains_judge: bool = False
 
 
 class DpoTrainer(Durable, DPOTrainer):
@@ -79,27 +82,20 @@ class RlooTrainer(Durable, RLOOTrainer):
     """TRL's trainer with our checkpoints."""
 
 
-def chosen(section: RlhfSection, backend: str, judge: Reward | None = None) -> Chosen:
-    """The section's algorithm; `judge` is the trained reward, where there is one.
-
-    Nothing is cut by length: what is too long was left out and counted before. Unsloth has a DPO loss and a forward
-    pass of its own: its batches stay as TRL pads them.
-    """
-    if section.algorithm == "dpo":
-        own = {"beta": section.beta, "max_length": None, "precompute_ref_log_probs": True, "loss_type": ["sigmoid"]}
-        trainer = DpoTrainer if backend == "unsloth" else PaddingFreeDpoTrainer
-        return Chosen(trainer, DPOConfig, pairs.tokenized, own)
-    if section.algorithm == "kto":
-        own = {"beta": section.beta, "max_length": None, "precompute_ref_log_probs": True}
-        return Chosen(KtoTrainer, KTOConfig, pairs.judged_singly, own)
-    if section.algorithm == "orpo":
-        return _orpo(section)
-    if section.algorithm == "reward_model":
-        return Chosen(RewardModelTrainer, RewardConfig, pairs.whole_conversations, {"max_length": None})
-    return _online(section, [judge] if judge else [])
+def dpo(section: RlhfSection, backend: str, judges: list[Reward]) -> Chosen:
+    """Rafailov et al. 2023. Unsloth has a DPO loss and a forward pass of its own: its batches stay as TRL pads them."""
+    own = {"beta": section.beta, "max_length": None, "precompute_ref_log_probs": True, "loss_type": ["sigmoid"]}
+    return Chosen(DpoTrainer if backend == "unsloth" else PaddingFreeDpoTrainer, DPOConfig, pairs.tokenized, own)
 
 
-def _orpo(section: RlhfSection) -> Chosen:
+def kto(section: RlhfSection, backend: str, judges: list[Reward]) -> Chosen:
+    """Ethayarajh et al. 2024."""
+    own = {"beta": section.beta, "max_length": None, "precompute_ref_log_probs": True}
+    return Chosen(KtoTrainer, KTOConfig, pairs.judged_singly, own)
+
+
+def orpo(section: RlhfSection, backend: str, judges: list[Reward]) -> Chosen:
+    """Hong et al. 2024."""
     from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
     class OrpoTrainer(Durable, ORPOTrainer):
@@ -108,7 +104,23 @@ def _orpo(section: RlhfSection) -> Chosen:
     return Chosen(OrpoTrainer, ORPOConfig, pairs.in_messages, {"beta": section.beta, "max_length": section.max_length})
 
 
-def _online(section: RlhfSection, judges: list[Reward]) -> Chosen:
+def reward_model(section: RlhfSection, backend: str, judges: list[Reward]) -> Chosen:
+    """A judge for another training; the policy stays as it is."""
+    own = {"max_length": None}
+    return Chosen(RewardModelTrainer, RewardConfig, pairs.whole_conversations, own, trains_judge=True)
+
+
+def grpo(section: RlhfSection, backend: str, judges: list[Reward]) -> Chosen:
+    """Shao et al. 2024."""
+    return _online(GrpoTrainer, GRPOConfig, section, judges)
+
+
+def rloo(section: RlhfSection, backend: str, judges: list[Reward]) -> Chosen:
+    """Ahmadian et al. 2024."""
+    return _online(RlooTrainer, RLOOConfig, section, judges)
+
+
+def _online(trainer: type, arguments: type, section: RlhfSection, judges: list[Reward]) -> Chosen:
     settings = section.sampling
     assert settings is not None  # the section's own check
     own: dict[str, Any] = {
@@ -120,6 +132,35 @@ def _online(section: RlhfSection, judges: list[Reward]) -> Chosen:
     watch = HackingWatch(section.stop or StopRules())
     judging = [*reward_functions(settings), *judges]
     own["reward_weights"] = [1.0] * len(judging) + [0.0]
-    functions: list[Reward] = [*judging, watch.reward()]
-    trainer, arguments = (GrpoTrainer, GRPOConfig) if section.algorithm == "grpo" else (RlooTrainer, RLOOConfig)
-    return Chosen(trainer, arguments, pairs.prompts, own, functions, watch)
+    return Chosen(trainer, arguments, pairs.prompts, own, [*judging, watch.reward()], watch)
+
+
+Algorithm = Callable[[RlhfSection, str, list[Reward]], Chosen]
+"""Of the section, the backend's name, and the trained rewards (none, or one); nothing may be cut by length: what is too
+long was left out and counted before."""
+MADE_BY: dict[str, Algorithm] = {
+    "dpo": dpo,
+    "kto": kto,
+    "orpo": orpo,
+    "reward_model": reward_model,
+    "grpo": grpo,
+    "rloo": rloo,
+}
+"""What makes each of the contract's ALGORITHMS."""
+
+
+def chosen(section: RlhfSection, backend: str, judge: Reward | None = None) -> Chosen:
+    """The section's algorithm; `judge` is the trained reward, where there is one.
+
+    Raises:
+        BadRequest: an algorithm of the user's own is not there, or does not give a `Chosen` with a Durable trainer.
+    """
+    name, key = section.algorithm, "rlhf.algorithm"
+    make: Algorithm = load_plugin(name, key) if isinstance(name, PluginName) else MADE_BY[name]
+    algorithm = make(section, backend, [judge] if judge else [])
+    if not isinstance(algorithm, Chosen) or not issubclass(algorithm.trainer, Durable):
+        raise BadRequest(
+            f"{key}: {name} gives {algorithm!r}; it must be a Chosen (trainers/training/alignment/algorithms.py) whose "
+            "trainer is a Durable (trainers/training/loop.py), mixed in before TRL's class"
+        )
+    return algorithm

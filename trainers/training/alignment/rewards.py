@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from trainers.contract.plugins import PluginName, load_plugin
 from trainers.contract.recipe.alignment import SamplingSettings
 from trainers.text.languages import language_share
 from trainers.text.repetition import repetition
@@ -18,6 +20,9 @@ _OPERATIONS: dict[str, Callable[[int, int], int]] = {
 }
 
 Reward = Callable[..., list[float | None]]
+"""As TRL calls it: prompts, completions and more by name."""
+Judge = Callable[[str, str], float | None]
+"""Of the question and the answer; None where it has nothing to say."""
 
 
 def well_formed(text: str) -> float:
@@ -45,22 +50,35 @@ def arithmetic(question: str, text: str) -> float | None:
     return float(bool(numbers) and int(numbers[-1]) == _OPERATIONS[operation](int(first), int(second)))
 
 
+JUDGES: dict[str, Callable[[SamplingSettings, str, str], float | None]] = {
+    # None, which adds nothing, for an answer without letters: it is in no language, and earns none.
+    "language": lambda settings, question, text: language_share(text, "ko"),
+    "honorific": lambda settings, question, text: politeness(text),
+    "format": lambda settings, question, text: well_formed(text),
+    "length": lambda settings, question, text: in_band(text, settings.length_band),
+    "arithmetic": lambda settings, question, text: arithmetic(question, text),
+    "forbidden_words": lambda settings, question, text: float(not any(w in text for w in settings.forbidden_words)),
+    "repetition": lambda settings, question, text: 1 - repetition(text),
+}
+"""How each of the contract's REWARDS judges an answer to a question."""
+
+
 def reward_functions(settings: SamplingSettings) -> list[Reward]:
-    """The settings' rewards as TRL calls them."""
-    judges: dict[str, Callable[[str, str], float | None]] = {
-        # None, which adds nothing, for an answer without letters: it is in no language, and earns none.
-        "language": lambda question, text: language_share(text, "ko"),
-        "honorific": lambda question, text: politeness(text),
-        "format": lambda question, text: well_formed(text),
-        "length": lambda question, text: in_band(text, settings.length_band),
-        "arithmetic": arithmetic,
-        "forbidden_words": lambda question, text: float(not any(word in text for word in settings.forbidden_words)),
-        "repetition": lambda question, text: 1 - repetition(text),
-    }
-    return [_named(name, judges[name]) for name in settings.rewards]
+    """The settings' rewards as TRL calls them.
+
+    Raises:
+        BadRequest: a reward of the user's own is not there.
+    """
+    rewards = []
+    for name in settings.rewards:
+        if isinstance(name, PluginName):
+            rewards.append(_named(name.partition(":")[2], load_plugin(name, "rlhf.sampling.rewards")))
+        else:
+            rewards.append(_named(name, partial(JUDGES[name], settings)))
+    return rewards
 
 
-def _named(name: str, judge: Callable[[str, str], float | None]) -> Reward:
+def _named(name: str, judge: Judge) -> Reward:
     def reward(prompts: list[Any], completions: list[Any], **_: Any) -> list[float | None]:
         return [
             judge(prompt[-1]["content"], completion[-1]["content"])

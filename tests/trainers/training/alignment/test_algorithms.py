@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.micro import Micro
+from tests.support.plugins import FOLDER
+from trainers.contract import BadRequest
+from trainers.contract.recipe import RlhfSection
+from trainers.contract.recipe.alignment import ALGORITHMS
 
-pytestmark = pytest.mark.slow
 SAMPLING = {"rewards": ["language"], "generations": 8, "completion_length": 12}
 # Every weight is trained: adapters over embeddings this small cannot make a model sure of anything.
 ONLINE = {
@@ -38,6 +41,26 @@ class Contrary(Micro):
             path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in swapped))
 
 
+def test_the_recipe_and_the_code_know_the_same_algorithms():
+    from trainers.training.alignment.algorithms import MADE_BY, chosen
+
+    assert set(MADE_BY) == set(ALGORITHMS)
+    for name, samples in ALGORITHMS.items():
+        sampling = SAMPLING if samples else None
+        section = RlhfSection(algorithm=name, method="full", learning_rate=1e-3, batch_size=8, sampling=sampling)
+        assert (chosen(section, "transformers").watch is not None) == samples
+
+
+def test_an_algorithm_of_a_plugin_must_give_one(monkeypatch):
+    from trainers.training.alignment.algorithms import chosen
+
+    monkeypatch.setenv("KOREAN_LLM_PLUGINS", str(FOLDER))
+    for name, words in (("nothing", "gives None; it must be a Chosen"), ("absent", "it has: Chosen, IpoTrainer")):
+        section = RlhfSection(algorithm=f"korean_extras.algorithms:{name}", method="full", learning_rate=1e-3)
+        with pytest.raises(BadRequest, match=words):
+            chosen(section, "transformers")
+
+
 @pytest.fixture(scope="module")
 def micro(tmp_path_factory) -> Micro:
     micro = Contrary(tmp_path_factory.mktemp("micro"))
@@ -46,6 +69,7 @@ def micro(tmp_path_factory) -> Micro:
     return micro
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("algorithm", "changes"),
     (
@@ -66,6 +90,24 @@ def test_the_algorithm_moves_its_figure(micro, algorithm, changes):
         assert (micro.folder("rlhf_model") / "reward_model" / "model.safetensors").is_file()
     else:
         assert metrics["preference_accuracy"] >= metrics["preference_accuracy_before"] + PREFERENCE_RISE
+
+
+@pytest.mark.slow
+def test_an_algorithm_of_a_plugin_learns_the_preference(micro, monkeypatch):
+    monkeypatch.setenv("KOREAN_LLM_PLUGINS", str(FOLDER))
+    manifest = micro.run("rlhf", algorithm="korean_extras.algorithms:ipo", **WHOLE)
+    metrics = manifest.metrics
+    assert metrics["preference_accuracy"] >= metrics["preference_accuracy_before"] + PREFERENCE_RISE
+    assert manifest.details.extra["algorithm"] == "korean_extras.algorithms:ipo"
+    assert list(manifest.request.plugins) == ["korean_extras.algorithms:ipo"]
+
+
+@pytest.mark.slow
+def test_a_reward_of_a_plugin_is_learnt(micro, monkeypatch):
+    monkeypatch.setenv("KOREAN_LLM_PLUGINS", str(FOLDER))
+    sampling = {**SAMPLING, "rewards": ["korean_extras.rewards:short_words"]}
+    metrics = micro.run("rlhf", algorithm="grpo", **{**ONLINE, "sampling": sampling}).metrics
+    assert metrics["reward"] >= metrics["reward_before"] + REWARD_RISE
 
 
 @pytest.mark.prove

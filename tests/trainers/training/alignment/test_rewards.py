@@ -2,8 +2,11 @@
 
 import pytest
 
-from trainers.contract.recipe.alignment import SamplingSettings
+from tests.support.plugins import FOLDER
+from trainers.contract import BadRequest
+from trainers.contract.recipe.alignment import REWARDS, SamplingSettings
 from trainers.training.alignment.rewards import (
+    JUDGES,
     arithmetic,
     in_band,
     reward_functions,
@@ -37,6 +40,21 @@ def test_in_band(length, value):
 )
 def test_arithmetic(question, answer, value):
     assert arithmetic(question, answer) == value
+
+
+def test_the_recipe_and_the_code_know_the_same_rewards():
+    assert set(JUDGES) == set(REWARDS)
+
+
+def test_a_reward_of_a_plugin_beside_ours(monkeypatch):
+    monkeypatch.setenv("KOREAN_LLM_PLUGINS", str(FOLDER))
+    settings = SamplingSettings(rewards=("language", "korean_extras.rewards:short_words"))
+    _, own = reward_functions(settings)
+    assert own.__name__ == "short_words"
+    turns = [[{"role": "assistant", "content": "네 그렇습니다"}]]
+    assert own(prompts=turns, completions=turns) == [0.5]
+    with pytest.raises(BadRequest, match=r"rlhf\.sampling\.rewards .*no such function; it has: short_words"):
+        reward_functions(SamplingSettings(rewards=("korean_extras.rewards:long_words",)))
 
 
 def test_functions_as_trl_calls_them():
