@@ -15,33 +15,21 @@ from contextlib import contextmanager
 from typing import Any
 
 from trainers.contract import Attempt, StageRequest, lost_seconds
+from trainers.runner.figures import FIGURES
 
 LABELS = ("model", "release", "stage")
 PUSHED_JOB = "korean-llm-pushed"
 """The `job` of what a Pushgateway keeps; rules about running stages leave it out."""
+_FIGURES = {figure.name: figure.series for figure in FIGURES if figure.series}
 SERIES = {
     "korean_llm_step": "steps done",
-    "korean_llm_loss": "training loss of the last logged step",
-    "korean_llm_held_out_loss": "loss on the held-out split",
-    "korean_llm_learning_rate": "learning rate of the last logged step",
-    "korean_llm_gradient_norm": "norm of the gradient before clipping",
-    "korean_llm_tokens_total": "tokens seen since the training's first step, over all processes",
-    "korean_llm_tokens_per_second": "tokens seen per second, over all processes",
+    **{figure.series: figure.meaning for figure in FIGURES if figure.series},
     "korean_llm_step_seconds": "seconds per step since the last logged one",
     "korean_llm_last_progress_timestamp_seconds": "when a step, save or evaluation batch ended, Unix time",
     "korean_llm_checkpoint_age_seconds": "seconds since the last checkpoint was saved; what a crash now would lose",
-    "korean_llm_gpu_memory_bytes": "GPU memory that torch holds in the leading process; absent without a GPU",
     "korean_llm_goodput_ratio": "share of all attempts' time that was not lost to restarts",
 }
-_FIGURES = {
-    "loss": "korean_llm_loss",
-    "eval_loss": "korean_llm_held_out_loss",
-    "learning_rate": "korean_llm_learning_rate",
-    "grad_norm": "korean_llm_gradient_norm",
-    "tokens_seen": "korean_llm_tokens_total",
-    "tokens_per_second": "korean_llm_tokens_per_second",
-    "gpu_memory_bytes": "korean_llm_gpu_memory_bytes",
-}
+"""What is served: the figures that a training logs, and what is known only here."""
 _PROGRESS = "korean_llm_last_progress_timestamp_seconds"
 _ONLY_LIVE = {_PROGRESS, "korean_llm_checkpoint_age_seconds"}
 _PUSH_SECONDS = 10

@@ -16,6 +16,7 @@ from transformers import PrinterCallback, TrainerCallback, TrainerControl, Train
 from trainers.contract import DoesNotFit, Interrupted, LossIsNaN, Stalled, sha256_of
 from trainers.contract.artifacts import write_atomically
 from trainers.contract.recipe import TrainingSection
+from trainers.runner.figures import FIGURES
 from trainers.runner.ranks import any_of, from_leader, is_leader, wait_for_all, world_size
 from trainers.runner.stage import StageContext
 from trainers.training.arguments import Batching
@@ -23,27 +24,6 @@ from trainers.training.checkpoints import Checkpoints
 from trainers.training.stall_save import WholeSteps
 from trainers.training.stall_watchdog import Watchdog
 
-_HISTORY_KEYS = (
-    "step",
-    "epoch",
-    "loss",
-    "eval_loss",
-    "grad_norm",
-    "learning_rate",
-    "mean_token_accuracy",
-    "accuracy",
-    "eval_accuracy",
-    "reward",
-    "kl",
-    "completions/mean_length",
-    "rewards/repeated_share/mean",
-    "rewards/reward_model/mean",
-    "rewards/accuracies",
-    "rewards/margins",
-    "eval_rewards/accuracies",
-    "eval_rewards/margins",
-    "tokens",
-)
 _PLOT_POINTS = 200
 _TAIL = 0.1
 
@@ -320,7 +300,8 @@ def train(
     state = trainer.state
     if state.global_step < state.max_steps and not trainer.stopped_because():
         raise Interrupted(f"stopped by SIGTERM; step {state.global_step} of {state.max_steps} is saved, run again")
-    history = [{key: row[key] for key in _HISTORY_KEYS if key in row} for row in state.log_history]
+    kept = [figure.name for figure in FIGURES if figure.is_kept]
+    history = [{name: row[name] for name in kept if name in row} for row in state.log_history]
     history = [row for row in history if "loss" in row or "eval_loss" in row]
     trained = Trained(
         history=history,
