@@ -116,7 +116,7 @@ class SuiteReader(Strict):
     read: Plugin = Field(description="module:function of a file's path; it yields items as JSON lines would hold them")
 
 
-SuiteName = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z가-힣._-]+$")]
+SuiteName = Annotated[str, StringConstraints(pattern=r"^[\w.-]+$")]
 
 
 class BenchmarksSection(Section):
