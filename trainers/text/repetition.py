@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trainers.text.characters import JAMO, WORD, classes_of
+from trainers.text.characters import SYLLABLE, WORD, classes_of
 
 GRAM = 4
 LOOP = 0.3
@@ -33,8 +33,9 @@ def repeated_share(units: Sequence[str], size: int) -> float:
 def repetition(text: str) -> float:
     """Share of a reply that repeats: of its word 4-grams, or of its characters in a run, whichever is more.
 
-    1 where a piece of two letters or more runs on: nobody says that six times, decoding that is stuck does, and
-    however long the text before. Laughter (ㅋㅋㅋㅋㅋㅋ), exclamations (아아아아아아), rulers and zeros count by share.
+    1 where a piece of two syllables or more runs on: nobody says that six times, decoding that is stuck does, and
+    however long the text before. Laughter (ㅋㅋㅋㅋㅋㅋ), exclamations (아아아아아아), rulers, zeros and code
+    (null, null, ...) count by share.
     """
     spaced = " ".join(unicodedata.normalize("NFC", text).split()) + " "
     runs = (_run_share(run[1], run[0], spaced) for run in _RUN.finditer(spaced))
@@ -47,5 +48,5 @@ def loops(reply: str) -> bool:
 
 
 def _run_share(piece: str, run: str, text: str) -> float:
-    spoken = sum(char.isalpha() for char in piece) - sum((classes_of(piece) == JAMO).tolist())
+    spoken = np.count_nonzero(classes_of(piece) == SYLLABLE)
     return 1.0 if spoken > 1 else (len(run) - len(piece)) / len(text)

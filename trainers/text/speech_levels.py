@@ -47,7 +47,24 @@ _ANSWERS = {
     **dict.fromkeys(("응", "어", "아니", "그래"), Level.CASUAL),
 }
 """Words that answer alone. 네, 예 and 아니요 honour the hearer and stand beside 합쇼체 and 해요체 alike."""
+_EXCLAMATIONS = ("아", "오", "음", "저")
 
+_CONNECTIVE = (
+    f"[{_STEM}{_L}][어아]",
+    "(?:먹|적|죽|찍|썩|익|식|신|숨|품|심|굶|젊|입|씹|집)어|되어",
+    "(?:막|작|녹|속|안|남|참|담|감|닮|잡|좁|뽑)아",
+    "[해돼봐줘둬춰켜겨쳐져혀워꿔뤄눠]",
+    "(?<!\\S)(?:가|와|써|커)",  # `s`가 is a particle
+    "(?:들어|돌아|나|가져|올라|다녀|데려|찾아)와",
+    "(?:아|고)파|바빠|나빠|예뻐|이뻐|슬퍼|기뻐|비싸|끝내|보내|꺼내|(?:떠|만|타|어|각|화|증)나",
+    "(?:불|흘|눌|들|둘|굴)러|(?:몰|달|골|올|빨|발|잘|놀)라",
+    "(?:버|걸|그|빌|느|때|드|내|올|돌|달|흘|알|살|말|풀|들|다|눌|늘)려",
+    "(?:보|쓰|모|놓|쌓|속|줄|높|붙|죽|들|벌)여",
+    f"[{_L}]게",
+    f"[{_N}]데|니까|[{SYLLABLES}][다라냐자]고",
+    "(?:하|그렇|좋|이|겠|많|크|같|없|있|되|싶|맞|알|않|아니|거|말|야|살)지",
+)
+"""Endings of 해체 that also join a clause to the next: 해 (보세요), 하지 (않습니다), 좋은데 (...)."""
 _ENDINGS = tuple(
     (level, re.compile(f"(?:{'|'.join(endings)}){_END}"))
     for level, endings in (
@@ -74,34 +91,19 @@ _ENDINGS = tuple(
         (
             Level.CASUAL,
             (
+                *_CONNECTIVE,
                 f"[{_SS}](?:어|지|네|군|나|대)",
-                f"[{_STEM}{_L}][어아]",
-                "(?:먹|적|죽|찍|썩|익|식|신|숨|품|심|굶|젊|입|씹|집)어",
-                "(?:막|작|녹|속|안|남|참|담|감|닮|잡|좁|뽑)아",
-                f"[{_L}](?:게|까|래|걸)",
-                f"[{_N}](?:데|걸)",
-                "(?:하|그렇|좋|이|겠|많|크|같|없|있|되|싶)(?:군|네|지)",
-                "(?:가|오|보|나|주)네",
-                "(?:맞|알|않|아니|거|말|야|살)지",
-                "는군",
-                "더군",
-                "거든",
-                "어때",
-                "니까",
-                f"[{SYLLABLES}][다라냐자]고",
-                "[해돼봐줘둬춰켜겨쳐져혀워꿔뤄눠]|되어",
+                f"[{_L}](?:까|래|걸)",
+                f"[{_N}]걸",
+                "(?:하|그렇|좋|이|겠|많|크|같|없|있|되|싶)(?:군|네)|(?:가|오|보|나|주)네",
+                "는군|더군|거든|어때|\\b그래",
                 "(?<![해어아여래와워])야",  # 해야 is "must"
-                "\\b(?:가|와|써|커)",
-                "(?:들어|돌아|나|가져|올라|다녀|데려|찾아)와",
-                "(?:아|고)파|바빠|나빠|예뻐|이뻐|슬퍼|기뻐|비싸|끝내|보내|꺼내|(?:떠|만|타|어|각|화|증)나",
-                "(?:불|흘|눌|들|둘|굴)러|(?:몰|달|골|올|빨|발|잘|놀)라",
-                "(?:버|걸|그|빌|느|때|드|내|올|돌|달|흘|알|살|말|풀|들|다|눌|늘)려",
-                "(?:보|쓰|모|놓|쌓|속|줄|높|붙|죽|들|벌)여",
             ),
         ),
     )
 )
 """The first that fits is the level."""
+_MAY_GO_ON = re.compile(f"(?:(?<![{_B}][니시])다|{'|'.join(_CONNECTIVE)})\\Z")
 
 _NOUNS = re.compile(
     "(?:"
@@ -128,6 +130,10 @@ _NOUNS = re.compile(
 """What ends as a verb does and is a noun or an adverb."""
 
 _WORD = re.compile(f"[{SYLLABLES}]+")
+_OTHER_WORD = re.compile("[A-Za-z0-9]{4}")
+"""After the last Korean word: the sentence ends in another language, or in an address."""
+_JOINED = re.compile(f"[{SYLLABLES}]\\s*[,:]\\s*\\Z")
+_PARAGRAPHS = re.compile("\n\\s*\n")
 _FULL_WIDTH = str.maketrans("？！。", "?!.")
 
 
@@ -141,7 +147,8 @@ def sentence_level(sentence: str) -> Level:
     own = KEPT_WHOLE.sub(" ", sentence)
     if not _WORD.search(own):
         own = sentence
-    if level := _level_of_last_word(own):
+    level = _level_of_last_word(own)
+    if level and not (level is Level.CASUAL and _JOINED.search(own)):
         return level
     # Turned round, the end stands before a comma: 고맙습니다, 선생님. One in 해체 may go on as well (바쁘니까, ...).
     turned = _level_of_last_word(own.rpartition(",")[0])
@@ -149,28 +156,29 @@ def sentence_level(sentence: str) -> Level:
 
 
 def _level_of_last_word(sentence: str) -> Level:
-    *_, last = (None, *_WORD.finditer(sentence))
-    if last is None:
+    words = _WORD.findall(sentence)
+    if not words:
         return NONE
-    if (answer := _ANSWERS.get(last[0])) is not None:
-        return answer
-    rest = sentence[last.end() :].translate(_FULL_WIDTH)
-    said = sentence[: last.end()].lstrip() + next((mark for mark in _MARKS if mark in rest), "")
-    if _NOUNS.search(said):
+    if words[-1] in _ANSWERS and all(word in _ANSWERS or word in _EXCLAMATIONS for word in words):
+        return _ANSWERS[words[-1]]
+    end = sentence.rindex(words[-1]) + len(words[-1])
+    rest = sentence[end:].translate(_FULL_WIDTH)
+    said = sentence[:end].lstrip() + next((mark for mark in _MARKS if mark in rest), "")
+    if _NOUNS.search(said) or _OTHER_WORD.search(rest):
         return NONE
     return next((level for level, ending in _ENDINGS if ending.search(said)), NONE)
 
 
 def sentence_levels(text: str) -> list[Level]:
     """Of each sentence that shows a level, which; others (a heading, `123`, a line of code) break none."""
-    lines = (split_by_rules(line) for line in unicodedata.normalize("NFC", text).splitlines())
-    return [level for line in lines for level in map(sentence_level, _ended(line)) if level]
+    paragraphs = _PARAGRAPHS.split(unicodedata.normalize("NFC", text))
+    pieces = (piece for paragraph in paragraphs for piece in _ended(split_by_rules(paragraph)))
+    return [level for level in map(sentence_level, pieces) if level]
 
 
 def _ended(pieces: list[str]) -> list[str]:
-    """The pieces of a line but those in a bare 다, which may go on: 쉬었다 가세요, 끝났다 생각하세요."""
-    inner = (piece for piece in pieces[:-1] if not (piece[-1] == "다" and sentence_level(piece) is Level.PLAIN))
-    return [*inner, *pieces[-1:]]
+    """The pieces of a paragraph but those that may go on, on the same line (쉬었다 가세요) or on the next."""
+    return [*(piece for piece in pieces[:-1] if not _MAY_GO_ON.search(piece)), *pieces[-1:]]
 
 
 def keeps(text: str, wanted: Level) -> bool:
