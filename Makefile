@@ -3,26 +3,33 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TORCH := $(shell sed -n 's/^  "\(torch==[^"]*\)",$$/\1/p' pyproject.toml)
 export KOREAN_LLM_HOME ?= $(CURDIR)/var
 # Seconds of compiling at every import otherwise.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui serve test test-cluster check check-monitoring format lint types prove bench bench-corpus bench-eval bench-pool bench-train gpu-check clean-state
+.PHONY: help setup lock demo ui serve test test-cluster check check-monitoring format lint types prove bench bench-corpus bench-eval bench-pool bench-train gpu-check clean-state
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 setup: $(READY) ## virtual environment with the pinned lock and a CPU torch; a second call skips it
 
-# torch comes first and pinned: any other way lets a package choose a build with gigabytes of CUDA.
+# torch comes first and by its pin, so that its CPU build and its CUDA build both do; the lock names neither.
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11, 2) <= sys.version_info < (3, 14) and "Python 3.11.2 to 3.13 is needed, this is %s; set PYTHON=..." % sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock torch
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[trainer,dev]'
+	$(BIN)/python -m pip install --quiet '$(TORCH)'
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	$(BIN)/python -m pip check
 	$(BIN)/python -m trainers.corpus.compile
 	@touch $@
+
+lock: ## requirements.lock anew from pyproject.toml, versions kept; UPGRADE='--upgrade-package NAME' or '--upgrade' takes newer
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11.2 --extra dev --extra bench $(UPGRADE) \
+		--no-emit-package torch --custom-compile-command 'make lock' --output-file requirements.lock pyproject.toml
 
 demo: $(READY) ## sample drop -> corpus -> CPT -> SFT -> RLHF -> eval report -> registered model
 	$(BIN)/python -m korean_llm_assets demo
@@ -66,7 +73,6 @@ bench-pool: $(READY) ## 200 mixed runs on 16 GPUs through the local pool's sched
 	$(BIN)/python -m tests.bench.pool
 
 bench-corpus: $(READY) ## the corpus chain against its peers, as JSON; INPUT= and TRUTH= for other files, BIG= for scaling
-	@$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[trainer,dev,bench]' >&2
 	@$(BIN)/python -m tests.bench.corpus $(if $(INPUT),--input '$(INPUT)') $(if $(TRUTH),--truth '$(TRUTH)') $(if $(BIG),--big '$(BIG)')
 
 bench-train: $(READY) ## tokens/s of CPT, SFT and DPO against a bare TRL script, as JSON

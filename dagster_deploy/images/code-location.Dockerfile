@@ -7,7 +7,10 @@ WORKDIR /opt/korean-llm
 COPY pyproject.toml requirements.lock README.md ./
 COPY korean_llm_assets korean_llm_assets
 COPY trainers trainers
-RUN python -m pip install --constraint requirements.lock .
+# uv, and not pip: it holds the lock's hashes against the part of the lock that this world asks for.
+RUN python -m pip install "$(grep -o '^uv==[^ ]*' requirements.lock)" \
+    && uv pip install --no-cache --python "$(command -v python)" --constraint requirements.lock '.[assets]' \
+    && python -m pip uninstall --yes uv
 # Fails the build where a light import pulls in what is not installed.
 RUN KOREAN_LLM_HOME=/tmp/import-test python -c "import korean_llm_assets.definitions, korean_llm_assets.compute.cluster.compute" \
     && rm -rf /tmp/import-test

@@ -13,8 +13,11 @@ ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /opt/korean-llm
 COPY pyproject.toml requirements.lock README.md ./
 COPY trainers trainers
-COPY korean_llm_assets/__init__.py korean_llm_assets/__init__.py
-RUN python -m pip install --constraint requirements.lock '.[trainer,gpu]'
+# uv, and not pip: it holds the lock's hashes against the part of the lock that this world asks for.
+# --no-config: torch here is the CUDA build, with all that it asks for (see pyproject.toml).
+RUN python -m pip install "$(grep -o '^uv==[^ ]*' requirements.lock)" \
+    && uv pip install --no-config --no-cache --python "$(command -v python)" --constraint requirements.lock '.[trainer,gpu]' \
+    && python -m pip uninstall --yes uv
 # Fails the build where a pinned package does not import; Unsloth itself needs a GPU to import, so only its parts.
 RUN python -c "import torch, transformers, trl, peft, datasets, accelerate, bitsandbytes, lm_eval, kss, soynlp" \
     && python -m trainers --help > /dev/null

@@ -1,5 +1,6 @@
 """Images: Dockerfiles that install the pinned lock, run as nobody, and test their imports."""
 
+import os
 import re
 import subprocess
 import sys
@@ -13,8 +14,13 @@ _DOCKERFILES = sorted(_IMAGES.glob("*.Dockerfile"))
 
 
 def _install_step(dockerfile: Path) -> str:
-    (command,) = re.findall(r"^RUN python -m pip install (.+)$", dockerfile.read_text(), re.MULTILINE)
-    return command
+    (command,) = re.findall(r"^RUN (python -m pip install (?:.+\\\n)*.+)$", dockerfile.read_text(), re.MULTILINE)
+    return command.replace("\\\n", " ")
+
+
+def _extras(dockerfile: Path) -> list[str]:
+    (extras,) = re.findall(r"'\.\[(\S+)\]'", _install_step(dockerfile))
+    return extras.split(",")
 
 
 @pytest.mark.parametrize("dockerfile", _DOCKERFILES, ids=lambda path: path.stem)
@@ -32,16 +38,47 @@ def test_rules(dockerfile: Path):
             assert (_ROOT / path).exists() or path == "README.md", f"{dockerfile.name} copies {path}"
 
 
+@pytest.mark.parametrize(
+    ("image", "extras", "foreign"),
+    [
+        ("code-location", ["assets"], {"torch", "transformers", "trl"}),
+        ("trainer", ["trainer", "gpu"], {"dagster", "dagster-webserver", "dagster-k8s", "dagster-postgres"}),
+    ],
+)
+@pytest.mark.slow
+def test_an_image_holds_one_world(image: str, extras: list[str], foreign: set[str]):
+    """What the install step would install, resolved for the image's platform. Asks the registry for metadata."""
+    assert _extras(_IMAGES / f"{image}.Dockerfile") == extras
+    command = [str(Path(sys.executable).with_name("uv")), "pip", "compile", "--no-config", "--quiet", "pyproject.toml"]
+    command += ["--no-header", "--no-annotate", "--constraint", "requirements.lock"]
+    command += ["--python-platform", "linux", "--python-version", "3.11" if image == "code-location" else "3.12"]
+    command += [word for extra in extras for word in ("--extra", extra)]
+    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True)
+    if "Failed to fetch" in done.stderr or "error sending request" in done.stderr:
+        pytest.skip("no package registry is reached: uv pip compile pyproject.toml ...")
+    assert done.returncode == 0, done.stderr
+    packages = set(re.findall(r"^([\w.-]+)(?:\[.+\])?==", done.stdout, re.MULTILINE))
+    assert {"pydantic", "dagster-pipes"} <= packages
+    assert not foreign & packages
+
+
+def test_an_image_copies_one_world():
+    for image, foreign in (("trainer", "korean_llm_assets"), ("code-location", "tests")):
+        allowed = (_IMAGES / f"{image}.Dockerfile.dockerignore").read_text()
+        assert foreign not in (_IMAGES / f"{image}.Dockerfile").read_text() + allowed
+
+
 @pytest.mark.prove
 def test_the_install_step_works_in_a_fresh_environment(tmp_path: Path):
-    """The light image's step as it stands; the trainer's is that of `make setup`, with gigabytes of CUDA."""
+    """The light image's step as it stands, and no hash but the lock's; the trainer's brings gigabytes of CUDA."""
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
-    python = tmp_path / "venv" / "bin" / "python"
+    environment = {**os.environ, "PATH": f"{tmp_path / 'venv' / 'bin'}:/usr/bin:/bin"}
+    environment.pop("PYTHONPATH", None)
     step = _install_step(_IMAGES / "code-location.Dockerfile")
-    subprocess.run(f"{python} -m pip install --quiet {step}", shell=True, cwd=_ROOT, check=True)
+    subprocess.run(step, shell=True, cwd=_ROOT, env=environment, check=True)
     imports = "import korean_llm_assets.definitions, korean_llm_assets.compute.cluster.compute"
-    environment = {"KOREAN_LLM_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"}
-    subprocess.run([str(python), "-c", imports], cwd=tmp_path, env=environment, check=True)
+    environment["KOREAN_LLM_HOME"] = str(tmp_path / "home")
+    subprocess.run(["python", "-c", imports], cwd=tmp_path, env=environment, check=True)
 
 
 @pytest.mark.parametrize("script", [_IMAGES / "build.sh", _ROOT / "dagster_deploy" / "label-nodes.sh"])
