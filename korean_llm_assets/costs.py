@@ -1,8 +1,6 @@
 """What was spent, and what a remake will cost: hours, GPU-hours, money; from manifests or the planner."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +11,13 @@ from dagster import MetadataValue
 
 from korean_llm_assets.compute.profiles import Price
 from korean_llm_assets.partitions.keys import stage_of
+from korean_llm_assets.partitions.recipes import model_recipes
 from korean_llm_assets.partitions.requests import settings
-from trainers.contract import STAGES, Attempt, BadRequest, Manifest, StageRequest, lost_seconds
+from trainers.contract import STAGES, Attempt, Manifest, StageRequest, lost_seconds
 from trainers.contract.artifacts import ATTEMPTS, MANIFEST, ArtifactStore
 from trainers.contract.markdown import table
+from trainers.contract.planner import plan_recipe, training_sections
 
-_PLANNED = ("cpt", "sft", "rlhf")
 _HOUR = 3600
 
 
@@ -143,7 +142,7 @@ def estimate(assets: Sequence[str], model: str, past: Sequence[Spent]) -> list[E
             hours = mean(row.seconds for row in rows) / _HOUR
             gpu_hours = mean(row.asked for row in rows) / _HOUR
             found.append(Estimate(asset, model, hours, gpu_hours, f"the mean of {len(rows)} past runs"))
-        elif stage.name in _PLANNED and gpus:
+        elif stage.trains and gpus:
             gpu_hours = _planned_gpu_hours(model, stage.name)
             found.append(Estimate(asset, model, gpu_hours / gpus, gpu_hours, "the planner's arithmetic"))
         else:
@@ -152,17 +151,10 @@ def estimate(assets: Sequence[str], model: str, past: Sequence[Spent]) -> list[E
 
 
 def _planned_gpu_hours(model: str, stage: str) -> float:
-    """The trainers' planner, run as the command it is (the wall between the worlds).
-
-    It plans all stages on one number of GPUs, and refuses what does not fit: so the recipe's largest is asked for.
-    """
-    gpus = max(settings(STAGES[name], model)[0].needs.gpus for name in _PLANNED)
-    command = [sys.executable, "-m", "trainers", "plan", "--recipe", model, "--gpus", str(gpus), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise BadRequest(f"the planner says of {model}: {done.stderr.strip()}")
-    planned: dict[str, Any] = json.loads(done.stdout)
-    hours: float = planned["stages"][stage]["hours"]
+    """As the planner reckons, which plans all stages on one number of GPUs: the recipe's largest."""
+    recipe = model_recipes()[model]
+    gpus = max(section.needs.gpus for section in training_sections(recipe).values())
+    hours: float = plan_recipe(recipe, "h100", gpus)["stages"][stage]["hours"]
     return hours * gpus
 
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from trainers.contract import STAGES, BadRequest, ExitCode, StageError, StageRequest
 from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.planner import GPUS, plan_recipe, table
-from trainers.contract.recipe import ModelRecipe, load_model_recipe, load_model_recipes
+from trainers.contract.recipe.loading import ModelRecipe, load_model_recipe, load_model_recipes
 from trainers.runner.ranks import is_leader, rank
 from trainers.runner.stage import classify, follow_stage, run_stage
 

@@ -6,6 +6,7 @@ from typing import Any
 from dagster import AssetKey, AssetSelection, AutomationCondition, AutomationContext, AutomationResult
 
 from korean_llm_assets.assets.proposals import may_make
+from trainers.contract import STAGES
 
 
 class MayBeMade(AutomationCondition[AssetKey]):
@@ -54,6 +55,6 @@ def _idle() -> AutomationCondition:
     What another run of this tick will make is waited for too, where it has other partitions (and so another run).
     """
     is_ = AutomationCondition
-    elsewhere = AssetSelection.groups("data") | AssetSelection.assets("base_model")
+    elsewhere = AssetSelection.assets(*(s.asset for s in STAGES.values() if not (s.by_model and s.by_release)))
     coming = is_.any_deps_match(is_.will_be_requested()).allow(elsewhere)
     return ~is_.any_deps_missing() & ~is_.any_deps_in_progress() & ~is_.in_progress() & ~coming

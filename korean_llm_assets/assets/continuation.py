@@ -8,6 +8,7 @@ from korean_llm_assets.partitions.recipes import model_recipes
 from korean_llm_assets.partitions.requests import as_input, stage_request
 from trainers.contract import STAGES, Artifact, Input, Manifest, StageRequest
 from trainers.contract.artifacts import MANIFEST, ArtifactStore
+from trainers.contract.recipe import CptSection
 
 CHECKPOINT, CORPUS = "previous_checkpoint", "previous_corpus"
 
@@ -24,7 +25,7 @@ def previous_inputs(context: AssetExecutionContext, base_model: Artifact, corpus
     """
     model, release = cell_of(context)
     assert model is not None and release is not None, "cpt_checkpoint is partitioned by model and release"
-    if model_recipes()[model].cpt.start_from == "base":
+    if model_recipes()[model].section(CptSection).start_from == "base":
         return ()
     store, instance = context.resources.store, context.instance
     if (kept := _kept(store, instance, model, release, (as_input(base_model), as_input(corpus)))) is not None:

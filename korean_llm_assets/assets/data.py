@@ -10,6 +10,7 @@ from korean_llm_assets.partitions.recipes import data_recipe
 from korean_llm_assets.partitions.requests import as_input
 from trainers.contract import EARLIER, Artifact, Input, StageError
 from trainers.contract.artifacts import MANIFEST
+from trainers.contract.recipe import CorpusSection
 
 _GROUP = "data"
 _READ_OF_EARLIER = ("dedup_index", "vocabulary.json")
@@ -60,7 +61,7 @@ def _earlier_corpora(context: AssetExecutionContext) -> list[Input]:
     As with the champion this is settled when the request is built and is no edge of the graph: a new release
     outdates no older one, and an older one that is made again outdates no newer one until that is asked for again.
     """
-    if not data_recipe().corpus.against_earlier:
+    if not data_recipe().section(CorpusSection).against_earlier:
         return []
     found = []
     for release in earlier_releases(context.instance, _release(context)):

@@ -7,6 +7,7 @@ from korean_llm_assets.partitions.pointers import latest
 from korean_llm_assets.partitions.recipes import model_recipes
 from korean_llm_assets.partitions.requests import as_input
 from trainers.contract import STAGES, Input
+from trainers.contract.recipe import RlhfSection
 
 REWARD_MODEL = "reward_model"
 
@@ -17,14 +18,14 @@ def judge_inputs(instance: DagsterInstance, model: str, release: str) -> tuple[I
     Raises:
         Failure: there is no such recipe, it trains no reward model, or it has not been made for this release.
     """
-    sampling = model_recipes()[model].rlhf.sampling
+    sampling = model_recipes()[model].section(RlhfSection).sampling
     name = sampling.reward_model if sampling else None
     if name is None:
         return ()
-    recipe = model_recipes().get(name)
     key = "rlhf.sampling.reward_model"
-    if recipe is None or recipe.rlhf.algorithm != REWARD_MODEL:
-        trained = [other for other, its in sorted(model_recipes().items()) if its.rlhf.algorithm == REWARD_MODEL]
+    sections = {other: recipe.section(RlhfSection) for other, recipe in sorted(model_recipes().items())}
+    trained = [other for other, section in sections.items() if section.algorithm == REWARD_MODEL]
+    if name not in trained:
         raise Failure(
             f"recipe {model!r}: {key} names {name!r}, which trains no reward model (algorithm: reward_model); "
             f"these do: {', '.join(trained) or 'none'}",

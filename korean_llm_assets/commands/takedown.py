@@ -9,7 +9,9 @@ from typing import Any
 from korean_llm_assets.home import Home
 from korean_llm_assets.partitions.takedown_list import listed_ids, takedown_file, taken_down
 from trainers.contract import BadRequest, Manifest
-from trainers.contract.artifacts import MANIFEST, ArtifactStore, read_shards, write_atomically
+from trainers.contract.artifacts import MANIFEST, ArtifactStore
+from trainers.contract.files import write_atomically
+from trainers.contract.shards import read_shards
 
 
 def add_parser(commands: Any) -> None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from korean_llm_assets.compute.fair import SHARES, FairPool, Ticket
 from trainers.contract import BadRequest, DoesNotFit, StageRequest
-from trainers.contract.artifacts import write_atomically
+from trainers.contract.files import write_atomically
 from trainers.contract.locks import is_held, locked
 
 _POLL_SECONDS = 0.2

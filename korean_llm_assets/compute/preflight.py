@@ -1,13 +1,8 @@
 """Preflight: can these needs be met on this cluster at all? Arithmetic only, before anything is launched."""
 
 from korean_llm_assets.compute.profiles import ClusterProfile, quantity
-from trainers.contract import DoesNotFit, Needs, StageRequest
+from trainers.contract import STAGES, DoesNotFit, Needs, StageRequest
 
-DISTRIBUTED = ("cpt", "sft", "rlhf")
-"""Stages that several processes can share; the others use the GPUs they are given from one."""
-SLICED = ("corpus",)
-"""Stages whose work several pods can do a slice of, each by itself, before one joins them."""
-_GPU_STAGES = (*DISTRIBUTED, "evaluate")
 _FROZEN = {"lora": 1.15, "qlora": 4.127 / 16 + 0.15}
 _USABLE = 0.9
 """Of a GPU's memory: the CUDA context, NCCL's buffers and fragmentation take the rest."""
@@ -21,7 +16,7 @@ def training_factor(request: StageRequest) -> float:
     qlora: the same with the weights in 4 bits (Dettmers et al. 2023: 0.127 bits more per parameter for constants).
     A reference model (DPO, GRPO without adapters) is one more copy. Other stages hold the weights only.
     """
-    if request.stage not in DISTRIBUTED:
+    if not STAGES[request.stage].trains:
         return 1.0
     method = request.section.get("method", "lora")
     if method == "full":
@@ -31,7 +26,11 @@ def training_factor(request: StageRequest) -> float:
 
 def joining_needs(request: StageRequest, needs: Needs) -> Needs:
     """What the Job that makes the artifact needs: where slices went before it, one node."""
-    return needs.model_copy(update={"nodes": 1}) if request.stage in SLICED else needs
+    return needs.model_copy(update={"nodes": 1}) if _is_sliced(request) else needs
+
+
+def _is_sliced(request: StageRequest) -> bool:
+    return STAGES[request.stage].spread == "slices"
 
 
 def check_fit(request: StageRequest, needs: Needs, profile: ClusterProfile, weight_bytes: int | None = None) -> None:
@@ -44,9 +43,9 @@ def check_fit(request: StageRequest, needs: Needs, profile: ClusterProfile, weig
         DoesNotFit: with the arithmetic, and what would fit.
     """
     problems = [*_node_problems(needs, profile), *_gpu_problems(request, needs, profile)]
-    if needs.nodes > 1 and request.stage not in DISTRIBUTED + SLICED:
+    if needs.nodes > 1 and STAGES[request.stage].spread is None:
         problems.append(f"it asks for {needs.nodes} nodes, but a stage like {request.stage} uses one")
-    if not problems and weight_bytes and needs.gpus and profile.gpu_pool and request.stage in _GPU_STAGES:
+    if not problems and weight_bytes and needs.gpus and profile.gpu_pool and STAGES[request.stage].parent:
         problems = _memory_problems(request, needs, profile, weight_bytes)
     if problems:
         what = f"{request.asset} {request.partition}".strip()
@@ -73,7 +72,7 @@ def _gpu_problems(request: StageRequest, needs: Needs, profile: ClusterProfile) 
     if not needs.gpus:
         return (
             []
-            if needs.nodes == 1 or request.stage in SLICED
+            if needs.nodes == 1 or _is_sliced(request)
             else [f"it asks for {needs.nodes} nodes but no GPU; several nodes need GPUs"]
         )
     if pool is None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from trainers.contract import ServiceMissing, sha256_of
-from trainers.contract.artifacts import READY_MARKER, write_atomically
+from trainers.contract.digests import READY_MARKER
+from trainers.contract.files import write_atomically
 
 VARIABLE = "KOREAN_LLM_LANDING_URLS"
 _STATE = ".mirrored.json"

@@ -4,7 +4,7 @@ import json
 import time
 from pathlib import Path
 
-from trainers.contract.artifacts import write_atomically
+from trainers.contract.files import write_atomically
 from trainers.contract.locks import locked
 
 _SECONDS = 600

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from korean_llm_assets.partitions.keys import release_key
-from trainers.contract import BadData, Input, sha256_of
-from trainers.contract.artifacts import READY_MARKER, tree_digest
+from trainers.contract import STAGES, BadData, Input, sha256_of
+from trainers.contract.digests import READY_MARKER, tree_digest
 
-KINDS = ("corpus", "instructions", "preferences", "benchmarks")
+KINDS = tuple(stage.asset for stage in STAGES.values() if not stage.by_model)
+"""Folders of a release, each named after the asset that is made of it."""
 _DEEPEST = 3
 
 

@@ -4,7 +4,8 @@ from functools import cache
 
 from korean_llm_assets.partitions.takedown_list import taken_down
 from trainers.contract import BadRequest
-from trainers.contract.recipe import DataRecipe, ModelRecipe, load_data_recipe, load_model_recipes
+from trainers.contract.recipe import CorpusSection, ExportSection
+from trainers.contract.recipe.loading import DataRecipe, ModelRecipe, load_data_recipe, load_model_recipes
 
 
 @cache
@@ -17,8 +18,9 @@ def model_recipes() -> dict[str, ModelRecipe]:
 def data_recipe() -> DataRecipe:
     """The recipe of the data assets and the take-down list, as they were when this process began."""
     recipe = load_data_recipe()
-    names = tuple(sorted({*recipe.corpus.takedown, *taken_down()}))
-    return recipe.model_copy(update={"corpus": recipe.corpus.model_copy(update={"takedown": names})})
+    corpus = recipe.section(CorpusSection)
+    names = tuple(sorted({*corpus.takedown, *taken_down()}))
+    return recipe.model_copy(update={"corpus": corpus.model_copy(update={"takedown": names})})
 
 
 def registered_name(model: str | None) -> str:
@@ -30,4 +32,4 @@ def registered_name(model: str | None) -> str:
     recipes = model_recipes()
     if model not in recipes:
         raise BadRequest(f"there is no recipe of a model {model!r}; there are: {', '.join(sorted(recipes))}")
-    return recipes[model].export.registered_name or model
+    return recipes[model].section(ExportSection).registered_name or model

@@ -5,19 +5,8 @@ from typing import Any
 
 from korean_llm_assets.partitions.recipes import data_recipe, model_recipes
 from trainers.contract import STAGES, Artifact, Input, Stage, StageRequest, sha256_of
-from trainers.contract.recipe import Section, section_dict
-
-READS = {
-    "corpus": ("benchmarks",),
-    "instructions": ("benchmarks",),
-    "preferences": ("benchmarks",),
-    "cpt": ("base_model", "corpus"),
-    "sft": ("cpt", "instructions"),
-    "rlhf": ("sft", "preferences"),
-    "evaluate": ("base_model", "cpt", "sft", "rlhf", "benchmarks", "corpus"),
-    "export": ("rlhf", "evaluate"),
-}
-"""Which stages' artifacts a stage reads; a test holds it against the signatures of the assets."""
+from trainers.contract.recipe import Section
+from trainers.contract.recipe.loading import section_dict
 
 
 def settings(stage: Stage, model: str | None) -> tuple[Section, int]:
@@ -65,5 +54,5 @@ def _lineage(stage: Stage) -> dict[str, Any]:
         **({"plugins": plugins} if plugins else {}),
         "version": stage.version,
         "sections": {name: section_dict(section) for name, section in sections.items()},
-        "reads": {name: _lineage(STAGES[name]) for name in READS.get(stage.name, ())},
+        "reads": {name: _lineage(STAGES[name]) for name in stage.reads},
     }

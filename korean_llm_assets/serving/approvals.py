@@ -5,8 +5,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from trainers.contract import BadRequest, Manifest
-from trainers.contract.artifacts import MANIFEST, ArtifactStore, write_atomically
+from trainers.contract import STAGES, BadRequest, Manifest
+from trainers.contract.artifacts import MANIFEST, ArtifactStore
+from trainers.contract.files import write_atomically
 
 
 class Approval(BaseModel):
@@ -69,7 +70,9 @@ def find_report(store: ArtifactStore, model: str, release: str, beginning: str =
     Raises:
         BadRequest: there is none, or more than one; names those there are.
     """
-    folders = sorted(path.parent for path in (store.root / "eval_report" / model / release).glob(f"*/{MANIFEST}"))
+    folders = sorted(
+        path.parent for path in (store.root / STAGES["evaluate"].asset / model / release).glob(f"*/{MANIFEST}")
+    )
     reports = [report for folder in folders if (report := store.read(folder)).digest.startswith(beginning)]
     if len(reports) != 1:
         there = ", ".join(report.digest[:12] for report in reports) or "none"

@@ -26,9 +26,9 @@ from korean_llm_assets.serving.registry import CHAMPION
 from trainers.contract import STAGES, Artifact, EvaluationDetails, Manifest, StageError, StageRequest
 from trainers.contract.artifacts import ArtifactStore
 
-_SUBJECT = "rlhf"
+_EVALUATE, _EXPORT = STAGES["evaluate"], STAGES["export"]
+_SUBJECT = str(_EXPORT.parent and _EXPORT.parent.column)
 """The column of the report that is deployed."""
-_LINE = ("base_model", "cpt_checkpoint", "sft_model", "rlhf_model")
 
 
 def champions_report(store: ArtifactStore, deployed: str) -> Manifest:
@@ -38,14 +38,14 @@ def champions_report(store: ArtifactStore, deployed: str) -> Manifest:
         deployed: where the deployed artifact lies, relative to the artifact root.
     """
     exported = store.read(store.root / deployed)
-    return store.read(store.root / exported.request.input("eval_report").path)
+    return store.read(store.root / exported.request.input(_EVALUATE.asset).path)
 
 
 def drift_request(report: Manifest, benchmarks: Artifact, corpus: Artifact) -> StageRequest:
     """The evaluation of a report's models on another release's data."""
-    subject = [report.request.input(name) for name in _LINE]
+    subject = [report.request.input(stage.asset) for stage in _EVALUATE.models]
     return stage_request(
-        STAGES["evaluate"], report.request.model, corpus.release, [*subject, as_input(benchmarks), as_input(corpus)]
+        _EVALUATE, report.request.model, corpus.release, [*subject, as_input(benchmarks), as_input(corpus)]
     )
 
 
@@ -105,7 +105,7 @@ def _drift_of(context: OpExecutionContext, model: str) -> str:
     words = f"worse on release {corpus.release} than on {report.request.release}: {'; '.join(found)}" if found else ""
     context.log_event(
         AssetObservation(
-            AssetKey("deployed_model"),
+            AssetKey(_EXPORT.asset),
             partition=cell_key(model, str(report.request.release)),
             description=words or f"no suite is significantly worse on release {corpus.release}",
             metadata=_metadata(champion.number, corpus.release, store.folder(request), now, found),

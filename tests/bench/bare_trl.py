@@ -15,7 +15,7 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback, set_seed
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-from trainers.contract.recipe import SECTIONS
+from trainers.contract import STAGES
 from trainers.training.alignment.pairs import read_pairs, tokenized
 from trainers.training.data.cpt_rows import corpus_rows
 from trainers.training.data.length_buckets import LengthBuckets
@@ -61,7 +61,7 @@ def train(stage: str, settings: dict[str, Any], inputs: dict[str, str], seed: in
 
     Returns seconds, losses, the tokens trained on, and the share of tokens that was not left out as too long.
     """
-    section: Any = SECTIONS[stage].model_validate(settings)
+    section: Any = STAGES[stage].section.model_validate(settings)
     parent = Path(inputs[PARENTS[stage]]) / "model"
     tokenizer = AutoTokenizer.from_pretrained(parent)
     set_seed(seed)

@@ -22,7 +22,7 @@ def tiny_base(folder: Path) -> Path:
     """The model folder of tiny's own base model, built as its recipe says."""
     from trainers.contract import STAGES, StageRequest
     from trainers.contract.artifacts import ArtifactStore
-    from trainers.contract.recipe import load_model_recipes, section_dict
+    from trainers.contract.recipe.loading import load_model_recipes, section_dict
     from trainers.runner.stage import run_stage
 
     recipe = load_model_recipes()["tiny"]

@@ -28,7 +28,7 @@ from tests.bench import bare_trl
 from tests.support.micro import ROOT, Micro
 from trainers.__main__ import main as run_trainers
 from trainers.contract import Manifest
-from trainers.contract.recipe import load_model_recipe, section_dict
+from trainers.contract.recipe.loading import load_model_recipe, section_dict
 from trainers.sample import documents, instructions, preferences
 from trainers.sample.benchmarks import assistant, user
 from trainers.sample.release import GENERATED_BYTES

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from korean_llm_assets.definitions import defs
 from korean_llm_assets.partitions.keys import stage_of
-from korean_llm_assets.partitions.requests import READS
 
 SNAPSHOT = Path(__file__).with_name("asset_graph.json")
 
@@ -45,7 +44,7 @@ def test_the_table_of_what_stages_read_is_what_the_assets_take() -> None:
     for spec in defs.resolve_all_asset_specs():
         stage = stage_of(spec.key.to_user_string())
         taken = {stage_of(dep.asset_key.to_user_string()).name for dep in spec.deps}
-        assert taken == set(READS.get(stage.name, ())), stage.name
+        assert taken == set(stage.reads), stage.name
 
 
 if __name__ == "__main__":

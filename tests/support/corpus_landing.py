@@ -9,7 +9,8 @@ import zstandard
 
 from tests.support.plugins import digests_of
 from trainers.contract import STAGES, Input, Manifest, StageRequest
-from trainers.contract.artifacts import ArtifactStore, tree_digest
+from trainers.contract.artifacts import ArtifactStore
+from trainers.contract.digests import tree_digest
 from trainers.runner.stage import run_stage
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from trainers.contract.recipe import SECTIONS
+from trainers.contract import STAGES
 
 FOLDER = Path(__file__).parent / "plugin_folder"
 """What KOREAN_LLM_PLUGINS names in tests; it holds the package `korean_extras`."""
@@ -14,6 +14,6 @@ FOLDER = Path(__file__).parent / "plugin_folder"
 def digests_of(stage: str, section: dict[str, Any]) -> dict[str, str]:
     """Digests of the plugins that a section names; none of a section that the stage itself is to refuse."""
     try:
-        return SECTIONS[stage].model_validate(section).plugin_digests
+        return STAGES[stage].section.model_validate(section).plugin_digests
     except ValidationError:
         return {}

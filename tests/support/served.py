@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 import yaml
 
 from korean_llm_assets.home import Home
-from trainers.contract.recipe import recipe_folders
+from trainers.contract.recipe.loading import recipe_folders
 
 LOCATION = {"repositoryLocationName": "korean_llm", "repositoryName": "__repository__"}
 _MADE = """query($key: AssetKeyInput!) {

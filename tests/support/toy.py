@@ -23,7 +23,8 @@ from trainers.contract import (
     StageRequest,
     TrainingDetails,
 )
-from trainers.contract.artifacts import ArtifactStore, file_sha256
+from trainers.contract.artifacts import ArtifactStore
+from trainers.contract.digests import file_sha256
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"

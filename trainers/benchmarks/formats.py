@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from trainers.benchmarks.checks import Check
 from trainers.contract import BadData, BadRequest
-from trainers.contract.artifacts import file_sha256, read_shards
+from trainers.contract.digests import file_sha256
+from trainers.contract.shards import read_shards
 
 Messages = list[dict[str, str]]
 

@@ -12,6 +12,7 @@ from trainers.contract.details import (
     Interval,
     TrainingDetails,
 )
+from trainers.contract.digests import canonical_json, sha256_of
 from trainers.contract.exits import (
     BadData,
     BadRequest,
@@ -26,7 +27,9 @@ from trainers.contract.exits import (
     Stalled,
 )
 from trainers.contract.manifest import Artifact, Attempt, Environment, FileRecord, GpuSeconds, Manifest, lost_seconds
-from trainers.contract.request import EARLIER, STAGES, Input, Needs, Stage, StageRequest, canonical_json, sha256_of
+from trainers.contract.needs import Needs
+from trainers.contract.request import EARLIER, Input, StageRequest
+from trainers.contract.stages import STAGES, Stage
 
 __all__ = [
     "EARLIER",

@@ -8,16 +8,13 @@ Layout, for a request with digest D, under the artifact root:
     <asset>/<partition keys>/D.lock            held by the one process that works on it
 """
 
-import errno
 import hashlib
-import io
 import json
 import os
 import time
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 from filelock import Timeout
 from pydantic import ValidationError
@@ -33,87 +30,18 @@ from trainers.contract import (
     Manifest,
     StageError,
     StageRequest,
-    sha256_of,
 )
+from trainers.contract.digests import file_sha256, tree_digest
+from trainers.contract.files import disk_errors_named, fsync_folder, write_atomically
 from trainers.contract.locks import locked
 
 MANIFEST = "manifest.json"
 FAILURE = "failure.json"
 ATTEMPTS = "attempts.json"
-READY_MARKER = "_READY"
-_ROWS_AT_ONCE = 1024
 
 
 class Busy(StageError):
     """Another process works on the same request."""
-
-
-def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def tree_digest(folder: Path) -> str:
-    """Content digest of a folder: relative names and bytes of its files; not times, not markers, not hidden files."""
-    files = {
-        path.relative_to(folder).as_posix(): file_sha256(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != READY_MARKER and not path.name.startswith(".")
-    }
-    return sha256_of(files)
-
-
-def fsync_folder(folder: Path) -> None:
-    """Make renames and new names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a small file so that it has its old or its new content, never half of it."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    aside.rename(path)
-    fsync_folder(path.parent)
-
-
-@contextmanager
-def disk_errors_named(doing: str) -> Iterator[None]:
-    """Turn a full or failing disk into a DiskTrouble that says what was being done."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
-            where = f" ({error.filename})" if error.filename else ""
-            raise DiskTrouble(
-                f"{doing}: {error.strerror}{where}. Free space or repair the volume, then run again; "
-                "finished work is kept."
-            ) from error
-        raise
-
-
-def read_shards(folder: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a corpus split (`train` or `validation`), shard by shard, JSON lines or Parquet."""
-    for path in sorted(folder.glob("[!.]*")):
-        if path.suffix == ".parquet":
-            import pyarrow.parquet
-
-            with pyarrow.parquet.ParquetFile(path) as table:
-                for batch in table.iter_batches(batch_size=_ROWS_AT_ONCE):
-                    yield from batch.to_pylist()
-        else:
-            import zstandard
-
-            with path.open("rb") as raw, zstandard.ZstdDecompressor().stream_reader(raw) as stream:
-                for line in io.TextIOWrapper(stream, encoding="utf-8"):
-                    yield json.loads(line)
 
 
 class Workspace:

@@ -6,7 +6,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from trainers.contract.details import Details
-from trainers.contract.request import StageRequest, sha256_of
+from trainers.contract.digests import sha256_of
+from trainers.contract.request import StageRequest
 
 
 class FileRecord(BaseModel):

@@ -14,8 +14,9 @@ Activations are checkpointed: one hidden state per layer, and one layer's workin
 from dataclasses import dataclass, replace
 from typing import Any
 
-from trainers.contract import BadRequest, DoesNotFit
-from trainers.contract.recipe import ModelRecipe, RlhfSection, TrainingSection
+from trainers.contract import STAGES, BadRequest, DoesNotFit
+from trainers.contract.recipe import BaseSection, RlhfSection, TrainingSection
+from trainers.contract.recipe.loading import ModelRecipe
 
 GIB = 2**30
 _BYTES_PER_WEIGHT = {"full": 16.0, "lora": 2.0, "qlora": 0.55}
@@ -69,7 +70,7 @@ class Shape:
         Raises:
             BadRequest: the recipe does not say the model's shape.
         """
-        base = recipe.base_model
+        base = recipe.section(BaseSection)
         if base.architecture is not None and base.vocabulary is not None:
             built = base.architecture
             return cls(
@@ -244,6 +245,11 @@ def proposal(shape: Shape, setting: Setting, gpu: Gpu, tokens: float) -> Plan | 
     return None
 
 
+def training_sections(recipe: ModelRecipe) -> dict[str, TrainingSection]:
+    """What a recipe says of each stage that trains."""
+    return {name: getattr(recipe, name) for name, stage in STAGES.items() if stage.trains}
+
+
 def plan_recipe(
     recipe: ModelRecipe, gpu_name: str, gpus: int, tokens: float | None = None, price: float | None = None
 ) -> dict[str, Any]:
@@ -259,7 +265,7 @@ def plan_recipe(
     shape = Shape.of(recipe)
     stages: dict[str, Any] = {}
     failures = []
-    for name, section in (("cpt", recipe.cpt), ("sft", recipe.sft), ("rlhf", recipe.rlhf)):
+    for name, section in training_sections(recipe).items():
         setting = Setting.of(section, gpus)
         found = plan(shape, setting, gpu, tokens or _planned_tokens(section, setting))
         stages[name] = {

@@ -19,9 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from trainers.contract.artifacts import file_sha256
+from trainers.contract.digests import file_sha256, sha256_of
 from trainers.contract.exits import BadRequest
-from trainers.contract.request import sha256_of
 
 FOLDER = "KOREAN_LLM_PLUGINS"
 _HOW = (

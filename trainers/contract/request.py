@@ -1,70 +1,18 @@
 """A stage request: what is asked of a stage, and the digest that is its identity."""
 
-import hashlib
-import json
 import re
 from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from trainers.contract.digests import sha256_of
+from trainers.contract.needs import Needs
+from trainers.contract.stages import STAGES
+
 _SAFE_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-
-
-class Stage(BaseModel):
-    """One kind of work: which asset it makes, how that is partitioned, and the version of its results."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    asset: str
-    by_model: bool
-    by_release: bool
-    version: int
-    """Raised by hand when the same request would give another result. Kept here, not in the stage's
-    own module, because the assets need it for `code_version` and must not import a trainer to read it."""
-
-
-STAGES: dict[str, Stage] = {
-    stage.name: stage
-    for stage in (
-        Stage(name="benchmarks", asset="benchmarks", by_model=False, by_release=True, version=2),
-        Stage(name="corpus", asset="corpus", by_model=False, by_release=True, version=5),
-        Stage(name="instructions", asset="instructions", by_model=False, by_release=True, version=4),
-        Stage(name="preferences", asset="preferences", by_model=False, by_release=True, version=3),
-        Stage(name="base_model", asset="base_model", by_model=True, by_release=False, version=1),
-        Stage(name="cpt", asset="cpt_checkpoint", by_model=True, by_release=True, version=3),
-        Stage(name="sft", asset="sft_model", by_model=True, by_release=True, version=4),
-        Stage(name="rlhf", asset="rlhf_model", by_model=True, by_release=True, version=3),
-        Stage(name="evaluate", asset="eval_report", by_model=True, by_release=True, version=3),
-        Stage(name="export", asset="deployed_model", by_model=True, by_release=True, version=1),
-    )
-}
-
-
 EARLIER = "earlier_"
 """Begins the name of an input that is an earlier release's corpus; its release follows."""
-
-
-def canonical_json(value: Any) -> str:
-    """The one JSON text of a value: sorted keys, no spaces, no NaN."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def sha256_of(value: Any) -> str:
-    """Hex sha256 of a value's canonical JSON."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
-
-
-class Needs(BaseModel):
-    """What a stage needs to run; where it runs is the platform's business."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    gpus: int = Field(default=0, ge=0, description="GPUs in all, over every node")
-    cpu: float = Field(default=1, gt=0, description="CPU cores per node")
-    memory: str = Field(default="2Gi", pattern=r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti)$", description="per node")
-    nodes: int = Field(default=1, ge=1, description="machines")
 
 
 class Input(BaseModel):

@@ -18,7 +18,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from trainers.contract.artifacts import fsync_folder
+from trainers.contract.files import fsync_folder
 from trainers.text.records import Exclusion
 
 LANGUAGES = ("ko", "en", "other")

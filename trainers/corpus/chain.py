@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from trainers.contract import BadData, CorpusDetails
-from trainers.contract.artifacts import write_atomically
+from trainers.contract.files import write_atomically
 from trainers.corpus.blocks import PublishedBlock, in_order
 from trainers.corpus.clean import Cleaner
 from trainers.corpus.earlier import FOLDER, EarlierCorpus, write_index

@@ -13,8 +13,11 @@ import yaml
 from pydantic import ValidationError
 
 from trainers.contract import STAGES, BadData, BadRequest, CorpusDetails, Input, Manifest, Needs, StageRequest
-from trainers.contract.artifacts import MANIFEST, ArtifactStore, tree_digest, write_atomically
-from trainers.contract.recipe import CorpusSection, section_dict
+from trainers.contract.artifacts import MANIFEST, ArtifactStore
+from trainers.contract.digests import tree_digest
+from trainers.contract.files import write_atomically
+from trainers.contract.recipe import CorpusSection
+from trainers.contract.recipe.loading import section_dict
 from trainers.corpus.gather import gather
 from trainers.runner.stage import run_stage
 from trainers.text.read import read_blocks

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import trainers.text
 from trainers.contract import BadRequest, canonical_json
-from trainers.contract.artifacts import file_sha256, write_atomically
+from trainers.contract.digests import file_sha256
+from trainers.contract.files import write_atomically
 from trainers.contract.recipe.data import CorpusSection
 from trainers.text.read import Block
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from trainers.contract import BadRequest
-from trainers.contract.artifacts import read_shards
 from trainers.contract.recipe.data import CorpusSection
+from trainers.contract.shards import read_shards
 from trainers.corpus.join import source_group
 from trainers.corpus.nouns import Vocabulary, drift
 

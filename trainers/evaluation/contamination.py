@@ -9,8 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from trainers.contract.artifacts import read_shards
 from trainers.contract.recipe.data import DecontaminationSettings
+from trainers.contract.shards import read_shards
 from trainers.text.contamination import Suites
 
 _BATCH = 512

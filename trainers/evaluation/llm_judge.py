@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from trainers.contract import ServiceMissing
-from trainers.contract.artifacts import write_atomically
+from trainers.contract.files import write_atomically
 from trainers.contract.recipe.evaluation import JudgeSettings
 from trainers.evaluation.judge_questions import QUESTIONS, Question
 from trainers.evaluation.results import Row

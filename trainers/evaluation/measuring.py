@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from trainers.benchmarks.formats import Instruction, Suite, spread
-from trainers.contract.artifacts import read_shards
 from trainers.contract.recipe import EvaluateSection
+from trainers.contract.shards import read_shards
 from trainers.evaluation.bits_per_byte import Unigram
 from trainers.evaluation.judge_questions import QUESTIONS
 from trainers.evaluation.measures import measure, measure_behaviour, measure_unigram

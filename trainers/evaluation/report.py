@@ -2,28 +2,21 @@
 
 import json
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import pyarrow
 import pyarrow.parquet
 
-from trainers.contract import GateResult, Interval
+from trainers.contract import STAGES, GateResult, Interval
 from trainers.contract.charts import FEWEST_AXES, Chart, bars, lines, radar
 from trainers.contract.markdown import escaped, table
 from trainers.evaluation.results import Results, Row
 from trainers.runner.page import Section, Table, Verdict, page
 
-COLOURS = {
-    "unigram": "#9e9e9e",
-    "base": "#7f8fa6",
-    "cpt": "#3f7cac",
-    "sft": "#3a9d6e",
-    "rlhf": "#d1603d",
-    "champion": "#8e6bbf",
-}
+_PALETTE = ("#7f8fa6", "#3f7cac", "#3a9d6e", "#d1603d", "#c2a03a", "#5d6d7e")
 _SHOWN_FLIPS = 10
-PARENTS = {"cpt": "base", "sft": "cpt", "rlhf": "sft"}
 _SHARES = {"accuracy", "macro_accuracy", "rate", "win_rate", "agreement"}
 _MEASURE_NAMES = {
     "accuracy": "accuracy",
@@ -34,6 +27,17 @@ _MEASURE_NAMES = {
     "rate": "rate (lower is better)",
     "reward_margin": "reward margin over SFT (nats)",
 }
+
+
+def parents() -> dict[str, str]:
+    """Column of the report -> that of the model which training went on with."""
+    return {str(stage.column): str(stage.parent.column) for stage in STAGES["evaluate"].models if stage.parent}
+
+
+def colours() -> dict[str, str]:
+    """One of each column, the same in every chart."""
+    models = (str(stage.column) for stage in STAGES["evaluate"].models)
+    return {"unigram": "#9e9e9e", **dict(zip(models, cycle(_PALETTE), strict=False)), "champion": "#8e6bbf"}
 
 
 @dataclass
@@ -78,7 +82,7 @@ class Report:
         """(suite, stage, compared with, difference): each stage against its parent, the base and the champion."""
         found = []
         for suite in self.results.suites:
-            for stage, parent in PARENTS.items():
+            for stage, parent in parents().items():
                 for other in dict.fromkeys((parent, "base", "champion")):
                     if self.results.has(suite, stage, other):
                         found.append((suite, stage, other, self.results.difference(suite, stage, other)))
@@ -90,7 +94,7 @@ class Report:
         for suite in self.results.suites:
             if self.results.measures[suite] != "accuracy" or suite.startswith("all/"):
                 continue
-            for stage, parent in PARENTS.items():
+            for stage, parent in parents().items():
                 for other in (parent, "champion"):
                     if self.results.has(suite, stage, other):
                         lost, won = self.results.flips(suite, stage, other)
@@ -210,12 +214,12 @@ class Report:
             if measure == "reward_margin":  # it may be below 0
                 continue
             form, top = (".1%", 1.0) if measure in _SHARES else (".3f", 0.0)
-            charts.append(bars(f"{suite}: {_MEASURE_NAMES[measure]}", by_stage, form, top=top, colours=COLOURS))
+            charts.append(bars(f"{suite}: {_MEASURE_NAMES[measure]}", by_stage, form, top=top, colours=colours()))
         return charts
 
     def _curves(self) -> list[Chart]:
         return [
-            lines(f"{stage}: training loss", {stage: points}, "loss", COLOURS)
+            lines(f"{stage}: training loss", {stage: points}, "loss", colours())
             for stage, points in self.losses.items()
             if points
         ]
@@ -230,7 +234,7 @@ class Report:
             if not suite.startswith("all/")
         }
         enough = len(shares) >= FEWEST_AXES
-        return [radar("accuracy by suite; rings are 25% apart", shares, COLOURS)] if enough else []
+        return [radar("accuracy by suite; rings are 25% apart", shares, colours())] if enough else []
 
     def _write_items(self, path: Path) -> None:
         rows = [

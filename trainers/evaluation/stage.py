@@ -7,8 +7,8 @@ from typing import Any
 from transformers.utils import logging as transformers_logging
 
 from trainers.benchmarks.formats import Instruction, Suite, by_domain, held_out_suites, read_suites, spread
-from trainers.contract import BadData, EvaluationDetails, Interval, TrainingDetails
-from trainers.contract.artifacts import write_atomically
+from trainers.contract import STAGES, BadData, EvaluationDetails, Interval, TrainingDetails
+from trainers.contract.files import write_atomically
 from trainers.contract.recipe import EvaluateSection
 from trainers.evaluation.contamination import contamination
 from trainers.evaluation.gate import CORPUS, INSTRUCTION, PREFERENCE, VERIFIED, judge
@@ -20,8 +20,6 @@ from trainers.evaluation.report import Report, Sample
 from trainers.evaluation.results import Results, Row
 from trainers.runner.stage import StageContext, StageResult
 
-STAGES = {"base": "base_model", "cpt": "cpt_checkpoint", "sft": "sft_model", "rlhf": "rlhf_model"}
-"""Name in the report -> name of the input."""
 _MOST_EVIDENCE = 100
 
 
@@ -29,7 +27,7 @@ def run(context: StageContext) -> StageResult:
     """Measure every stage's model, judge the gate, write the report."""
     section: EvaluateSection = context.section
     transformers_logging.disable_progress_bar()
-    folders = {stage: context.inputs[name] / "model" for stage, name in STAGES.items()}
+    folders = {str(stage.column): context.inputs[stage.asset] / "model" for stage in STAGES["evaluate"].models}
     tokenizer_hash, template_hash = check_same_tokenizer(folders)
     if "champion" in context.inputs:
         folders["champion"] = context.inputs["champion"] / "model"
@@ -133,10 +131,10 @@ def _samples(plan: Plan, measured: dict[str, Measured]) -> list[Sample]:
 
 def _losses(context: StageContext) -> dict[str, list[tuple[int, float]]]:
     losses = {}
-    for stage, name in STAGES.items():
-        details = context.manifests[name].details
+    for stage in STAGES["evaluate"].models:
+        details = context.manifests[stage.asset].details
         if isinstance(details, TrainingDetails):
-            losses[stage] = details.loss
+            losses[str(stage.column)] = details.loss
     return losses
 
 

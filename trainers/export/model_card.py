@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from trainers.contract import (
+    STAGES,
     BaseModelDetails,
     CorpusDetails,
     DatasetDetails,
@@ -15,13 +16,13 @@ from trainers.contract import (
 )
 from trainers.contract.markdown import escaped, table
 
-_ORDER = ("base_model", "corpus", "cpt_checkpoint", "instructions", "sft_model", "preferences", "rlhf_model")
-
 
 def model_card(name: str, report: Manifest, lineage: Sequence[Manifest]) -> str:
     """Markdown; `lineage` holds the manifests of all that the model was made from."""
     release = report.request.release
-    known = [manifest for asset in _ORDER for manifest in lineage if manifest.request.asset == asset]
+    model = STAGES["export"].parent
+    assert model is not None, "what is exported is a model"
+    known = [manifest for stage in model.lineage for manifest in lineage if manifest.request.stage == stage.name]
     return "\n".join(
         [
             f"# {escaped(name)}, release {escaped(release)}",

@@ -4,7 +4,8 @@ import shutil
 from pathlib import Path
 
 from trainers.contract import BadRequest, DiskTrouble, EvaluationDetails, ExportDetails, Manifest, TrainingDetails
-from trainers.contract.artifacts import MANIFEST, ArtifactStore, file_sha256
+from trainers.contract.artifacts import MANIFEST, ArtifactStore
+from trainers.contract.digests import file_sha256
 from trainers.export.model_card import model_card
 from trainers.runner.stage import StageContext, StageResult
 from trainers.training.model_folder import ModelFolder, require_adapter_of

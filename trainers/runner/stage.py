@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 from trainers.contract import (
+    STAGES,
     Attempt,
     BadRequest,
     Details,
@@ -29,25 +30,12 @@ from trainers.contract import (
     StageRequest,
     lost_seconds,
 )
-from trainers.contract.artifacts import FAILURE, MANIFEST, ArtifactStore, Workspace, disk_errors_named
+from trainers.contract.artifacts import FAILURE, MANIFEST, ArtifactStore, Workspace
+from trainers.contract.files import disk_errors_named
 from trainers.contract.plugins import check_plugins
-from trainers.contract.recipe import SECTIONS, Section
+from trainers.contract.recipe import Section
 from trainers.runner.ranks import has_lost_another
 from trainers.runner.reporting import FollowerReporter, LeaderReporter, Reporter
-
-_MODULES = {
-    "corpus": "trainers.corpus.stage",
-    "instructions": "trainers.conversations.instructions",
-    "preferences": "trainers.conversations.preferences",
-    "benchmarks": "trainers.benchmarks.stage",
-    "base_model": "trainers.training.base_model",
-    "cpt": "trainers.training.cpt",
-    "sft": "trainers.training.sft",
-    "rlhf": "trainers.training.rlhf",
-    "evaluate": "trainers.evaluation.stage",
-    "export": "trainers.export.stage",
-}
-"""Where each stage's `run` lives; imported only when it runs, so that `--help` needs no torch."""
 
 _RECORDED_PACKAGES = (
     "torch",
@@ -132,7 +120,7 @@ def typed_section(request: StageRequest, *data: Path | None) -> Section:
         BadRequest: the section is a bad one, or a plugin is not that of the request.
     """
     try:
-        section = SECTIONS[request.stage].model_validate(request.section)
+        section = STAGES[request.stage].section.model_validate(request.section)
     except ValueError as error:
         raise BadRequest(f"section of stage {request.stage!r} in the request: {error}") from error
     check_plugins(section.plugins, request.plugins, [root for root in data if root is not None])
@@ -229,7 +217,7 @@ def _manifests_of(request: StageRequest, folders: dict[str, Path]) -> dict[str, 
 
 
 def _stage_function(stage: str) -> Callable[[StageContext], StageResult]:
-    function: Callable[[StageContext], StageResult] = importlib.import_module(_MODULES[stage]).run
+    function: Callable[[StageContext], StageResult] = importlib.import_module(STAGES[stage].module).run
     return function
 
 

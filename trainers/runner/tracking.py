@@ -19,7 +19,8 @@ from typing import Any
 from filelock import Timeout
 
 from trainers.contract import Manifest, StageRequest
-from trainers.contract.artifacts import Workspace, fsync_folder
+from trainers.contract.artifacts import Workspace
+from trainers.contract.files import fsync_folder
 from trainers.contract.locks import locked
 
 EXPERIMENT = "korean-llm"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainers.contract.artifacts import READY_MARKER
+from trainers.contract.digests import READY_MARKER
 from trainers.text.tables import csv_records, table_batches
 from trainers.text.unpack import COMPRESSED, Bytes
 

@@ -21,7 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from trainers.contract import BadRequest
-from trainers.contract.artifacts import disk_errors_named, file_sha256, fsync_folder, write_atomically
+from trainers.contract.digests import file_sha256
+from trainers.contract.files import disk_errors_named, fsync_folder, write_atomically
 
 _SEAL = "seal.json"
 _HASHING_THREADS = 4

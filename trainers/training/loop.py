@@ -14,7 +14,7 @@ import torch
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainers.contract import DoesNotFit, Interrupted, LossIsNaN, Stalled, sha256_of
-from trainers.contract.artifacts import write_atomically
+from trainers.contract.files import write_atomically
 from trainers.contract.recipe import TrainingSection
 from trainers.runner.figures import FIGURES
 from trainers.runner.ranks import any_of, from_leader, is_leader, wait_for_all, world_size

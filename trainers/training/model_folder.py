@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers.contract import BadData, BadRequest
-from trainers.contract.artifacts import file_sha256
+from trainers.contract.digests import file_sha256
 from trainers.training.templates import require_generation_marks, template_hash
 
 SIDE_FILES = (

@@ -10,7 +10,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from trainers.contract import Manifest, TrainingDetails
+from trainers.contract import STAGES, Manifest, TrainingDetails
 from trainers.runner.ranks import wait_for_all
 from trainers.runner.stage import StageContext, StageResult
 from trainers.training.loop import Trained
@@ -171,8 +171,8 @@ def _publish_adapter(model: Any, base: str, folder: Path) -> None:
 
 def _lineage(context: StageContext) -> list[str]:
     """Content digests from the base model to the parent."""
-    names = ("base_model", "previous_checkpoint", "cpt_checkpoint", "sft_model")
-    parents = [name for name in names if name in context.manifests]
-    parent: Manifest = context.manifests[parents[-1]]
+    usual = STAGES[context.request.stage].parent
+    assert usual is not None, "every stage that trains goes on with a model"
+    parent: Manifest = context.manifests.get("previous_checkpoint") or context.manifests[usual.asset]
     before = parent.details.lineage if isinstance(parent.details, TrainingDetails) else []
     return [*before, parent.digest]

@@ -17,9 +17,10 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainers.contract import BadData
-from trainers.contract.artifacts import read_shards, write_atomically
+from trainers.contract.files import write_atomically
 from trainers.contract.planner import GPUS, Setting, Shape, gpu_hours
 from trainers.contract.recipe import CptSection
+from trainers.contract.shards import read_shards
 from trainers.text.fertility import fertility, tokens_by_domain
 from trainers.training.model_folder import ModelFolder, copy_side_files
 

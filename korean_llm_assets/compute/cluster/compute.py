@@ -30,7 +30,8 @@ from korean_llm_assets.compute.overrides import Overrides, asked_of
 from korean_llm_assets.compute.preflight import check_fit, joining_needs
 from korean_llm_assets.compute.profiles import ClusterProfile, Price, load_profile
 from trainers.contract import BadRequest, Manifest, Needs, StageError, StageRequest
-from trainers.contract.artifacts import MANIFEST, ArtifactStore, write_atomically
+from trainers.contract.artifacts import MANIFEST, ArtifactStore
+from trainers.contract.files import write_atomically
 
 
 class KubernetesCompute:

@@ -7,9 +7,8 @@ from kubernetes.client import ApiClient, Configuration
 
 from korean_llm_assets.compute.cluster import naming
 from korean_llm_assets.compute.cluster.workloads import Body
-from korean_llm_assets.compute.preflight import DISTRIBUTED
 from korean_llm_assets.compute.profiles import ClusterProfile
-from trainers.contract import ExitCode, Needs, StageRequest
+from trainers.contract import STAGES, ExitCode, Needs, StageRequest
 
 CONTAINER = "trainer"
 METRICS_PORT = 9108
@@ -206,7 +205,7 @@ def _container(
 
 
 def _is_distributed(request: StageRequest, needs: Needs) -> bool:
-    return needs.gpus > 1 and request.stage in DISTRIBUTED
+    return needs.gpus > 1 and STAGES[request.stage].spread == "processes"
 
 
 def _torchrun_env(needs: Needs, profile: ClusterProfile) -> dict[str, str]:

@@ -20,7 +20,7 @@ from tests.korean_llm_assets.conftest import WHOLE, Platform, define, drop
 from tests.support.small_stages import CONDITIONS
 from trainers.contract import Artifact, Input
 from trainers.contract.artifacts import ArtifactStore
-from trainers.contract.recipe import recipe_folders
+from trainers.contract.recipe.loading import recipe_folders
 from trainers.corpus.earlier import FOLDER as INDEX
 from trainers.corpus.nouns import FILE as VOCABULARY
 

@@ -13,7 +13,7 @@ from tests.korean_llm_assets.assets.test_assets import why
 from tests.korean_llm_assets.conftest import Platform, define, drop
 from trainers.contract import Manifest
 from trainers.contract.artifacts import ArtifactStore
-from trainers.contract.recipe import recipe_folders
+from trainers.contract.recipe.loading import recipe_folders
 
 pytestmark = pytest.mark.slow
 CPT = AssetKey("cpt_checkpoint")

@@ -8,7 +8,8 @@ from korean_llm_assets.partitions import requests
 from korean_llm_assets.partitions.recipes import model_recipes
 from korean_llm_assets.partitions.requests import as_input, code_version, stage_request
 from trainers.contract import STAGES, Artifact, BadRequest
-from trainers.contract.recipe import CorpusSection, section_dict
+from trainers.contract.recipe import CorpusSection
+from trainers.contract.recipe.loading import section_dict
 
 ARTIFACT = Artifact(
     stage="cpt", model="tiny", release="r", request_digest="a", digest="d", path="cpt_checkpoint/tiny/r/a"

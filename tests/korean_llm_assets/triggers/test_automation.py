@@ -22,7 +22,7 @@ from korean_llm_assets.landing.folders import Landing
 from korean_llm_assets.partitions.keys import cell_key
 from tests.korean_llm_assets.conftest import WHOLE, Platform, define, drop
 from trainers.contract import BadRequest
-from trainers.contract.recipe import recipe_folders
+from trainers.contract.recipe.loading import recipe_folders
 
 
 def tick(platform: Platform) -> SensorResult:

@@ -6,7 +6,9 @@ import os
 import pytest
 
 from trainers.contract import BadRequest, BenchmarkDetails, DiskTrouble, Input, Manifest, StageRequest
-from trainers.contract.artifacts import ArtifactStore, Busy, disk_errors_named, tree_digest
+from trainers.contract.artifacts import ArtifactStore, Busy
+from trainers.contract.digests import tree_digest
+from trainers.contract.files import disk_errors_named
 
 
 @pytest.fixture

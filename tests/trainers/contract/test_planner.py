@@ -8,7 +8,7 @@ import pytest
 from trainers.__main__ import main
 from trainers.contract import BadRequest, DoesNotFit, ExitCode
 from trainers.contract.planner import GPUS, Setting, Shape, plan, plan_recipe, proposal
-from trainers.contract.recipe import load_model_recipes
+from trainers.contract.recipe.loading import load_model_recipes
 
 RECIPES = load_model_recipes()
 

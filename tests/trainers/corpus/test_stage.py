@@ -12,7 +12,8 @@ import pytest
 
 from tests.support.corpus_landing import data_request, read_jsonl, run_data_stage, write_jsonl
 from trainers.contract import BadData, BadRequest
-from trainers.contract.artifacts import ArtifactStore, read_shards
+from trainers.contract.artifacts import ArtifactStore
+from trainers.contract.shards import read_shards
 from trainers.corpus.join import Joined
 from trainers.corpus.plan import Plan
 from trainers.runner.stage import run_stage

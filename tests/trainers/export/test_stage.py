@@ -7,7 +7,7 @@ import pytest
 from tests.support.hostile import HOSTILE, markup
 from tests.support.toy import build_lineage
 from trainers.contract import Artifact, BadRequest
-from trainers.contract.artifacts import file_sha256
+from trainers.contract.digests import file_sha256
 from trainers.export.model_card import model_card
 from trainers.runner.stage import run_stage
 

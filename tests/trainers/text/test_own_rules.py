@@ -5,7 +5,8 @@ import pytest
 from tests.support.corpus_landing import data_request, read_jsonl, run_data_stage, write_jsonl
 from tests.support.plugins import FOLDER
 from trainers.contract import BadRequest
-from trainers.contract.artifacts import ArtifactStore, read_shards
+from trainers.contract.artifacts import ArtifactStore
+from trainers.contract.shards import read_shards
 from trainers.runner.stage import run_stage
 from trainers.text.own_rules import own_verdicts
 

@@ -125,13 +125,3 @@ class BenchmarksSection(Section):
     readers: dict[SuiteName, SuiteReader] = Field(default={}, description="by suite: readers of your own")
 
     max_items_per_suite: int | None = Field(default=None, ge=1, description="at most, evenly over the file")
-
-
-class DataRecipe(Strict):
-    """`corpus.yaml`: the one recipe of the data assets."""
-
-    seed: int = 42
-    corpus: CorpusSection = CorpusSection()
-    instructions: InstructionsSection = InstructionsSection()
-    preferences: PreferencesSection = PreferencesSection()
-    benchmarks: BenchmarksSection = BenchmarksSection()

@@ -1,25 +1,39 @@
-"""Recipe files: where they are, and how their errors are told (file, key, what is allowed)."""
+"""Recipe files: their pages, where they are, and how their errors are told (file, key, what is allowed)."""
 
 import os
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, create_model
 
-from trainers.contract import BadRequest
-from trainers.contract.recipe.alignment import RlhfSection
-from trainers.contract.recipe.data import DataRecipe
-from trainers.contract.recipe.evaluation import EvaluateSection, ExportSection
+from trainers.contract.exits import BadRequest
 from trainers.contract.recipe.section import Section, Strict
-from trainers.contract.recipe.training import BaseSection, CptSection, SftSection
+from trainers.contract.stages import STAGES
 
 _PACKAGED = Path(__file__).parents[2] / "recipes"
 _DATA_RECIPE = "corpus"
-_R = TypeVar("_R", bound=BaseModel)
+_S = TypeVar("_S", bound=Section)
 
 
-class ModelRecipe(Strict):
+class Recipe(Strict):
+    """One page. Its other keys are the stages' sections, each of its stage's type (trainers/contract/stages.py)."""
+
+    seed: int = 42
+
+    def section(self, kind: type[_S]) -> _S:
+        """The section of that type."""
+        return next(section for name in type(self).model_fields if isinstance(section := getattr(self, name), kind))
+
+
+_R = TypeVar("_R", bound=Recipe)
+
+
+class DataRecipe(Recipe):
+    """`corpus.yaml`: the one recipe of the data assets."""
+
+
+class ModelRecipe(Recipe):
     """`<model>.yaml`: one complete run of one model."""
 
     model: str
@@ -30,13 +44,23 @@ class ModelRecipe(Strict):
         description="auto: new data and changed recipes re-make it unattended; ask: what would be made is proposed, "
         "and made once a person starts it; off: nothing at all, it is made by hand only",
     )
-    seed: int = 42
-    base_model: BaseSection
-    cpt: CptSection
-    sft: SftSection
-    rlhf: RlhfSection
-    evaluate: EvaluateSection = EvaluateSection()
-    export: ExportSection = ExportSection()
+
+
+def model_page() -> type[ModelRecipe]:
+    """`ModelRecipe` with the sections of all stages that are by model."""
+    return create_model("ModelRecipe", __base__=ModelRecipe, __doc__=ModelRecipe.__doc__, **_sections(by_model=True))
+
+
+def data_page() -> type[DataRecipe]:
+    """`DataRecipe` with the sections of all other stages."""
+    return create_model("DataRecipe", __base__=DataRecipe, __doc__=DataRecipe.__doc__, **_sections(by_model=False))
+
+
+def _sections(by_model: bool) -> dict[str, Any]:
+    """Key -> (type, default): a section with a key that has no default must be there."""
+    kinds = {stage.name: stage.section for stage in STAGES.values() if stage.by_model == by_model}
+    complete = {name: not any(key.is_required() for key in kind.model_fields.values()) for name, kind in kinds.items()}
+    return {name: (kind, kind() if complete[name] else ...) for name, kind in kinds.items()}
 
 
 def recipe_folders() -> list[Path]:
@@ -53,7 +77,7 @@ def recipe_folders() -> list[Path]:
 
 def load_model_recipe(path: Path) -> ModelRecipe:
     """Read one model's recipe; its file name must be its model's name."""
-    recipe = _load(path, ModelRecipe)
+    recipe = _load(path, model_page())
     if recipe.model != path.stem:
         raise BadRequest(f"{path}: key 'model' says {recipe.model!r}; it must be the file's name, {path.stem!r}")
     return recipe
@@ -68,7 +92,7 @@ def load_model_recipes() -> dict[str, ModelRecipe]:
 def load_data_recipe() -> DataRecipe:
     """The recipe of the data assets; the user's own `corpus.yaml` where there is one."""
     candidates = [folder / f"{_DATA_RECIPE}.yaml" for folder in recipe_folders()]
-    return _load([path for path in candidates if path.exists()][-1], DataRecipe)
+    return _load([path for path in candidates if path.exists()][-1], data_page())
 
 
 def section_dict(section: Section) -> dict[str, Any]:

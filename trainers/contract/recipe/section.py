@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from trainers.contract import Needs
+from trainers.contract.needs import Needs
 from trainers.contract.plugins import PluginName, plugin_digests
 
 Plugin = Annotated[str, AfterValidator(PluginName)]

@@ -10,7 +10,8 @@ import numpy as np
 from datasets import Dataset
 
 from trainers.contract import BadData
-from trainers.contract.artifacts import file_sha256, read_shards
+from trainers.contract.digests import file_sha256
+from trainers.contract.shards import read_shards
 from trainers.training.data.packing import Audit, Tokens, cut, pack, sentence_ends
 from trainers.training.data.rows import batched, is_kept, read_rows, write_rows
 

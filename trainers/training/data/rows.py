@@ -11,7 +11,7 @@ import pyarrow as pa
 import torch
 from datasets import Dataset
 
-from trainers.contract.artifacts import file_sha256
+from trainers.contract.digests import file_sha256
 
 IGNORED = -100
 """A label that no loss is computed for."""

@@ -9,7 +9,7 @@ from typing import Any
 from datasets import Dataset
 
 from trainers.contract import BadData
-from trainers.contract.artifacts import file_sha256
+from trainers.contract.digests import file_sha256
 from trainers.contract.recipe import SftSection
 from trainers.training.data.rendering import Rendered, marked, render, require_stop_is_trained, with_level, with_system
 from trainers.training.data.rows import IGNORED, batched, is_kept, read_rows, write_rows

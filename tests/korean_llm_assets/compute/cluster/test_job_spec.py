@@ -15,7 +15,7 @@ from korean_llm_assets.compute.preflight import check_fit
 from korean_llm_assets.compute.profiles import load_profile, profile_paths
 from tests.support.crds import crd_schema
 from trainers.contract import STAGES, DoesNotFit, Input, Needs, StageRequest
-from trainers.contract.recipe import load_data_recipe, load_model_recipes, section_dict
+from trainers.contract.recipe.loading import load_data_recipe, load_model_recipes, section_dict
 
 _SNAPSHOTS = Path(__file__).with_name("snapshots")
 _KUBERNETES = "1.32"

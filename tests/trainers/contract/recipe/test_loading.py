@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from trainers.contract import BadRequest
-from trainers.contract.recipe import (
+from trainers.contract.recipe.loading import (
     load_data_recipe,
     load_model_recipe,
     load_model_recipes,

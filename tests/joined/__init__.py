@@ -1,0 +1,1 @@
+"""What needs both worlds: the code location and the trainers."""

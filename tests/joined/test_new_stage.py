@@ -1,0 +1,142 @@
+"""A stage is added by one entry, its module and its asset: then every table knows it."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from dagster import AssetExecutionContext, MaterializeResult
+from pydantic import ValidationError
+
+from korean_llm_assets.assets.stage_asset import materialize, stage_asset
+from korean_llm_assets.compute.cluster.job_spec import command_of
+from korean_llm_assets.compute.preflight import check_fit
+from korean_llm_assets.compute.profiles import load_profile
+from korean_llm_assets.costs import estimate, spent
+from korean_llm_assets.partitions.keys import cells, partitions_of, stage_of
+from korean_llm_assets.partitions.recipes import model_recipes
+from korean_llm_assets.partitions.requests import code_version, stage_request
+from trainers.__main__ import main
+from trainers.contract import STAGES, Artifact, BadRequest, DoesNotFit, Needs, Stage, StageRequest, TrainingDetails
+from trainers.contract.artifacts import ArtifactStore
+from trainers.contract.planner import plan_recipe
+from trainers.contract.recipe import LoraSettings, TrainingSection
+from trainers.contract.recipe.loading import load_model_recipes
+from trainers.evaluation.report import Report, colours
+from trainers.evaluation.results import Results, Row
+from trainers.runner.stage import StageContext, StageResult
+
+
+class DistillSection(TrainingSection):
+    """A section that a recipe may leave out."""
+
+    learning_rate: float = 1e-4
+    lora: LoraSettings | None = LoraSettings()
+    needs: Needs = Needs(gpus=1)
+
+
+DISTILL = Stage(
+    name="distill",
+    asset="distilled_model",
+    version=7,
+    section=DistillSection,
+    module="a_new_stage",
+    reads=("rlhf", "instructions"),
+    spread="processes",
+    column="small",
+)
+
+
+def run(context: StageContext) -> StageResult:
+    (context.output / "model").write_text(f"learned at {context.section.learning_rate}")
+    counts = {"steps": 1, "epochs": 1, "tokens_seen": 9, "tokens_trained": 9, "trainable_parameters": 3}
+    return StageResult({"loss": 1.0}, TrainingDetails(method="lora", backend="none", tokenizer_hash="0", **counts))
+
+
+@pytest.fixture(autouse=True)
+def entry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The one entry, and its module."""
+    module = ModuleType("a_new_stage")
+    module.run = run
+    monkeypatch.setitem(sys.modules, "a_new_stage", module)
+    monkeypatch.setitem(STAGES, "distill", DISTILL)
+    model_recipes.cache_clear()
+    yield
+    model_recipes.cache_clear()
+
+
+def request(**more: object) -> StageRequest:
+    return StageRequest(stage="distill", stage_version=7, model="qwen2.5-7b", release="r1", **more)
+
+
+def test_a_request_knows_its_asset_and_partitions() -> None:
+    assert request().relative_path.startswith("distilled_model/qwen2.5-7b/r1/")
+    with pytest.raises(ValidationError, match="'distill' needs a release"):
+        StageRequest(stage="distill", stage_version=7, model="m")
+
+
+def test_recipes_have_its_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_model_recipes()["tiny"].section(DistillSection) == DistillSection()
+    monkeypatch.setenv("KOREAN_LLM_RECIPES", str(tmp_path))
+    tiny = Path("trainers/recipes/tiny.yaml").read_text(encoding="utf-8")
+    (tmp_path / "tiny.yaml").write_text(tiny + "distill: {learning_rate: 0.5}\n", encoding="utf-8")
+    assert load_model_recipes()["tiny"].section(DistillSection).learning_rate == 0.5
+    (tmp_path / "tiny.yaml").write_text(tiny + "distill: {temperature: 2}\n", encoding="utf-8")
+    with pytest.raises(BadRequest, match=r"unknown key 'distill\.temperature'; allowed here: needs, backend"):
+        load_model_recipes()
+
+
+def test_its_asset_is_partitioned_and_versioned(monkeypatch: pytest.MonkeyPatch) -> None:
+    @stage_asset(group="training", kinds=set())
+    def distilled_model(
+        context: AssetExecutionContext, rlhf_model: Artifact, instructions: Artifact
+    ) -> MaterializeResult:
+        """Made smaller."""
+        return materialize(context, rlhf_model, instructions)
+
+    (spec,) = distilled_model.specs
+    assert partitions_of(DISTILL) == spec.partitions_def == cells
+    assert stage_of("distilled_model") == DISTILL
+    assert spec.code_version == code_version(DISTILL)
+    assert {dep.asset_key.to_user_string() for dep in spec.deps} == {STAGES[name].asset for name in DISTILL.reads}
+    monkeypatch.setitem(STAGES, "rlhf", STAGES["rlhf"].model_copy(update={"version": 99}))
+    assert code_version(DISTILL) != spec.code_version, "what it reads is part of its version"
+
+
+def test_preflight_and_the_job_know_how_it_is_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    profile, two = load_profile("h100"), Needs(gpus=16, nodes=2)
+    check_fit(request(), two, profile)
+    assert command_of(request(), two, profile)[: len(profile.launcher)] == list(profile.launcher)
+    monkeypatch.setitem(STAGES, "distill", DISTILL.model_copy(update={"spread": None}))
+    with pytest.raises(DoesNotFit, match="2 nodes, but a stage like distill uses one"):
+        check_fit(request(), two, profile)
+
+
+def test_the_planner_and_the_estimate_plan_it() -> None:
+    planned = plan_recipe(model_recipes()["qwen2.5-7b"], "h100", 4)["stages"]
+    assert "lora rank 16" in planned["distill"]["setting"] and planned["distill"]["hours"] > 0
+    (row,) = estimate(["distilled_model"], "qwen2.5-7b", [])
+    assert row.source == "the planner's arithmetic" and row.gpu_hours > 0
+
+
+def test_it_runs_by_its_name_and_what_it_took_is_counted(tmp_path: Path) -> None:
+    asked = stage_request(DISTILL, "qwen2.5-7b", "r1", [])
+    (tmp_path / "request.json").write_text(asked.model_dump_json())
+    arguments = ["distill", "--request", str(tmp_path / "request.json"), "--artifacts", str(tmp_path / "artifacts")]
+    assert main(arguments) == 0
+    store = ArtifactStore(tmp_path / "artifacts")
+    assert (store.folder(asked) / "model").read_text() == "learned at 0.0001"
+    assert [(row.asset, row.model) for row in spent(store)] == [("distilled_model", "qwen2.5-7b")]
+
+
+def test_the_report_compares_it_with_its_parent_once_evaluation_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate = STAGES["evaluate"]
+    monkeypatch.setitem(STAGES, "evaluate", evaluate.model_copy(update={"reads": (*evaluate.reads, "distill")}))
+    rows = {name: [Row("facts", "accuracy", str(n), n % 2) for n in range(8)] for name in ("base", "rlhf", "small")}
+    report = Report("t", Results(rows, {}, 0), [], [], {"small": [(1, 2.0), (2, 1.0)]}, {})
+    assert ("small", "rlhf") in {(stage, other) for _, stage, other, _ in report.comparisons()}
+    assert len(set(colours().values())) == len(colours()) == 7
+    assert colours()["small"] in report.html()
+    json.dumps(report.to_json())
