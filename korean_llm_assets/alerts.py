@@ -9,18 +9,21 @@ Metric alerts (GPU utilisation, stalled training, NaN loss, disk) are Prometheus
 """
 
 import json
-import os
 import smtplib
 from dataclasses import asdict, dataclass
 from email.message import EmailMessage
-from typing import Protocol
+from typing import Protocol, TypeVar
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-from trainers.contract import BadRequest
+from trainers.contract import BadRequest, settings
+from trainers.contract.settings import Variable
 
 _TIMEOUT_SECONDS = 10
 _SLACK_API = "https://slack.com/api/chat.postMessage"
+
+_A = TypeVar("_A")
+_B = TypeVar("_B")
 
 
 @dataclass(frozen=True)
@@ -137,26 +140,24 @@ def configured_notifiers() -> list[Notifier]:
         BadRequest: a channel's second variable is missing or malformed.
     """
     found: list[Notifier] = []
-    variables = {key.removeprefix("KOREAN_LLM_"): value for key, value in os.environ.items() if value}
-    for name in ("SLACK_WEBHOOK", "ALERT_WEBHOOK"):
-        url = variables.get(name)
-        if url and not url.startswith(("http://", "https://")):
-            raise BadRequest(f"KOREAN_LLM_{name} must be an http(s) URL")
-        if url:
-            found.append(SlackWebhook(url) if name == "SLACK_WEBHOOK" else PlainWebhook(url))
-    if both := _pair(variables, "SLACK_TOKEN", "SLACK_CHANNEL"):
-        found.append(SlackBot(*both))
-    if both := _pair(variables, "ALERT_EMAIL", "SMTP"):
-        host, _, port = both[1].partition(":")
-        if not port.isdigit():
-            raise BadRequest("KOREAN_LLM_SMTP must be host:port")
-        found.append(Mail(tuple(both[0].split(",")), host, int(port)))
+    if url := settings.SLACK_WEBHOOK.get():
+        found.append(SlackWebhook(url))
+    if url := settings.ALERT_WEBHOOK.get():
+        found.append(PlainWebhook(url))
+    if bot := _both(settings.SLACK_TOKEN, settings.SLACK_CHANNEL):
+        found.append(SlackBot(*bot))
+    if mail := _both(settings.ALERT_EMAIL, settings.SMTP):
+        recipients, (host, port) = mail
+        found.append(Mail(recipients, host, port))
     return found
 
 
-def _pair(variables: dict[str, str], one: str, other: str) -> tuple[str, str] | None:
-    given = [name for name in (one, other) if name in variables]
-    if len(given) == 1:
-        missing = other if given == [one] else one
-        raise BadRequest(f"KOREAN_LLM_{given[0]} is set, but KOREAN_LLM_{missing} is not; this channel needs both")
-    return (variables[one], variables[other]) if given else None
+def _both(one: Variable[_A | None], other: Variable[_B | None]) -> tuple[_A, _B] | None:
+    """Both variables' values, or None where neither is set."""
+    first, second = one.get(), other.get()
+    if first and second:
+        return first, second
+    if first or second:
+        given, missing = (one, other) if first else (other, one)
+        raise BadRequest(f"{given.name} is set, but {missing.name} is not; this channel needs both")
+    return None

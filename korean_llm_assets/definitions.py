@@ -3,9 +3,10 @@
 from dagster import Definitions, in_process_executor, load_assets_from_modules, multiprocess_executor
 
 from korean_llm_assets.assets import data, deployment, evaluation, training
-from korean_llm_assets.resources import cluster_sensors, environment_name, resources
+from korean_llm_assets.resources import cluster_sensors, resources
 from korean_llm_assets.triggers.jobs import JOBS, SCHEDULES
 from korean_llm_assets.triggers.sensors import SENSORS
+from trainers.contract import settings
 
 defs = Definitions(
     assets=load_assets_from_modules([data, training, evaluation, deployment]),
@@ -15,5 +16,5 @@ defs = Definitions(
     resources=resources(),
     # A stage is a process of its own: one more per step would only add seconds. In a cluster, steps wait for
     # Kubernetes Jobs and may do so side by side.
-    executor=in_process_executor if environment_name() == "local" else multiprocess_executor,
+    executor=in_process_executor if settings.ENV.get() == "local" else multiprocess_executor,
 )

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainers.contract import ServiceMissing
+from trainers.contract import ServiceMissing, settings
 from trainers.contract.locks import locked
 
 _DAGSTER_YAML = """\
@@ -40,7 +40,7 @@ class Home:
     @classmethod
     def from_environment(cls) -> "Home":
         """KOREAN_LLM_HOME, or `var` in the working folder."""
-        return cls(Path(os.environ.get("KOREAN_LLM_HOME") or "var").absolute())
+        return cls(settings.HOME.get().absolute())
 
     @property
     def dagster(self) -> Path:
@@ -92,7 +92,7 @@ class Home:
     def environment(self) -> dict[str, str]:
         """The variables that every process working on this state needs."""
         return {
-            "KOREAN_LLM_HOME": str(self.root),
+            settings.HOME.name: str(self.root),
             "DAGSTER_HOME": str(self.dagster),
             "MLFLOW_TRACKING_URI": os.environ.get("MLFLOW_TRACKING_URI") or self.tracking_uri,
             "MLFLOW_ARTIFACTS": str(self.tracking_files),

@@ -2,8 +2,7 @@
 
 import os
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dagster import DagsterInstance, SensorDefinition
 
@@ -14,8 +13,10 @@ from korean_llm_assets.home import Home
 from korean_llm_assets.landing.folders import Landing
 from korean_llm_assets.partitions.pointers import PointerIOManager
 from korean_llm_assets.serving.registry import Registry
-from trainers.contract import BadRequest
+from trainers.contract import BadRequest, settings
 from trainers.contract.artifacts import ArtifactStore
+
+_T = TypeVar("_T")
 
 
 def resources() -> dict[str, Any]:
@@ -24,15 +25,7 @@ def resources() -> dict[str, Any]:
     Raises:
         BadRequest: KOREAN_LLM_ENV names none, or a variable that it needs is missing.
     """
-    return _ENVIRONMENTS[environment_name()]()
-
-
-def environment_name() -> str:
-    """KOREAN_LLM_ENV, checked."""
-    name = os.environ.get("KOREAN_LLM_ENV", "local")
-    if name not in _ENVIRONMENTS:
-        raise BadRequest(f"KOREAN_LLM_ENV is {name!r}; there are: {', '.join(_ENVIRONMENTS)}")
-    return name
+    return _ENVIRONMENTS[settings.ENV.get()]()
 
 
 def _local() -> dict[str, Any]:
@@ -56,15 +49,17 @@ def _cluster() -> dict[str, Any]:
     )
     from korean_llm_assets.serving.rollout_hook import cluster_rollout
 
-    store = ArtifactStore(_required("KOREAN_LLM_ARTIFACTS"))
-    landing = Path(_required("KOREAN_LLM_LANDING"))
+    store = ArtifactStore(_required(settings.ARTIFACTS.get(), settings.ARTIFACTS.name))
+    landing = _required(settings.LANDING.get(), settings.LANDING.name)
     return {
         "io_manager": PointerIOManager(),
         "store": store,
         "landing": Landing(landing),
-        "compute": cluster_compute(store, landing, _required("KOREAN_LLM_PROFILE")),
+        "compute": cluster_compute(store, landing, _profile_name()),
         "registry": Registry(
-            _required("MLFLOW_TRACKING_URI"), locks=store.root / ".registry", rollout=cluster_rollout()
+            _required(os.environ.get("MLFLOW_TRACKING_URI"), "MLFLOW_TRACKING_URI"),
+            locks=store.root / ".registry",
+            rollout=cluster_rollout(),
         ),
     }
 
@@ -75,30 +70,33 @@ def cluster_sensors() -> list[SensorDefinition]:
     Raises:
         BadRequest: half an alert channel is configured; better now than at the first alert (`make ui` looks by itself).
     """
-    if environment_name() != "cluster":
+    if settings.ENV.get() != "cluster":
         return []
     configured_notifiers()
     from korean_llm_assets.compute.cluster.orphans import orphan_sensor
 
-    return [orphan_sensor(_required("KOREAN_LLM_PROFILE"))]
+    return [orphan_sensor(_profile_name())]
 
 
 def cluster_jobs(instance: DagsterInstance, before: float) -> list[tuple[str, Callable[[], None]]]:
     """On a cluster: workloads that ended before a time (Unix seconds), and how to remove each."""
-    if environment_name() != "cluster":
+    if settings.ENV.get() != "cluster":
         return []
     from korean_llm_assets.compute.cluster.kube_api import KubeApi, connect
     from korean_llm_assets.compute.cluster.orphans import finished
     from korean_llm_assets.compute.profiles import load_profile
 
-    profile = load_profile(_required("KOREAN_LLM_PROFILE"))
+    profile = load_profile(_profile_name())
     return finished(
         KubeApi(connect(profile.context), profile.namespace, profile.patience.api), profile, instance, before
     )
 
 
-def _required(variable: str) -> str:
-    value = os.environ.get(variable)
+def _profile_name() -> str:
+    return _required(settings.PROFILE.get(), settings.PROFILE.name)
+
+
+def _required(value: _T | None, variable: str) -> _T:
     if not value:
         raise BadRequest(f"KOREAN_LLM_ENV=cluster needs the variable {variable}; dagster_deploy sets it")
     return value

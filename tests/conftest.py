@@ -1,10 +1,11 @@
 """Fixtures and the closing summary that all tests share."""
 
-import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from trainers.contract import settings
 
 ROOT = Path(__file__).parent.parent
 
@@ -12,23 +13,17 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(scope="session")
 def testdata() -> Path:
     """The folder of real Korean files; tests that need it skip, with the reason, where it is absent."""
-    folder = Path(os.environ.get("KOREAN_LLM_TESTDATA", ROOT.parent / "shared" / "data"))
+    folder = settings.TESTDATA.get() or ROOT.parent / "shared" / "data"
     if not folder.is_dir():
-        pytest.skip(f"no real Korean test data at {folder} (set KOREAN_LLM_TESTDATA)")
+        pytest.skip(f"no real Korean test data at {folder} (set {settings.TESTDATA.name})")
     return folder
 
 
 @pytest.fixture(autouse=True)
 def _no_inherited_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own settings must not decide a test."""
-    for name in (
-        "KOREAN_LLM_RECIPES",
-        "KOREAN_LLM_PLUGINS",
-        "KOREAN_LLM_ENV",
-        "MLFLOW_TRACKING_URI",
-        "DAGSTER_HOME",
-        "KOREAN_LLM_HOME",
-    ):
+    own = [variable.name for variable in settings.TABLE.values() if variable.group != settings.Group.TESTS]
+    for name in (*own, "MLFLOW_TRACKING_URI", "DAGSTER_HOME"):
         monkeypatch.delenv(name, raising=False)
 
 

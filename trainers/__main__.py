@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from trainers.contract import STAGES, BadRequest, ExitCode, StageError, StageRequest
+from trainers.contract import STAGES, BadRequest, ExitCode, StageError, StageRequest, settings
 from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.planner import GPUS, plan_recipe, table
 from trainers.contract.recipe.loading import ModelRecipe, load_model_recipe, load_model_recipes
@@ -103,8 +103,8 @@ def go_offline(request: StageRequest) -> None:
 
 def stop_with_parent() -> None:
     """Stop, saving what can be saved, when the launcher named by KOREAN_LLM_PARENT (a pid) is gone."""
-    parent = int(os.environ.get("KOREAN_LLM_PARENT", 0))
-    if not parent:
+    parent = settings.PARENT.get()
+    if parent is None:
         return
 
     def watch() -> None:
@@ -131,7 +131,7 @@ _INPUT = "your own files, folders, globs or URLs (s3://bucket/folder) instead"
 
 
 def _parser() -> argparse.ArgumentParser:
-    home = Path(os.environ.get("KOREAN_LLM_HOME", "var"))
+    home = settings.HOME.get()
     codes = "\n".join(f"  {int(code):>3}  {code.meaning}" for code in ExitCode)
     parser = argparse.ArgumentParser(
         prog="python -m trainers",

@@ -1,6 +1,5 @@
 """From a manifest to what a person sees in the UI: figures, tables, a loss curve, samples, links."""
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from trainers.contract import (
     ExportDetails,
     Manifest,
     TrainingDetails,
+    settings,
 )
 from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.charts import lines
@@ -65,7 +65,7 @@ def describe(manifest: Manifest, store: ArtifactStore, started: float, ended: fl
 def _tracking(run: str | None) -> dict[str, Any]:
     if run is None:
         return {"tracking run": MetadataValue.text("none yet: what was measured is kept and sent later")}
-    page = os.environ.get("KOREAN_LLM_MLFLOW_URL", "http://127.0.0.1:5000")
+    page = settings.MLFLOW_URL.get()
     return {"tracking run": MetadataValue.text(run), "MLflow": MetadataValue.url(f"{page}/#/runs/{run}")}
 
 

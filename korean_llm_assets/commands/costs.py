@@ -1,12 +1,12 @@
 """Command `costs`: what was spent, by model and release."""
 
-import os
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from korean_llm_assets.compute.profiles import Price, load_profile
 from korean_llm_assets.costs import report, spent
 from korean_llm_assets.home import Home
+from trainers.contract import settings
 from trainers.contract.artifacts import ArtifactStore
 
 
@@ -34,4 +34,4 @@ def price(options: Namespace) -> Price:
     """What the command line says, else the cluster profile's (KOREAN_LLM_PROFILE; on a laptop, the guide's cluster)."""
     if options.price is not None:
         return Price(gpu=options.price)
-    return load_profile(os.environ.get("KOREAN_LLM_PROFILE", "h100")).price
+    return load_profile(settings.PROFILE.get() or "h100").price

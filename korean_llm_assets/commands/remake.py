@@ -1,6 +1,5 @@
 """Command `remake`: a backfill that says what it costs before it starts."""
 
-import os
 from argparse import Namespace
 from typing import Any
 
@@ -12,7 +11,7 @@ from korean_llm_assets.home import Home
 from korean_llm_assets.http import post_json
 from korean_llm_assets.partitions.keys import cell_key, releases, stage_of
 from korean_llm_assets.partitions.recipes import model_recipes
-from trainers.contract import STAGES, BadRequest, ServiceMissing
+from trainers.contract import STAGES, BadRequest, ServiceMissing, settings
 from trainers.contract.artifacts import ArtifactStore
 
 _LAUNCH = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
@@ -66,13 +65,13 @@ def _chosen(what: str, wanted: str, known: list[str]) -> list[str]:
 
 def _launch(assets: list[str], partitions: list[str]) -> str:
     """Ask the running UI's server, as its own page does; the daemon starts the runs."""
-    page = os.environ.get("KOREAN_LLM_DAGSTER_URL", "http://127.0.0.1:3000")
+    page = settings.DAGSTER_URL.get() or "http://127.0.0.1:3000"
     params = {"assetSelection": [{"path": [name]} for name in assets], "partitionNames": partitions}
     body = {"query": _LAUNCH, "variables": {"params": params}}
     try:
         answer = post_json("Dagster's server", f"{page}/graphql", body, _TIMEOUT_SECONDS)
     except ServiceMissing as error:
-        raise ServiceMissing(f"{error}; start `make ui`, or set KOREAN_LLM_DAGSTER_URL") from error
+        raise ServiceMissing(f"{error}; start `make ui`, or set {settings.DAGSTER_URL.name}") from error
     launched = answer["data"]["launchPartitionBackfill"]
     if "backfillId" not in launched:
         raise BadRequest(f"Dagster refused the backfill: {launched.get('message', launched['__typename'])}")

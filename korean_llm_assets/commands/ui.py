@@ -13,6 +13,7 @@ from typing import Any
 from korean_llm_assets.commands.check import tell_what_is_missing
 from korean_llm_assets.home import Home
 from korean_llm_assets.http import is_up
+from trainers.contract import settings
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 240
@@ -38,11 +39,11 @@ def run(options: Namespace, home: Home) -> int:
     dagster = ["dagster", "dev", "-w", str(home.workspace), "-h", _HOST, "-p", str(dagster_port)]
     mlflow = ["mlflow", "server", "--host", _HOST, "--port", str(mlflow_port), "--workers", "1"]
     mlflow += ["--backend-store-uri", home.tracking_uri, "--default-artifact-root", str(home.tracking_files)]
-    environment = {**os.environ, "KOREAN_LLM_MLFLOW_URL": pages["MLflow"], "KOREAN_LLM_DAGSTER_URL": pages["Dagster"]}
+    own = {settings.MLFLOW_URL.name: pages["MLflow"], settings.DAGSTER_URL.name: pages["Dagster"]}
     signal.signal(signal.SIGTERM, _as_keyboard_interrupt)
     # Sessions of their own: Ctrl-C reaches us alone, and we stop both in order.
     servers = [
-        subprocess.Popen([sys.executable, "-m", *command], env=environment, start_new_session=True)
+        subprocess.Popen([sys.executable, "-m", *command], env={**os.environ, **own}, start_new_session=True)
         for command in (dagster, mlflow)
     ]
     try:

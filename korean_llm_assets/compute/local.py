@@ -16,7 +16,7 @@ from korean_llm_assets.compute.outcome import MAX_ATTEMPTS, failure, in_words, m
 from korean_llm_assets.compute.overrides import asked_of
 from korean_llm_assets.compute.pool import Held, LocalPool, is_interactive
 from korean_llm_assets.compute.profiles import Price
-from trainers.contract import Manifest, StageError, StageRequest
+from trainers.contract import Manifest, StageError, StageRequest, settings
 from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.locks import locked
 
@@ -97,7 +97,7 @@ class LocalCompute:
                 **self.environment,
                 **held.environment,
                 **session.get_bootstrap_env_vars(),
-                "KOREAN_LLM_PARENT": str(os.getpid()),
+                settings.PARENT.name: str(os.getpid()),
             }
             # A session of its own: Ctrl-C reaches us alone, and we tell the stage once.
             with subprocess.Popen(command, env=environment, start_new_session=True, pass_fds=held.locks) as process:

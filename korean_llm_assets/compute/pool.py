@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from korean_llm_assets.compute.fair import SHARES, FairPool, Ticket
-from trainers.contract import BadRequest, DoesNotFit, StageRequest
+from trainers.contract import BadRequest, DoesNotFit, StageRequest, settings
 from trainers.contract.files import write_atomically
 from trainers.contract.locks import is_held, locked
 
@@ -45,13 +45,12 @@ class LocalPool:
     @classmethod
     def of_this_machine(cls, folder: Path) -> "LocalPool":
         """GPUs by KOREAN_LLM_GPUS ("0,1"), CUDA_VISIBLE_DEVICES, or the driver; cores by KOREAN_LLM_CORES or all."""
-        named = os.environ.get("KOREAN_LLM_GPUS", os.environ.get("CUDA_VISIBLE_DEVICES"))
-        if named is None:
-            named = ",".join(str(number) for number in range(len(list(_DRIVER.glob("*")))))
-        cores = os.environ.get("KOREAN_LLM_CORES", str(os.cpu_count() or 1))
-        if not cores.isdigit() or int(cores) < 1:
-            raise BadRequest(f"KOREAN_LLM_CORES is {cores!r}; it must be a number of cores, 1 or more")
-        return cls(folder, tuple(name.strip() for name in named.split(",") if name.strip()), int(cores))
+        gpus = settings.GPUS.get()
+        if gpus is None:
+            visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+            in_driver = tuple(str(number) for number in range(len(list(_DRIVER.glob("*")))))
+            gpus = in_driver if visible is None else settings.listed(visible)
+        return cls(folder, gpus, settings.CORES.get() or os.cpu_count() or 1)
 
     @contextmanager
     def hold(self, request: StageRequest, interactive: bool, say: Callable[[str], None]) -> Iterator[Held]:

@@ -1,6 +1,5 @@
 """Cluster profiles: how a stage's needs become nodes, volumes, queues, images and prices on one cluster."""
 
-import os
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -8,7 +7,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from trainers.contract import BadRequest
+from trainers.contract import BadRequest, settings
 
 _PACKAGED = Path(__file__).parent / "cluster_profiles"
 _QUANTITY = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
@@ -181,10 +180,8 @@ class ClusterProfile(_Strict):
 
 def profile_folders() -> list[Path]:
     """The packaged profiles, and the user's own folder where KOREAN_LLM_PROFILES names one."""
-    own = os.environ.get("KOREAN_LLM_PROFILES")
-    if own and not Path(own).is_dir():
-        raise BadRequest(f"KOREAN_LLM_PROFILES names {own!r}, which is no folder; create it or unset the variable")
-    return [_PACKAGED, *([Path(own)] if own else [])]
+    own = settings.PROFILES.get()
+    return [_PACKAGED, *([own] if own else [])]
 
 
 def profile_paths() -> dict[str, Path]:
@@ -218,7 +215,7 @@ def load_profile(name: str) -> ClusterProfile:
     path = paths[name]
     try:
         data = _read(path, paths)
-        if image := os.environ.get("KOREAN_LLM_TRAINER_IMAGE"):
+        if image := settings.TRAINER_IMAGE.get():
             data["image"] = image
         return ClusterProfile.model_validate({"name": name, **data})
     except (OSError, yaml.YAMLError, TypeError) as error:

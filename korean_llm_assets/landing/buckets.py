@@ -5,24 +5,23 @@ that the file system's own library reads (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, .
 """
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trainers.contract import ServiceMissing, sha256_of
+from trainers.contract import ServiceMissing, settings, sha256_of
 from trainers.contract.digests import READY_MARKER
 from trainers.contract.files import write_atomically
 
-VARIABLE = "KOREAN_LLM_LANDING_URLS"
+_VARIABLE = settings.LANDING_URLS.name
 _STATE = ".mirrored.json"
 
 
-def source_urls() -> list[str]:
+def source_urls() -> tuple[str, ...]:
     """The configured landing URLs."""
-    return os.environ.get(VARIABLE, "").split()
+    return settings.LANDING_URLS.get()
 
 
 def check_sources() -> None:
@@ -78,14 +77,14 @@ def _listing(url: str) -> tuple[Any, dict[str, dict[str, Any]]]:
         if not entries:
             files.ls(root)  # raises, unlike `exists`, which takes refused credentials for an empty place
     except FileNotFoundError as error:
-        raise ServiceMissing(f"{VARIABLE}: {url} does not exist; create it or correct the variable") from error
+        raise ServiceMissing(f"{_VARIABLE}: {url} does not exist; create it or correct the variable") from error
     except PermissionError as error:
         raise ServiceMissing(
-            f"{VARIABLE}: {url} refuses the credentials ({error}); check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+            f"{_VARIABLE}: {url} refuses the credentials ({error}); check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
             "or whatever this file system reads, and what they may list"
         ) from error
     except Exception as error:
-        raise ServiceMissing(f"{VARIABLE}: {url} cannot be read: {type(error).__name__}: {error}") from error
+        raise ServiceMissing(f"{_VARIABLE}: {url} cannot be read: {type(error).__name__}: {error}") from error
     listing: dict[str, dict[str, Any]] = {}
     for path, entry in entries.items():
         below = path.removeprefix(root.rstrip("/") + "/")
@@ -104,7 +103,7 @@ def _is_complete(entries: dict[str, Any]) -> bool:
     if READY_MARKER in entries:
         return True
     times = [entry["LastModified"].timestamp() for entry in entries.values() if entry.get("LastModified")]
-    return bool(times) and time.time() - max(times) >= float(os.environ.get("KOREAN_LLM_QUIET_SECONDS", 600))
+    return bool(times) and time.time() - max(times) >= settings.QUIET_SECONDS.get()
 
 
 def _copy(files: Any, entries: dict[str, Any], target: Path) -> None:

@@ -6,16 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from korean_llm_assets.partitions.keys import release_key
-from trainers.contract import STAGES, BadData, Input, sha256_of
+from trainers.contract import STAGES, BadData, Input, settings, sha256_of
 from trainers.contract.digests import READY_MARKER, tree_digest
 
 KINDS = tuple(stage.asset for stage in STAGES.values() if not stage.by_model)
 """Folders of a release, each named after the asset that is made of it."""
 _DEEPEST = 3
-
-
-def _quiet_seconds() -> float:
-    return float(os.environ.get("KOREAN_LLM_QUIET_SECONDS", 600))
 
 
 class Landing:
@@ -42,7 +38,7 @@ class Landing:
         """True once the folder says so with its marker, or nothing in it has changed for the quiet time."""
         if (self.root / name / READY_MARKER).exists():
             return True
-        quiet = quiet_seconds if quiet_seconds is not None else _quiet_seconds()
+        quiet = quiet_seconds if quiet_seconds is not None else settings.QUIET_SECONDS.get()
         changed = [max(path.stat().st_mtime, path.stat().st_ctime) for path in self._files(name)]
         return bool(changed) and time.time() - max(changed) >= quiet
 

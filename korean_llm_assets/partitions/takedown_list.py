@@ -4,16 +4,15 @@ One id or text sha256 per line, in KOREAN_LLM_TAKEDOWN or `takedown.txt` below K
 corpus recipe's section: every corpus is stale at once, and the next build leaves the documents out.
 """
 
-import os
 from pathlib import Path
 
 from korean_llm_assets.home import Home
+from trainers.contract import settings
 
 
 def takedown_file() -> Path:
     """Where the list is kept."""
-    named = os.environ.get("KOREAN_LLM_TAKEDOWN")
-    return Path(named) if named else Home.from_environment().root / "takedown.txt"
+    return settings.TAKEDOWN.get() or Home.from_environment().root / "takedown.txt"
 
 
 def taken_down() -> tuple[str, ...]:

@@ -1,8 +1,6 @@
 """The step between registering a version and calling it champion: rolling it out where the model is served."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import yaml
 from dagster import Failure
@@ -11,8 +9,7 @@ from pydantic import ValidationError
 from korean_llm_assets.serving.registry import Change, Version
 from korean_llm_assets.serving.rollout import Platform, Policy, roll_out
 from trainers.contract import BadRequest
-
-SETTINGS_VARIABLE = "KOREAN_LLM_SERVING"
+from trainers.contract.settings import PROFILE, SERVING
 
 
 def rollout_on(platform_for: Callable[[str, dict[str, Version]], Platform], policy: Policy) -> Callable[[Change], None]:
@@ -41,7 +38,7 @@ def cluster_rollout() -> Callable[[Change], None] | None:
     Raises:
         BadRequest: the file cannot be read, or a key of it is wrong; or nobody says where Prometheus is.
     """
-    path = os.environ.get(SETTINGS_VARIABLE)
+    path = SERVING.get()
     if not path:
         return None
     from kubernetes.client import AppsV1Api, CoreV1Api, CustomObjectsApi
@@ -53,11 +50,11 @@ def cluster_rollout() -> Callable[[Change], None] | None:
     from korean_llm_assets.serving.vllm_platform import ClusterPlatform
 
     try:
-        settings = ServingSettings.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {})
+        settings = ServingSettings.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
     except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise BadRequest(f"{path} (named by {SETTINGS_VARIABLE}): {error}") from error
+        raise BadRequest(f"{path} (named by {SERVING.name}): {error}") from error
     monitoring.address()  # a canary's errors are counted there: better told now than in the course of a rollout
-    profile = load_profile(os.environ["KOREAN_LLM_PROFILE"])
+    profile = load_profile(PROFILE.get() or "")
 
     def platform(name: str, versions: dict[str, Version]) -> Platform:
         client = connect(profile.context)

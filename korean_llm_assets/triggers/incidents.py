@@ -5,7 +5,6 @@ The outbox lies in Dagster's own storage (key-value), so a key survives restarts
 
 import json
 import logging
-import os
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -26,7 +25,7 @@ from dagster import (
 from korean_llm_assets.alerts import Alert, NotDelivered, Notifier, configured_notifiers
 from korean_llm_assets.assets.proposals import proposals
 from korean_llm_assets.landing.quarantine import USABLE
-from trainers.contract import ExitCode
+from trainers.contract import ExitCode, settings
 
 _ENDED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE)
 _PAGE = 100
@@ -51,7 +50,7 @@ CONTENT_TAG = "korean_llm/content"
 def alert_of(instance: DagsterInstance, run: DagsterRun) -> Alert | None:
     """What to say of an ended run; None where nothing should be said (a retry follows, or a plain data success)."""
     place = _place(run)
-    page = os.environ.get("KOREAN_LLM_DAGSTER_URL")
+    page = settings.DAGSTER_URL.get()
     link = f"{page}/runs/{run.run_id}" if page else None
     gate = failed_checks(instance, run)
     if gate:

@@ -21,10 +21,11 @@ from typing import Any
 import zstandard
 
 from tests.bench.truth import read_truth, score
+from trainers.contract import settings
 
 ROOT = Path(__file__).parent.parent.parent
 _MIDDLE_BYTES = 80_000_000
-BENCH = Path(os.environ.get("KOREAN_LLM_TESTDATA", ROOT.parent / "shared" / "data")) / "bench"
+BENCH = (settings.TESTDATA.get() or ROOT.parent / "shared" / "data") / "bench"
 _SMALL = BENCH / "bench_20mb.jsonl.xz"
 
 

@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from trainers.contract import settings
+
 ROOT = Path(__file__).parents[2]
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
@@ -51,12 +53,11 @@ def main() -> int:
     parser.add_argument("--items", type=int, default=2000)
     parser.add_argument("--batch-tokens", type=int, default=2048)
     options = parser.parse_args()
-    testdata = Path(os.environ.get("KOREAN_LLM_TESTDATA", ROOT.parent / "shared" / "data"))
+    testdata = settings.TESTDATA.get() or ROOT.parent / "shared" / "data"
     suites = kobest(testdata, options.items)
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["HF_DATASETS_CACHE"] = f"{scratch}/cache"
-        given = os.environ.get("KOREAN_LLM_BENCH_MODEL")
-        folder = Path(given) if given else tiny_base(Path(scratch) / "artifacts")
+        folder = settings.BENCH_MODEL.get() or tiny_base(Path(scratch) / "artifacts")
         ours = measure_ours(folder, suites, options.batch_tokens)
         theirs = measure_lm_eval(folder, suites, Path(scratch))
     items = sum(len(rows) for rows in suites.values())

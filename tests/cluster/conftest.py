@@ -26,7 +26,7 @@ from korean_llm_assets.compute.cluster.launcher import Launcher
 from korean_llm_assets.compute.profiles import ClusterProfile
 from tests.support.api_double import ApiDouble
 from tests.support.fault_proxy import FaultProxy
-from trainers.contract import Needs, StageRequest
+from trainers.contract import Needs, StageRequest, settings
 from trainers.contract.artifacts import ArtifactStore
 
 ROOT = Path(__file__).parent.parent.parent
@@ -62,19 +62,19 @@ class ClusterUnderTest:
 
     def profile(self, script: dict[str, Any] | None = None, **changes: Any) -> ClusterProfile:
         """A profile for this cluster whose trainer follows a script."""
-        mounts = [mount for mount in os.environ.get("KOREAN_LLM_TEST_MOUNTS", "").split(":") if mount]
+        mounts = [str(mount) for mount in settings.TEST_MOUNTS.get()]
         volumes = [{"name": "store", "mount_path": str(self.folder), "host_path": str(self.folder)}]
         volumes += [
             {"name": f"host-{number}", "mount_path": mount, "host_path": mount, "read_only": True}
             for number, mount in enumerate(mounts)
         ]
-        python = os.environ.get("KOREAN_LLM_TEST_PYTHON", sys.executable)
-        path = os.environ.get("KOREAN_LLM_TEST_PYTHONPATH", str(ROOT))
+        python = settings.TEST_PYTHON.get() or sys.executable
+        path = settings.TEST_PYTHONPATH.get() or str(ROOT)
         return ClusterProfile.model_validate(
             {
                 "name": "under-test",
                 "namespace": self.namespace,
-                "image": DOUBLE_IMAGE if self.double else os.environ["KOREAN_LLM_TEST_IMAGE"],
+                "image": DOUBLE_IMAGE if self.double else settings.TEST_IMAGE.get(),
                 "image_pull_policy": "Never",
                 "command": [python, "-m", "tests.support.scripted_trainer"],
                 "launcher": [python, "-m", "tests.support.scripted_trainer"],
@@ -170,7 +170,7 @@ def cluster(_upstream: tuple[ApiDouble | None, ApiClient], tmp_path: Path) -> It
     """A namespace of its own, removed afterwards with all that runs in it."""
     double, admin = _upstream
     namespace = f"test-{uuid.uuid4().hex[:8]}"
-    base = Path(os.environ.get("KOREAN_LLM_TEST_VOLUME", tmp_path)) / namespace
+    base = (settings.TEST_VOLUME.get() or tmp_path) / namespace
     (base / "artifacts").mkdir(parents=True)
     (base / "landing").mkdir()
     proxy = FaultProxy(admin.configuration)
@@ -239,7 +239,7 @@ def deploy(cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch) -> Callab
         (folder / "dagster").mkdir()
         (folder / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
         (folder / "kubeconfig").write_text(yaml.safe_dump(_kubeconfig(cluster.proxy.url)))
-        settings = {
+        variables = {
             "KOREAN_LLM_ENV": "cluster",
             "KOREAN_LLM_PROFILE": "under-test",
             "KOREAN_LLM_PROFILES": str(folder / "profiles"),
@@ -250,7 +250,7 @@ def deploy(cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch) -> Callab
             "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
             "PYTHONPATH": str(ROOT),
         }
-        for name, value in settings.items():
+        for name, value in variables.items():
             monkeypatch.setenv(name, value)
         return Deployment(cluster, dict(os.environ))
 

@@ -3,7 +3,6 @@
 The recipe is `tiny` with a few steps and no gate; KOREAN_LLM_TEST_FULL_TINY=1 takes the packaged one, gate and all.
 """
 
-import os
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from korean_llm_assets.compute.cluster import naming
 from korean_llm_assets.home import Home
 from tests.cluster.conftest import ClusterUnderTest, Deployment
 from tests.support.served import own_recipes
-from trainers.contract import STAGES, Manifest
+from trainers.contract import STAGES, Manifest, settings
 from trainers.contract.artifacts import MANIFEST
 
 pytestmark = [pytest.mark.slow, pytest.mark.prove, pytest.mark.timeout(2400)]
@@ -37,7 +36,7 @@ def test_tiny_is_really_trained_through_jobs(
     monkeypatch: pytest.MonkeyPatch,
     record_property: Callable[[str, object], None],
 ):
-    if not os.environ.get("KOREAN_LLM_TEST_FULL_TINY"):
+    if not settings.TEST_FULL_TINY.get():
         monkeypatch.setenv("KOREAN_LLM_RECIPES", str(own_recipes(Home(cluster.folder), tiny=_SHORT)))
     profile = cluster.profile()
     deployment = deploy(profile.model_copy(update={"command": (profile.command[0], "-m", "trainers")}))

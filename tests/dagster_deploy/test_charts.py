@@ -5,7 +5,6 @@ KOREAN_LLM_CHARTS names a folder with unpacked charts (`helm pull --untar`, or a
 """
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,8 @@ import jsonschema
 import pytest
 import yaml
 
+from trainers.contract import settings
+
 _VALUES = Path(__file__).parents[2] / "helm-values"
 _LAYERS = {path.stem: [path.stem] for path in sorted(_VALUES.glob("*.yaml"))} | {
     "dagster-kind": ["dagster", "dagster-kind"]
@@ -23,7 +24,7 @@ _LAYERS = {path.stem: [path.stem] for path in sorted(_VALUES.glob("*.yaml"))} | 
 
 
 def _chart(layers: list[str]) -> Path:
-    folder = Path(os.environ.get("KOREAN_LLM_CHARTS", "/nowhere")) / layers[0]
+    folder = (settings.CHARTS.get() or Path("/nowhere")) / layers[0]
     if not (folder / "values.yaml").exists():
         pytest.skip(f"no chart at {folder} (set KOREAN_LLM_CHARTS to a folder of unpacked charts)")
     return folder

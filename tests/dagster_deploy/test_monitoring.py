@@ -1,7 +1,6 @@
 """Alert rules and dashboards: parsed and tested by Prometheus' own tools, built only from series that exist."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ import yaml
 from korean_llm_assets.compute.cluster.job_spec import pod_annotations
 from korean_llm_assets.compute.profiles import load_profile
 from tests.conftest import ROOT
+from tests.support.crds import SCHEMAS
 from tests.support.monitoring_servers import fetch, free_port, needs, prometheus, query, running, scrape, wait_for
 from trainers.contract import StageRequest
 from trainers.runner.metrics_server import SERIES, exporting
@@ -39,10 +39,9 @@ needs_prometheus = needs("promtool")
 
 def known_series() -> set[str]:
     recorded = {rule["record"] for rule in rules() if "record" in rule}
-    schemas = Path(os.environ.get("KOREAN_LLM_SCHEMAS", ROOT.parent / "shared" / "schemas"))
-    counters = schemas / "dcgm-default-counters.csv"
-    if not counters.exists():
-        pytest.skip(f"dcgm-exporter's default list is not at {counters}")
+    counters = next((path for folder in SCHEMAS if (path := folder / "dcgm-default-counters.csv").exists()), None)
+    if counters is None:
+        pytest.skip(f"dcgm-exporter's default list is not in {', '.join(map(str, SCHEMAS))}")
     return SERIES.keys() | recorded | OTHERS | set(re.findall(r"^(DCGM_\w+)", counters.read_text(), re.MULTILINE))
 
 

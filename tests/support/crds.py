@@ -1,21 +1,23 @@
 """Custom resource schemas (Kueue, Kubeflow, KEDA, Gateway API), strict, for tests of what we render."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from trainers.contract import settings
+
 _DEFAULT = Path(__file__).parents[3] / "shared" / "schemas"
-_FOLDERS = [Path(folder) for folder in os.environ.get("KOREAN_LLM_SCHEMAS", str(_DEFAULT)).split(os.pathsep)]
+SCHEMAS = settings.SCHEMAS.get() or (_DEFAULT,)
+"""The folders that hold them."""
 
 
 def crd_schema(name: str, version: str) -> dict[str, Any]:
     """The JSON schema of a CRD file at a version; skips the test, with the reason, where the file is absent."""
-    path = next((folder / name for folder in _FOLDERS if (folder / name).exists()), None)
+    path = next((folder / name for folder in SCHEMAS if (folder / name).exists()), None)
     if path is None:
-        pytest.skip(f"no {name} in {', '.join(map(str, _FOLDERS))} (set KOREAN_LLM_SCHEMAS, folders between colons)")
+        pytest.skip(f"no {name} in {', '.join(map(str, SCHEMAS))} (set {settings.SCHEMAS.name})")
     versions = yaml.safe_load(path.read_text(encoding="utf-8"))["spec"]["versions"]
     schema = next(each["schema"]["openAPIV3Schema"] for each in versions if each["name"] == version)
     strict: dict[str, Any] = _strict(schema)

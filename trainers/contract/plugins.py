@@ -8,7 +8,6 @@ neighbour in the folder, which their digest would not cover.
 """
 
 import importlib
-import os
 import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -21,11 +20,11 @@ from typing import Any
 
 from trainers.contract.digests import file_sha256, sha256_of
 from trainers.contract.exits import BadRequest
+from trainers.contract.settings import PLUGINS
 
-FOLDER = "KOREAN_LLM_PLUGINS"
 _HOW = (
     f"Install its package (on a cluster into the code location's image and the trainer's), or put it into the folder "
-    f"that {FOLDER} names; nothing is taken from the working folder or from PYTHONPATH"
+    f"that {PLUGINS.name} names; nothing is taken from the working folder or from PYTHONPATH"
 )
 
 
@@ -77,10 +76,12 @@ def check_plugins(named: Mapping[str, str], digests: Mapping[str, str], roots: I
     if not named:
         return
     roots = [root.resolve() for root in roots]
-    folder = os.environ.get(FOLDER)
-    for root in roots if folder else ():
-        if Path(folder or "").resolve().is_relative_to(root):
-            raise BadRequest(f"{FOLDER} names {folder}, below {root}, where data lies: code is never taken from there")
+    folder = PLUGINS.get()
+    for root in roots:
+        if folder and folder.resolve().is_relative_to(root):
+            raise BadRequest(
+                f"{PLUGINS.name} names {folder}, below {root}, where data lies: code is never taken from there"
+            )
     for name, digest in plugin_digests(named).items():
         for path in _files(_specs(name, named[name])[0]).values():
             if any(path.resolve().is_relative_to(root) for root in roots):
@@ -89,7 +90,7 @@ def check_plugins(named: Mapping[str, str], digests: Mapping[str, str], roots: I
             raise BadRequest(
                 f"{named[name]} names {name!r}, whose code here ({digest[:12]}) is not that of the request "
                 f"({digests.get(name, 'none')[:12]}): give the code location and the trainer the same package or "
-                f"{FOLDER} folder, and ask again"
+                f"{PLUGINS.name} folder, and ask again"
             )
 
 
@@ -113,11 +114,9 @@ def load_plugin(name: str, key: str) -> Callable[..., Any]:
 
 def _places() -> list[str]:
     """The folders in which plugins are looked for, in order."""
-    folder = os.environ.get(FOLDER)
-    if folder and not Path(folder).is_dir():
-        raise BadRequest(f"{FOLDER} names {folder!r}, which is no folder; create it or unset the variable")
+    folder = PLUGINS.get()
     installed = [entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")]
-    return [*([str(Path(folder).resolve())] if folder else []), *installed]
+    return [*([str(folder.resolve())] if folder else []), *installed]
 
 
 def _specs(name: str, key: str) -> list[ModuleSpec]:
@@ -131,9 +130,9 @@ def _specs(name: str, key: str) -> list[ModuleSpec]:
         spec = PathFinder.find_spec(module, places)
         if spec is None or spec.origin is None:
             what = "is no package (it has no __init__.py)" if spec else "is not there"
-            mine = pkgutil.iter_modules(places if specs else places[: bool(os.environ.get(FOLDER))])
+            mine = pkgutil.iter_modules(places if specs else places[: PLUGINS.get() is not None])
             there = ", ".join(sorted(entry.name for entry in mine)) or "none"
-            where = specs[-1].name if specs else f"the folder of {FOLDER}"
+            where = specs[-1].name if specs else f"the folder of {PLUGINS.name}"
             raise BadRequest(f"{key} names {name!r}, but {module} {what}; modules of {where}: {there}. {_HOW}")
         specs.append(spec)
         places = list(spec.submodule_search_locations or ())

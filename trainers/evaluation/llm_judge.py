@@ -6,7 +6,6 @@ reproducible as the others are; the verdicts are kept with the items.
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,14 +13,13 @@ from typing import TYPE_CHECKING, Literal
 from trainers.contract import ServiceMissing
 from trainers.contract.files import write_atomically
 from trainers.contract.recipe.evaluation import JudgeSettings
+from trainers.contract.settings import JUDGE_KEY
 from trainers.evaluation.judge_questions import QUESTIONS, Question
 from trainers.evaluation.results import Row
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionMessageParam
 
-KEY_VARIABLE = "KOREAN_LLM_JUDGE_KEY"
-"""The endpoint's key, where it wants one; from a Secret, never from a recipe."""
 Verdict = Literal["first", "second", "draw"]
 _TRIES = 3
 _TIMEOUT_SECONDS = 120
@@ -90,7 +88,7 @@ def _ask(settings: JudgeSettings, text: str) -> str:
         {"role": "user", "content": text},
     ]
     # The client wants a key; an endpoint without one reads none.
-    key = os.environ.get(KEY_VARIABLE) or "none"
+    key = JUDGE_KEY.get() or "none"
     try:
         with OpenAI(base_url=settings.url, api_key=key, timeout=_TIMEOUT_SECONDS, max_retries=0) as client:
             answer = client.chat.completions.create(

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from trainers.contract import Attempt, StageRequest, lost_seconds
+from trainers.contract import Attempt, StageRequest, lost_seconds, settings
 from trainers.runner.figures import FIGURES
 
 LABELS = ("model", "release", "stage")
@@ -116,14 +116,14 @@ def exporting(request: StageRequest, attempts: Sequence[Attempt] = ()) -> Iterat
     Args:
         attempts: at the request so far, the running one last.
     """
-    port, gateway = os.environ.get("KOREAN_LLM_METRICS_PORT"), os.environ.get("KOREAN_LLM_PUSHGATEWAY")
-    if (not port and not gateway) or os.environ.get("RANK", "0") != "0":
+    port, gateway = settings.METRICS_PORT.get(), settings.PUSHGATEWAY.get()
+    if (port is None and not gateway) or os.environ.get("RANK", "0") != "0":
         yield None
         return
     from prometheus_client import start_http_server
 
     exporter = Exporter(request, attempts)
-    server = start_http_server(int(port), registry=exporter.registry()) if port else None
+    server = start_http_server(port, registry=exporter.registry()) if port is not None else None
     try:
         yield exporter
     finally:

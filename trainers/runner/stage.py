@@ -29,6 +29,7 @@ from trainers.contract import (
     StageError,
     StageRequest,
     lost_seconds,
+    settings,
 )
 from trainers.contract.artifacts import FAILURE, MANIFEST, ArtifactStore, Workspace
 from trainers.contract.files import disk_errors_named
@@ -247,7 +248,7 @@ def _environment() -> Environment:
         except metadata.PackageNotFoundError:
             continue
     hardware = {"machine": platform.machine(), "cores": str(os.cpu_count()), "node": platform.node()}
-    return Environment(versions=versions, hardware=hardware, image=os.environ.get("KOREAN_LLM_IMAGE"))
+    return Environment(versions=versions, hardware=hardware, image=settings.IMAGE.get())
 
 
 def classify(error: BaseException) -> tuple[ExitCode, str]:

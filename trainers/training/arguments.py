@@ -9,6 +9,7 @@ import torch
 from datasets import Dataset
 from transformers import TrainingArguments
 
+from trainers.contract import settings
 from trainers.contract.recipe import TrainingSection
 from trainers.runner.ranks import world_size
 from trainers.runner.stage import StageContext
@@ -113,7 +114,7 @@ def packed_trainer(
 
 
 def _place_logs(context: StageContext) -> None:
-    home = Path(os.environ.get("KOREAN_LLM_HOME", "var")).absolute() / "tracking"
+    home = settings.HOME.get().absolute() / "tracking"
     run = f"{context.request.stage}-{context.request.digest[:12]}"
     os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(home / "tensorboard" / run))
     os.environ.setdefault("WANDB_DIR", str(home))

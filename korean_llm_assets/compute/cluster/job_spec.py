@@ -8,7 +8,7 @@ from kubernetes.client import ApiClient, Configuration
 from korean_llm_assets.compute.cluster import naming
 from korean_llm_assets.compute.cluster.workloads import Body
 from korean_llm_assets.compute.profiles import ClusterProfile
-from trainers.contract import STAGES, ExitCode, Needs, StageRequest
+from trainers.contract import STAGES, ExitCode, Needs, StageRequest, settings
 
 CONTAINER = "trainer"
 METRICS_PORT = 9108
@@ -222,9 +222,9 @@ def _env(request: StageRequest, needs: Needs, profile: ClusterProfile, messages_
     values = {
         "HOME": "/tmp",  # the pod's own emptyDir: the root filesystem is read-only
         # What trackers keep offline (TensorBoard, W&B) outlives the pod; the root filesystem is read-only.
-        "KOREAN_LLM_HOME": f"{profile.artifacts_path}/.home",
-        "KOREAN_LLM_IMAGE": profile.image,
-        "KOREAN_LLM_METRICS_PORT": str(METRICS_PORT),
+        settings.HOME.name: f"{profile.artifacts_path}/.home",
+        settings.IMAGE.name: profile.image,
+        settings.METRICS_PORT.name: str(METRICS_PORT),
         **(_torchrun_env(needs, profile) if _is_distributed(request, needs) else {}),
         **profile.env,
         **messages_env,

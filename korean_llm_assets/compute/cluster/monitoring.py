@@ -1,11 +1,7 @@
 """The Prometheus that watches the cluster: its one address, and the value of a query."""
 
-import os
-
 from korean_llm_assets.http import get_json, redacted
-from trainers.contract import BadRequest, ServiceMissing
-
-_VARIABLE = "KOREAN_LLM_PROMETHEUS_URL"
+from trainers.contract import BadRequest, ServiceMissing, settings
 
 
 def address() -> str:
@@ -14,9 +10,9 @@ def address() -> str:
     Raises:
         BadRequest: the variable is not set.
     """
-    page = os.environ.get(_VARIABLE)
+    page = settings.PROMETHEUS_URL.get()
     if not page:
-        raise BadRequest(f"{_VARIABLE} is not set; it names the Prometheus that watches the cluster")
+        raise BadRequest(f"{settings.PROMETHEUS_URL.name} is not set; it names the Prometheus that watches the cluster")
     return page.rstrip("/")
 
 

@@ -130,7 +130,7 @@ def test_nothing_is_taken_from_the_working_folder_or_pythonpath(tmp_path, monkey
 
 def test_a_folder_that_is_not_there(monkeypatch, tmp_path):
     monkeypatch.setenv("KOREAN_LLM_PLUGINS", str(tmp_path / "absent"))
-    with pytest.raises(BadRequest, match="absent', which is no folder"):
+    with pytest.raises(BadRequest, match="absent'; it must be a folder that exists"):
         load_plugin("alone:f", KEY)
 
 

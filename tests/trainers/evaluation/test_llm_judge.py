@@ -8,7 +8,7 @@ from tests.support.judge_server import fair, judging
 from trainers.contract import ServiceMissing
 from trainers.contract.recipe.evaluation import JudgeSettings
 from trainers.evaluation.judge_questions import QUESTIONS
-from trainers.evaluation.llm_judge import KEY_VARIABLE, judge_rows
+from trainers.evaluation.llm_judge import judge_rows
 
 ANSWERS = {"rlhf": ["길고 자세한 답입니다."] * len(QUESTIONS), "sft": ["답"] * len(QUESTIONS)}
 
@@ -26,7 +26,7 @@ def mean(rows, suite):
 
 
 def test_a_fair_judge_agrees_with_itself_and_the_better_side_wins(judge_server, tmp_path, monkeypatch):
-    monkeypatch.setenv(KEY_VARIABLE, "secret-1")
+    monkeypatch.setenv("KOREAN_LLM_JUDGE_KEY", "secret-1")
     settings, asked = judge_server(fair)
     rows = judge_rows(settings, ANSWERS, tmp_path)
     assert mean(rows, "judge/over_sft") == mean(rows, "judge/agreement_sft") == 1
@@ -62,7 +62,7 @@ def test_a_judge_that_is_down_is_named(tmp_path):
 
 
 def test_a_judge_that_refuses_is_named_without_its_key(judge_server, tmp_path, monkeypatch):
-    monkeypatch.setenv(KEY_VARIABLE, "canary-1")
+    monkeypatch.setenv("KOREAN_LLM_JUDGE_KEY", "canary-1")
     settings, _ = judge_server(fair, status=401)
     with pytest.raises(ServiceMissing, match=r"does not answer: HTTP 401$"):
         judge_rows(settings, ANSWERS, tmp_path)

@@ -1,16 +1,15 @@
 """Our sentence splitter: cases, properties, and its score beside kss's on kss's own public test sets."""
 
-import os
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainers.contract.settings import KSS_TESTSET
 from trainers.text.sentence_rules import sentence_starts, split_by_rules
 
-TESTSET = os.environ.get("KOREAN_LLM_KSS_TESTSET", "")
+TESTSET = KSS_TESTSET.get()
 
 
 @pytest.mark.parametrize(
@@ -74,12 +73,12 @@ def f1(texts, splits):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not TESTSET, reason="KOREAN_LLM_KSS_TESTSET names no folder (kss: bench/sentence_split/testset)")
+@pytest.mark.skipif(not TESTSET, reason=f"{KSS_TESTSET.name} names no folder (kss: bench/sentence_split/testset)")
 @pytest.mark.parametrize("name", ["blogs_ko", "blogs_lee", "nested", "sample", "tweets", "v_ending", "wikipedia"])
 def test_the_rules_are_at_least_as_good_as_kss_on_its_test_sets(name, record_property):
     import kss
 
-    paragraphs = (Path(TESTSET) / f"{name}.txt").read_text(encoding="utf-8").strip().split("\n\n")
+    paragraphs = (TESTSET / f"{name}.txt").read_text(encoding="utf-8").strip().split("\n\n")
     texts = [paragraph.strip("\n").split("\n") for paragraph in paragraphs]
     joined = ["".join(sentences) for sentences in texts]
     scores = {

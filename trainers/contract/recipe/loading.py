@@ -1,6 +1,5 @@
 """Recipe files: their pages, where they are, and how their errors are told (file, key, what is allowed)."""
 
-import os
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -9,6 +8,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 
 from trainers.contract.exits import BadRequest
 from trainers.contract.recipe.section import Section, Strict
+from trainers.contract.settings import RECIPES
 from trainers.contract.stages import STAGES
 
 _PACKAGED = Path(__file__).parents[2] / "recipes"
@@ -69,10 +69,8 @@ def recipe_folders() -> list[Path]:
     Raises:
         BadRequest: the named folder is not there.
     """
-    own = os.environ.get("KOREAN_LLM_RECIPES")
-    if own and not Path(own).is_dir():
-        raise BadRequest(f"KOREAN_LLM_RECIPES names {own!r}, which is no folder; create it or unset the variable")
-    return [_PACKAGED, *([Path(own)] if own else [])]
+    own = RECIPES.get()
+    return [_PACKAGED, *([own] if own else [])]
 
 
 def load_model_recipe(path: Path) -> ModelRecipe:

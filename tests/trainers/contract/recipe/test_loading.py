@@ -69,7 +69,7 @@ def test_own_folder_adds_and_replaces(tmp_path, monkeypatch, write):
     monkeypatch.setenv("KOREAN_LLM_RECIPES", str(tmp_path))
     assert load_model_recipes()["tiny"].description == "mine"
     monkeypatch.setenv("KOREAN_LLM_RECIPES", str(tmp_path / "absent"))
-    with pytest.raises(BadRequest, match="which is no folder"):
+    with pytest.raises(BadRequest, match="KOREAN_LLM_RECIPES is '.*absent'; it must be a folder that exists"):
         load_model_recipes()
 
 
