@@ -113,6 +113,8 @@ _NOUNS = re.compile(
     # with a mark: a noun is no sentence.
     "|(?<![\\d한두세네섯곱덟홉열몇무른흔순])(?<![\\d한두세네섯곱덟홉열몇무른흔순] )개요"
     "|(?:대중|인기|국민|최신|전통|유행|고려|한국) ?가요|\\A가요\\Z"
+    # An ending without a stem, which a model paid for politeness soon says and nothing else.
+    "|(?<!\\S)(?:습니다|습니까|니다|니까|세요|어요|아요|네요|군요|지요|까요|요|죠)"
     "|바다|소다|판다|캐나다|베란다|우간다|르완다|람다|혼다|[아어]젠다|플로리다|네바다"
     "|마다|에다|\\b다|(?<![아어해려여와쳐펴라다돌엿 ])보다"  # particles; 살펴보다 is a verb
     "|사하라|아니라|케냐|누구나"
@@ -127,7 +129,7 @@ _NOUNS = re.compile(
     "|빨래|몰래|달래|갈래|파워|샤워|타워|아워|플라워|팔로워"
     f"){_END}"
 )
-"""What ends as a verb does and is a noun or an adverb."""
+"""What ends as a verb does and is a noun, an adverb or no word at all."""
 
 _WORD = re.compile(f"[{SYLLABLES}]+")
 _OTHER_WORD = re.compile("[A-Za-z0-9]{4}")
