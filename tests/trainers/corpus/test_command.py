@@ -6,6 +6,7 @@ import fsspec
 import pytest
 
 from tests.support.corpus_landing import read_jsonl, write_jsonl
+from tests.support.plugins import FOLDER
 from tests.trainers.corpus.test_stage import dirty, everything
 from trainers.__main__ import main
 
@@ -35,6 +36,17 @@ def test_the_whole_chain_over_own_files(files, tmp_path, capsys):
     assert "there already" in capsys.readouterr().out
     assert main(command) == 64
     assert "other files or settings" in capsys.readouterr().err
+
+
+def test_a_rule_of_a_plugin_over_own_files(files, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("KOREAN_LLM_PLUGINS", str(FOLDER))
+    (files / "ad.txt").write_text("무료 쿠폰과 특가 소식을 전합니다. 광고를 보시고 많이 찾아 주세요.", encoding="utf-8")
+    rules = ["--set", "filter.rules=['korean_extras.rules:too_many_ads']"]
+    command = ["corpus", "--input", str(files), "--output", str(tmp_path / "out")]
+    assert main([*command, *rules]) == 0
+    assert "- korean_extras.rules:too_many_ads" in capsys.readouterr().out
+    assert main([*command, "--set", "filter.rules=['korean_extras.rules']"]) == 64
+    assert "filter.rules.0: Value error, must be module:function" in capsys.readouterr().err
 
 
 def test_changed_settings_on_unfinished_work_are_refused(files, tmp_path, capsys, monkeypatch):
