@@ -18,7 +18,8 @@ _PROGRESS_EVERY_SECONDS = 15.0
 class MessagesFileReader(PipesMessageReader):
     """Tails a file of dagster_pipes messages; never truncates or deletes it, so that any run may attach later.
 
-    Dagster's own file reader does both (KUBERNETES.md), and warns at every message after the first attempt's end.
+    Dagster's own file reader truncates it as it attaches, deletes it when the run is stopped, and warns at every
+    message after the first attempt's end.
     A progress line becomes a log line at most every 15 seconds.
 
     Args:
