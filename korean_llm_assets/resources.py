@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
-from dagster import DagsterInstance, SensorDefinition
+from dagster import DagsterInstance, ResourceParam, SensorDefinition
 
 from korean_llm_assets.alerts import configured_notifiers
 from korean_llm_assets.compute.local import LocalCompute
 from korean_llm_assets.compute.pool import LocalPool
+from korean_llm_assets.compute.protocol import Compute
 from korean_llm_assets.home import Home
 from korean_llm_assets.landing.folders import Landing
 from korean_llm_assets.partitions.pointers import PointerIOManager
@@ -19,31 +21,48 @@ from trainers.contract.artifacts import ArtifactStore
 _T = TypeVar("_T")
 
 
-def resources() -> dict[str, Any]:
-    """The resources of this process's environment.
+@dataclass(frozen=True)
+class Platform:
+    """What assets, triggers and commands rest on, wherever they run."""
 
-    Raises:
-        BadRequest: KOREAN_LLM_ENV names none, or a variable that it needs is missing.
-    """
-    return _ENVIRONMENTS[settings.ENV.get()]()
+    store: ArtifactStore
+    landing: Landing
+    compute: Compute
+    registry: Registry
+
+    @classmethod
+    def from_environment(cls) -> "Platform":
+        """The platform of this process's environment.
+
+        Raises:
+            BadRequest: KOREAN_LLM_ENV names none, or a variable that it needs is missing.
+        """
+        return _ENVIRONMENTS[settings.ENV.get()]()
 
 
-def _local() -> dict[str, Any]:
+PlatformResource = ResourceParam[Platform]
+"""The type of an asset's or an op's parameter `platform`; Dagster fills it in by that name."""
+
+
+def resources(platform: Platform) -> dict[str, object]:
+    """What Dagster gives to assets and ops, by the name of their parameter."""
+    return {"io_manager": PointerIOManager(), "platform": platform}
+
+
+def _local() -> Platform:
     home = Home.from_environment()
     store = ArtifactStore(home.artifacts)
     environment = home.environment()
-    return {
-        "io_manager": PointerIOManager(),
-        "store": store,
-        "landing": Landing(home.landing),
-        "compute": LocalCompute(
-            store, home.landing, LocalPool.of_this_machine(home.root / "pool"), environment, home.prepare_tracking
-        ),
-        "registry": Registry(environment["MLFLOW_TRACKING_URI"], locks=home.artifacts / ".registry"),
-    }
+    pool = LocalPool.of_this_machine(home.root / "pool")
+    return Platform(
+        store=store,
+        landing=Landing(home.landing),
+        compute=LocalCompute(store, home.landing, pool, environment, home.prepare_tracking),
+        registry=Registry(environment["MLFLOW_TRACKING_URI"], locks=home.artifacts / ".registry"),
+    )
 
 
-def _cluster() -> dict[str, Any]:
+def _cluster() -> Platform:
     from korean_llm_assets.compute.cluster.compute import (
         cluster_compute,  # the Kubernetes client: only where it is used
     )
@@ -51,17 +70,16 @@ def _cluster() -> dict[str, Any]:
 
     store = ArtifactStore(_required(settings.ARTIFACTS.get(), settings.ARTIFACTS.name))
     landing = _required(settings.LANDING.get(), settings.LANDING.name)
-    return {
-        "io_manager": PointerIOManager(),
-        "store": store,
-        "landing": Landing(landing),
-        "compute": cluster_compute(store, landing, _profile_name()),
-        "registry": Registry(
+    return Platform(
+        store=store,
+        landing=Landing(landing),
+        compute=cluster_compute(store, landing, _profile_name()),
+        registry=Registry(
             _required(os.environ.get("MLFLOW_TRACKING_URI"), "MLFLOW_TRACKING_URI"),
             locks=store.root / ".registry",
             rollout=cluster_rollout(),
         ),
-    }
+    )
 
 
 def cluster_sensors() -> list[SensorDefinition]:

@@ -13,7 +13,9 @@ from trainers.contract.recipe import CptSection
 CHECKPOINT, CORPUS = "previous_checkpoint", "previous_corpus"
 
 
-def previous_inputs(context: AssetExecutionContext, base_model: Artifact, corpus: Artifact) -> tuple[Input, ...]:
+def previous_inputs(
+    context: AssetExecutionContext, store: ArtifactStore, base_model: Artifact, corpus: Artifact
+) -> tuple[Input, ...]:
     """The previous release's checkpoint and its corpus, where the recipe says `start_from: previous_release`.
 
     None where no earlier release has a checkpoint made from this base model. They are resolved when the request is
@@ -27,7 +29,7 @@ def previous_inputs(context: AssetExecutionContext, base_model: Artifact, corpus
     assert model is not None and release is not None, "cpt_checkpoint is partitioned by model and release"
     if model_recipes()[model].section(CptSection).start_from == "base":
         return ()
-    store, instance = context.resources.store, context.instance
+    instance = context.instance
     if (kept := _kept(store, instance, model, release, (as_input(base_model), as_input(corpus)))) is not None:
         return kept
     for earlier in reversed(earlier_releases(instance, release)):

@@ -8,6 +8,7 @@ from korean_llm_assets.partitions.keys import cell_of, earlier_releases
 from korean_llm_assets.partitions.pointers import latest
 from korean_llm_assets.partitions.recipes import data_recipe
 from korean_llm_assets.partitions.requests import as_input
+from korean_llm_assets.resources import Platform, PlatformResource
 from trainers.contract import EARLIER, Artifact, Input, StageError
 from trainers.contract.artifacts import MANIFEST
 from trainers.contract.recipe import CorpusSection
@@ -17,45 +18,44 @@ _READ_OF_EARLIER = ("dedup_index", "vocabulary.json")
 
 
 @stage_asset(group=_GROUP, kinds={"json"})
-def benchmarks(context: AssetExecutionContext) -> MaterializeResult:
+def benchmarks(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult:
     """Evaluation suites of a release; its other data is kept clean of them. Inherited where a release has none."""
-    return materialize(context, _landed(context))
+    return materialize(context, platform, _landed(context, platform))
 
 
 @stage_asset(group=_GROUP, kinds={"json", "python"})
-def corpus(context: AssetExecutionContext, benchmarks: Artifact) -> MaterializeResult:
+def corpus(context: AssetExecutionContext, platform: PlatformResource, benchmarks: Artifact) -> MaterializeResult:
     """Text for continued pre-training: read, repaired, filtered, deduplicated, decontaminated and split.
 
     What the corpora of earlier releases hold is left out. Every dropped document is counted by reason and kept in
     an exclusions file.
     """
-    return materialize(context, _landed(context), benchmarks, *_earlier_corpora(context))
+    return materialize(context, platform, _landed(context, platform), benchmarks, *_earlier_corpora(context, platform))
 
 
 @stage_asset(group=_GROUP, kinds={"json"})
-def instructions(context: AssetExecutionContext, benchmarks: Artifact) -> MaterializeResult:
+def instructions(context: AssetExecutionContext, platform: PlatformResource, benchmarks: Artifact) -> MaterializeResult:
     """Conversations for supervised fine-tuning, checked, clean of benchmarks, split; inherited where missing."""
-    return materialize(context, _landed(context), benchmarks)
+    return materialize(context, platform, _landed(context, platform), benchmarks)
 
 
 @stage_asset(group=_GROUP, kinds={"json"})
-def preferences(context: AssetExecutionContext, benchmarks: Artifact) -> MaterializeResult:
+def preferences(context: AssetExecutionContext, platform: PlatformResource, benchmarks: Artifact) -> MaterializeResult:
     """Pairs of a chosen and a rejected answer, checked, clean of benchmarks, split; inherited where missing."""
-    return materialize(context, _landed(context), benchmarks)
+    return materialize(context, platform, _landed(context, platform), benchmarks)
 
 
-def _landed(context: AssetExecutionContext) -> Input:
+def _landed(context: AssetExecutionContext, platform: Platform) -> Input:
     """The landed folder that this data asset reads, its own release's or an earlier one's."""
     release = _release(context)
     earlier = earlier_releases(context.instance, release)
     try:
-        landed: Input = context.resources.landing.input(release, context.asset_key.to_user_string(), earlier)
+        return platform.landing.input(release, context.asset_key.to_user_string(), earlier)
     except StageError as error:
         raise quarantine(context, bad_data(str(error))) from error
-    return landed
 
 
-def _earlier_corpora(context: AssetExecutionContext) -> list[Input]:
+def _earlier_corpora(context: AssetExecutionContext, platform: Platform) -> list[Input]:
     """What is kept of earlier releases' newest corpora, for comparison.
 
     As with the champion this is settled when the request is built and is no edge of the graph: a new release
@@ -68,7 +68,7 @@ def _earlier_corpora(context: AssetExecutionContext) -> list[Input]:
         artifact = latest(context.instance, context.asset_key, release)
         if artifact is None:
             continue
-        if (context.resources.store.path(artifact) / MANIFEST).exists():
+        if (platform.store.path(artifact) / MANIFEST).exists():
             found.append(as_input(artifact, EARLIER + release, only=_READ_OF_EARLIER))
         else:
             context.log.warning(f"not compared with release {release}: its corpus {artifact.path} is no longer there")

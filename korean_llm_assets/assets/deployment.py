@@ -7,15 +7,18 @@ from dagster import AssetExecutionContext, Failure, MaterializeResult
 from korean_llm_assets.assets.checks import gate_details, why_not
 from korean_llm_assets.assets.stage_asset import make, result, stage_asset
 from korean_llm_assets.partitions.recipes import model_recipes, registered_name
+from korean_llm_assets.resources import PlatformResource
 from korean_llm_assets.serving.approvals import approval_of
 from trainers.contract import Artifact, sha256_of
 
 
 @stage_asset(group="deployment", kinds={"huggingface", "mlflow"})
-def deployed_model(context: AssetExecutionContext, rlhf_model: Artifact, eval_report: Artifact) -> MaterializeResult:
+def deployed_model(
+    context: AssetExecutionContext, platform: PlatformResource, rlhf_model: Artifact, eval_report: Artifact
+) -> MaterializeResult:
     """The exported model, registered under the alias `champion` - only if its report's gate passed, in any run."""
     started = time.time()
-    store, registry = context.resources.store, context.resources.registry
+    store, registry = platform.store, platform.registry
     report = store.manifest(eval_report)
     approval = approval_of(store, report)
     if (failed := why_not(gate_details(report))) and approval is None:
@@ -27,12 +30,12 @@ def deployed_model(context: AssetExecutionContext, rlhf_model: Artifact, eval_re
             f"{rlhf_model.digest[:12]}; materialize eval_report first",
             allow_retries=False,
         )
-    exported = make(context, rlhf_model, eval_report)
+    exported = make(context, platform, rlhf_model, eval_report)
     tags = {"dagster_run": context.run_id, "recipe": _recipe_digest(rlhf_model.model), "eval_report": report.digest}
     if failed and approval is not None:
         tags["approval"] = approval.in_words
     promotion = registry.promote(registered_name(rlhf_model.model), exported, report, store, tags)
-    made = result(context, exported, started)
+    made = result(context, platform, exported, started)
     registered = {"registered as": f"{promotion.name} version {promotion.version}", "alias": "champion"}
     replaced = {"replaces version": promotion.replaces} if promotion.replaces else {}
     approved = {"gate overridden": tags["approval"]} if "approval" in tags else {}

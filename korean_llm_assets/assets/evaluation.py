@@ -6,9 +6,10 @@ from dagster import AssetExecutionContext, MaterializeResult
 
 from korean_llm_assets.assets.checks import gate_results, gate_specs
 from korean_llm_assets.assets.stage_asset import make, result, stage_asset
-from korean_llm_assets.compute.overrides import asked_of
+from korean_llm_assets.compute.overrides import Overrides
 from korean_llm_assets.costs import totals_metadata
 from korean_llm_assets.partitions.recipes import registered_name
+from korean_llm_assets.resources import PlatformResource
 from korean_llm_assets.serving.approvals import approval_of
 from trainers.contract import Artifact
 
@@ -16,6 +17,7 @@ from trainers.contract import Artifact
 @stage_asset(group="evaluation", kinds={"pytorch", "markdown"}, check_specs=gate_specs("eval_report"))
 def eval_report(
     context: AssetExecutionContext,
+    platform: PlatformResource,
     base_model: Artifact,
     cpt_checkpoint: Artifact,
     sft_model: Artifact,
@@ -26,10 +28,10 @@ def eval_report(
     """Bits per byte, accuracies with intervals, and samples of every training stage; compared with the champion."""
     started = time.time()
     models = (base_model, cpt_checkpoint, sft_model, rlhf_model)
-    champion = context.resources.registry.champion(registered_name(rlhf_model.model), other_than=rlhf_model)
-    manifest = make(context, *models, benchmarks, corpus, *([champion] if champion else []))
-    store, price = context.resources.store, context.resources.compute.price(asked_of(context))
-    made = result(context, manifest, started, gate_results(manifest, approval_of(store, manifest)))
+    champion = platform.registry.champion(registered_name(rlhf_model.model), other_than=rlhf_model)
+    manifest = make(context, platform, *models, benchmarks, corpus, *([champion] if champion else []))
+    store, price = platform.store, platform.compute.price(Overrides.of(context))
+    made = result(context, platform, manifest, started, gate_results(manifest, approval_of(store, manifest)))
     assert rlhf_model.model is not None and rlhf_model.release is not None, "trained models have both"
     totals = totals_metadata(store, rlhf_model.model, rlhf_model.release, price)
     return made._replace(metadata={**(made.metadata or {}), **totals})

@@ -17,17 +17,16 @@ from dagster import (
 
 from korean_llm_assets.assets.conditions import data_condition, model_condition
 from korean_llm_assets.assets.presentation import describe
-from korean_llm_assets.compute.overrides import asked_of, launch_form
+from korean_llm_assets.compute.overrides import Overrides
 from korean_llm_assets.costs import cost_metadata
 from korean_llm_assets.landing.quarantine import is_bad_data, quarantine, usable, usable_spec
 from korean_llm_assets.partitions.keys import cell_of, partitions_of, stage_of
 from korean_llm_assets.partitions.recipes import model_recipes
 from korean_llm_assets.partitions.requests import as_input, code_version, stage_request
+from korean_llm_assets.resources import Platform
 from trainers.contract import Artifact, Input, Manifest, StageError
 
 _POINTER = PythonObjectDagsterType(Artifact, name="Artifact")
-_LAUNCH_FORM = launch_form()
-_RESOURCES = {"store", "landing", "compute", "registry"}
 
 
 def stage_asset(
@@ -50,15 +49,14 @@ def stage_asset(
             check_specs=[*check_specs, *([] if stage.by_model else [usable_spec(stage.asset)])],
             automation_condition=model_condition() if stage.by_model else data_condition(),
             pool=group,
-            required_resource_keys=_RESOURCES,
-            config_schema=_LAUNCH_FORM,
+            config_schema=Overrides.to_fields_dict(),
             dagster_type=_POINTER,  # with check specs, Dagster would take a MaterializeResult for "no value"
         )(function)
 
     return decorate
 
 
-def make(context: AssetExecutionContext, *inputs: Artifact | Input) -> Manifest:
+def make(context: AssetExecutionContext, platform: Platform, *inputs: Artifact | Input) -> Manifest:
     """Run the asset's stage on these inputs, or reuse what it made before.
 
     Raises:
@@ -69,37 +67,41 @@ def make(context: AssetExecutionContext, *inputs: Artifact | Input) -> Manifest:
     named = [item if isinstance(item, Input) else as_input(item) for item in inputs]
     request = stage_request(stage, model, release, named)
     try:
-        found: Manifest | None = context.resources.store.find(request)
+        launch = Overrides.of(context)
+        manifest = platform.store.find(request)
     except StageError as error:
         raise Failure(str(error), allow_retries=False) from error
-    if found is not None:
-        context.log.info(f"reused: {request.relative_path} is there and its files are what its manifest says")
-        return found
-    manifest: Manifest = context.resources.compute.run(context, request)
+    if manifest is None:
+        return platform.compute.run(context, request, launch)
+    context.log.info(f"reused: {request.relative_path} is there and its files are what its manifest says")
     return manifest
 
 
 def result(
-    context: AssetExecutionContext, manifest: Manifest, started: float, checks: Iterable[AssetCheckResult] = ()
+    context: AssetExecutionContext,
+    platform: Platform,
+    manifest: Manifest,
+    started: float,
+    checks: Iterable[AssetCheckResult] = (),
 ) -> MaterializeResult:
     """The materialization of a manifest: pointer, data version, and what a person wants to see."""
-    compute, asked = context.resources.compute, asked_of(context)
-    described = describe(manifest, context.resources.store, started, time.time())
-    observed = cost_metadata(manifest, compute.price(asked)) | compute.observed(manifest, asked)
+    launch = Overrides.of(context)
+    described = describe(manifest, platform.store, started, time.time())
+    costs = cost_metadata(manifest, platform.compute.price(launch))
     return MaterializeResult(
         value=Artifact.of(manifest),
         data_version=DataVersion(manifest.digest),
-        metadata={**described, **observed},
+        metadata={**described, **costs, **platform.compute.observed(manifest, launch)},
         check_results=list(checks),
     )
 
 
-def materialize(context: AssetExecutionContext, *inputs: Artifact | Input) -> MaterializeResult:
+def materialize(context: AssetExecutionContext, platform: Platform, *inputs: Artifact | Input) -> MaterializeResult:
     """Make the asset's artifact from these inputs and say so; a drop that cannot be used is quarantined."""
     started = time.time()
     is_dropped = not stage_of(context.asset_key.to_user_string()).by_model
     try:
-        manifest = make(context, *inputs)
+        manifest = make(context, platform, *inputs)
     except Failure as failure:
         raise (quarantine(context, failure) if is_dropped and is_bad_data(failure) else failure) from None
-    return result(context, manifest, started, [usable()] if is_dropped else ())
+    return result(context, platform, manifest, started, [usable()] if is_dropped else ())

@@ -6,32 +6,40 @@ from korean_llm_assets.assets.continuation import previous_inputs
 from korean_llm_assets.assets.reward_model_input import judge_inputs
 from korean_llm_assets.assets.stage_asset import materialize, stage_asset
 from korean_llm_assets.partitions.keys import cell_of
+from korean_llm_assets.resources import PlatformResource
 from trainers.contract import Artifact
 
 _GROUP = "training"
 
 
 @stage_asset(group=_GROUP, kinds={"huggingface"})
-def base_model(context: AssetExecutionContext) -> MaterializeResult:
+def base_model(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult:
     """The pinned base model of a recipe, or one that is built here; says how well its tokenizer fits Korean."""
-    return materialize(context)
+    return materialize(context, platform)
 
 
 @stage_asset(group=_GROUP, kinds={"pytorch", "huggingface"})
-def cpt_checkpoint(context: AssetExecutionContext, base_model: Artifact, corpus: Artifact) -> MaterializeResult:
+def cpt_checkpoint(
+    context: AssetExecutionContext, platform: PlatformResource, base_model: Artifact, corpus: Artifact
+) -> MaterializeResult:
     """Continued pre-training: the base model, or the previous release's checkpoint, after reading this corpus."""
-    return materialize(context, base_model, corpus, *previous_inputs(context, base_model, corpus))
+    previous = previous_inputs(context, platform.store, base_model, corpus)
+    return materialize(context, platform, base_model, corpus, *previous)
 
 
 @stage_asset(group=_GROUP, kinds={"pytorch", "huggingface"})
-def sft_model(context: AssetExecutionContext, cpt_checkpoint: Artifact, instructions: Artifact) -> MaterializeResult:
+def sft_model(
+    context: AssetExecutionContext, platform: PlatformResource, cpt_checkpoint: Artifact, instructions: Artifact
+) -> MaterializeResult:
     """Supervised fine-tuning: the model after learning to answer; loss on the assistant's tokens only."""
-    return materialize(context, cpt_checkpoint, instructions)
+    return materialize(context, platform, cpt_checkpoint, instructions)
 
 
 @stage_asset(group=_GROUP, kinds={"pytorch", "huggingface"})
-def rlhf_model(context: AssetExecutionContext, sft_model: Artifact, preferences: Artifact) -> MaterializeResult:
+def rlhf_model(
+    context: AssetExecutionContext, platform: PlatformResource, sft_model: Artifact, preferences: Artifact
+) -> MaterializeResult:
     """Learning from preferences: the model after being shown better and worse answers."""
     model, release = cell_of(context)
     assert model is not None and release is not None, "rlhf_model is partitioned by model and release"
-    return materialize(context, sft_model, preferences, *judge_inputs(context.instance, model, release))
+    return materialize(context, platform, sft_model, preferences, *judge_inputs(context.instance, model, release))

@@ -6,7 +6,7 @@ from typing import Any
 from dagster import DagsterInstance
 
 from korean_llm_assets.home import Home
-from korean_llm_assets.resources import resources
+from korean_llm_assets.resources import Platform
 from korean_llm_assets.triggers.housekeeping import DAYS, KEEP, Housekeeping, finished_jobs, tidy
 
 
@@ -21,9 +21,9 @@ def add_parser(commands: Any) -> None:
 
 def run(options: Namespace, home: Home) -> int:
     """Tell what goes, and remove it where the answer is yes."""
-    given = resources()
+    platform = Platform.from_environment()
     with DagsterInstance.get() as instance:
-        keeper = Housekeeping(given["store"], given["registry"], instance, options.days, options.keep)
+        keeper = Housekeeping(platform.store, platform.registry, instance, options.days, options.keep)
         doomed = keeper.doomed() + finished_jobs(instance, options.days)
     tidy(doomed, options.yes, print)
     return 0

@@ -5,7 +5,7 @@ from typing import Any
 
 from korean_llm_assets.home import Home
 from korean_llm_assets.partitions.recipes import registered_name
-from korean_llm_assets.resources import resources
+from korean_llm_assets.resources import Platform
 
 
 def add_parser(commands: Any) -> None:
@@ -17,6 +17,6 @@ def add_parser(commands: Any) -> None:
 
 def run(options: Namespace, home: Home) -> int:
     """Move the aliases back, through the rollout where the model is served."""
-    version = resources()["registry"].roll_back(registered_name(options.model))
+    version = Platform.from_environment().registry.roll_back(registered_name(options.model))
     print(f"{version.name} version {version.number} ({version.artifact.path}) is the champion again")
     return 0

@@ -9,7 +9,7 @@ from typing import Any
 
 from korean_llm_assets.home import Home
 from korean_llm_assets.partitions.recipes import registered_name
-from korean_llm_assets.resources import resources
+from korean_llm_assets.resources import Platform
 from korean_llm_assets.serving.local_server import Server
 from korean_llm_assets.serving.registry import CHAMPION, Registry
 from korean_llm_assets.serving.smoke import QUESTIONS, smoke_test
@@ -28,7 +28,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: Namespace, home: Home) -> int:
     """Serve the champion of the model that is named."""
-    return serve(home, resources()["registry"], registered_name(options.model), options.port, options.once)
+    return serve(home, Platform.from_environment().registry, registered_name(options.model), options.port, options.once)
 
 
 def serve(home: Home, registry: Registry, name: str, port: int, once: bool = False) -> int:

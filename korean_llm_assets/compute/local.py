@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dagster import AssetExecutionContext, Failure, PipesEnvContextInjector, open_pipes_session
+from dagster import Failure, PipesEnvContextInjector, open_pipes_session
 
 from korean_llm_assets.compute.messages import MessagesFileReader
 from korean_llm_assets.compute.outcome import MAX_ATTEMPTS, failure, in_words, may_retry
-from korean_llm_assets.compute.overrides import asked_of
+from korean_llm_assets.compute.overrides import Overrides, Step
 from korean_llm_assets.compute.pool import Held, LocalPool, is_interactive
 from korean_llm_assets.compute.profiles import Price
 from trainers.contract import Manifest, StageError, StageRequest, settings
@@ -36,16 +36,16 @@ class LocalCompute:
     prepare: Callable[[], None] = lambda: None
     command: tuple[str, ...] = (sys.executable, "-m", "trainers")
 
-    def run(self, context: AssetExecutionContext, request: StageRequest) -> Manifest:
+    def run(self, step: Step, request: StageRequest, launch: Overrides) -> Manifest:
         """Run the request in a process of its own; up to three attempts where another one can help.
 
         Raises:
             Failure: with the exit code's meaning and the trainer's own reason.
         """
-        if asked := asked_of(context):
+        if launch.changes:
             raise Failure(
-                f"{', '.join(asked)}: this machine has no cluster profile to change (KOREAN_LLM_ENV=local). Launch "
-                "again without them; what a stage needs stands in its recipe",
+                f"{', '.join(launch.changes)}: this machine has no cluster profile to change (KOREAN_LLM_ENV=local). "
+                "Launch again without them; what a stage needs stands in its recipe",
                 allow_retries=False,
             )
         path = self.store.request_path(request)
@@ -59,8 +59,8 @@ class LocalCompute:
             self.prepare()
             path.write_text(request.model_dump_json(indent=1), encoding="utf-8")
             try:
-                with self.pool.hold(request, is_interactive(context.run.tags), context.log.info) as held:
-                    self._attempts(context, request, held)
+                with self.pool.hold(request, is_interactive(step.run.tags), step.log.info) as held:
+                    self._attempts(step, request, held)
             except StageError as error:
                 raise Failure(str(error), allow_retries=False) from error
             manifest = self.store.find(request)
@@ -68,30 +68,30 @@ class LocalCompute:
             raise Failure(f"{request.stage} ended with exit 0 but left no artifact", allow_retries=False)
         return manifest
 
-    def _attempts(self, context: AssetExecutionContext, request: StageRequest, held: Held) -> None:
+    def _attempts(self, step: Step, request: StageRequest, held: Held) -> None:
         for attempt in range(1, MAX_ATTEMPTS + 1):
-            status = self._attempt(context, request, held)
+            status = self._attempt(step, request, held)
             if status == 0:
                 return
             if not may_retry(status) or attempt == MAX_ATTEMPTS:
                 raise failure(request, self.store, status, attempt)
-            context.log.warning(f"attempt {attempt} of {MAX_ATTEMPTS}: {in_words(status)}; going on with the next")
+            step.log.warning(f"attempt {attempt} of {MAX_ATTEMPTS}: {in_words(status)}; going on with the next")
 
-    def price(self, asked: Mapping[str, Any]) -> Price:
+    def price(self, launch: Overrides) -> Price:
         """Nobody bills this machine's hours."""
         return Price()
 
-    def observed(self, manifest: Manifest, asked: Mapping[str, Any]) -> dict[str, Any]:
+    def observed(self, manifest: Manifest, launch: Overrides) -> dict[str, Any]:
         """Nothing more than the manifest says: nobody else watches this machine."""
         return {}
 
-    def _attempt(self, context: AssetExecutionContext, request: StageRequest, held: Held) -> int:
+    def _attempt(self, step: Step, request: StageRequest, held: Held) -> int:
         """One process from start to end; returns its exit status."""
         messages = self.store.messages_path(request)
         reader = MessagesFileReader(messages, offset=messages.stat().st_size if messages.exists() else 0)
         command = [*self.command, request.stage, "--request", str(self.store.request_path(request))]
         command += ["--artifacts", str(self.store.root), "--landing", str(self.landing)]
-        with open_pipes_session(context, PipesEnvContextInjector(), reader) as session:
+        with open_pipes_session(step, PipesEnvContextInjector(), reader) as session:
             environment = {
                 **os.environ,
                 **self.environment,

@@ -4,10 +4,9 @@ The evaluation is the ordinary stage with the champion's own line of models as i
 benchmarks and held-out text. Asked for again on the same release it is reused and costs nothing.
 """
 
-from typing import Any, cast
+from typing import Any
 
 from dagster import (
-    AssetExecutionContext,
     AssetKey,
     AssetObservation,
     DefaultScheduleStatus,
@@ -18,10 +17,12 @@ from dagster import (
     op,
 )
 
+from korean_llm_assets.compute.overrides import Overrides
 from korean_llm_assets.partitions.keys import cell_key, releases
 from korean_llm_assets.partitions.pointers import latest
 from korean_llm_assets.partitions.recipes import model_recipes, registered_name
 from korean_llm_assets.partitions.requests import as_input, stage_request
+from korean_llm_assets.resources import Platform, PlatformResource
 from korean_llm_assets.serving.registry import CHAMPION
 from trainers.contract import STAGES, Artifact, EvaluationDetails, Manifest, StageError, StageRequest
 from trainers.contract.artifacts import ArtifactStore
@@ -68,15 +69,15 @@ def worse(then: EvaluationDetails, now: EvaluationDetails) -> list[str]:
     return found
 
 
-@op(name="champions_on_fresh_text", required_resource_keys={"store", "compute", "registry"})
-def drift_op(context: OpExecutionContext) -> None:
+@op(name="champions_on_fresh_text")
+def drift_op(context: OpExecutionContext, platform: PlatformResource) -> None:
     """Evaluate each champion on the newest release; fails, after all of them, where one got worse."""
     told = []
     for model, recipe in sorted(model_recipes().items()):
         if recipe.automation == "off":
             continue
         try:
-            if words := _drift_of(context, model):
+            if words := _drift_of(context, platform, model):
                 told.append(f"{model}: {words}")
         except (StageError, Failure) as error:  # the others are evaluated all the same
             told.append(f"{model} could not be evaluated: {getattr(error, 'description', None) or error}")
@@ -84,10 +85,10 @@ def drift_op(context: OpExecutionContext) -> None:
         raise Failure("; ".join(told), allow_retries=False)
 
 
-def _drift_of(context: OpExecutionContext, model: str) -> str:
+def _drift_of(context: OpExecutionContext, platform: Platform, model: str) -> str:
     """What got worse of one model's champion; empty where nothing did, or nothing is to be compared."""
-    store: ArtifactStore = context.resources.store
-    champion = context.resources.registry.version(registered_name(model), CHAMPION)
+    store = platform.store
+    champion = platform.registry.version(registered_name(model), CHAMPION)
     newest = _newest_data(context)
     if champion is None or newest is None:
         context.log.info(f"{model}: there is no champion, or no release with data")
@@ -98,7 +99,7 @@ def _drift_of(context: OpExecutionContext, model: str) -> str:
         context.log.info(f"{model}: no release is newer than the champion's own, {corpus.release}")
         return ""
     request = drift_request(report, benchmarks, corpus)
-    made = store.find(request) or context.resources.compute.run(cast(AssetExecutionContext, context), request)
+    made = store.find(request) or platform.compute.run(context, request, Overrides.of(context))
     then, now = report.details, made.details
     assert isinstance(then, EvaluationDetails) and isinstance(now, EvaluationDetails), "both are reports"
     found = worse(then, now)

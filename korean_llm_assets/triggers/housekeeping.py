@@ -16,18 +16,20 @@ from typing import Any
 
 from dagster import (
     AssetKey,
+    Config,
     DagsterInstance,
     DagsterRunStatus,
     DefaultScheduleStatus,
-    Field,
     OpExecutionContext,
     RunsFilter,
     ScheduleDefinition,
     job,
     op,
 )
+from pydantic import Field
 
 from korean_llm_assets.partitions.pointers import latest
+from korean_llm_assets.resources import PlatformResource, cluster_jobs
 from korean_llm_assets.serving.registry import Registry
 from trainers.contract import STAGES, Artifact, Manifest, StageRequest
 from trainers.contract.artifacts import MANIFEST, ArtifactStore
@@ -211,27 +213,24 @@ def tidy(found: list[Doomed], yes: bool, say: Callable[[str], Any]) -> int:
 
 def finished_jobs(instance: DagsterInstance, days: float) -> list[Doomed]:
     """Finished Jobs of the cluster, where there is one."""
-    from korean_llm_assets.resources import cluster_jobs
-
     return [Doomed(words, 0, "finished", remove) for words, remove in cluster_jobs(instance, time.time() - days * _DAY)]
 
 
-@op(
-    name="tidy",
-    required_resource_keys={"store", "registry"},
-    config_schema={
-        "yes": Field(bool, default_value=False, description="remove; otherwise only tell"),
-        "days": Field(float, default_value=DAYS, description="nothing younger is touched"),
-        "keep": Field(int, default_value=KEEP, description="artifacts kept of each cell at least"),
-    },
-)
-def tidy_op(context: OpExecutionContext) -> None:
+class Policy(Config):
+    """What the job may remove."""
+
+    yes: bool = Field(default=False, description="remove; otherwise only tell")
+    days: float = Field(default=DAYS, description="nothing younger is touched")
+    keep: int = Field(default=KEEP, description="artifacts kept of each cell at least")
+
+
+@op(name="tidy")
+def tidy_op(context: OpExecutionContext, config: Policy, platform: PlatformResource) -> None:
     """Tell what the policy removes, and remove it where the configuration says yes."""
-    settings, given = context.op_config, context.resources
-    keeper = Housekeeping(given.store, given.registry, context.instance, settings["days"], settings["keep"])
-    found = keeper.doomed() + finished_jobs(context.instance, settings["days"])
-    size = tidy(found, settings["yes"], context.log.info)
-    context.add_output_metadata({"things": len(found), "bytes": size, "removed": settings["yes"]})
+    keeper = Housekeeping(platform.store, platform.registry, context.instance, config.days, config.keep)
+    found = keeper.doomed() + finished_jobs(context.instance, config.days)
+    size = tidy(found, config.yes, context.log.info)
+    context.add_output_metadata({"things": len(found), "bytes": size, "removed": config.yes})
 
 
 @job(name=JOB_NAME, description="What `clean` does. A dry run unless ops.tidy.config.yes is true.")

@@ -8,7 +8,6 @@ from dagster import (
     AutomationConditionSensorDefinition,
     DagsterInstance,
     DefaultSensorStatus,
-    ResourceParam,
     RunRequest,
     RunsFilter,
     SensorEvaluationContext,
@@ -21,6 +20,7 @@ from korean_llm_assets.landing.buckets import mirror_sources
 from korean_llm_assets.landing.claims import claim
 from korean_llm_assets.landing.folders import Landing
 from korean_llm_assets.partitions.keys import release_key, releases
+from korean_llm_assets.resources import PlatformResource
 from korean_llm_assets.triggers.incidents import CONTENT_TAG, Outbox, alerts
 from korean_llm_assets.triggers.jobs import data_job
 from trainers.contract import ServiceMissing
@@ -29,12 +29,13 @@ LANDED_AS_TAG = "korean_llm/landed_as"
 
 
 @sensor(jobs=[data_job], minimum_interval_seconds=15, default_status=DefaultSensorStatus.RUNNING)
-def new_releases(context: SensorEvaluationContext, landing: ResourceParam[Landing]) -> SensorResult:
+def new_releases(context: SensorEvaluationContext, platform: PlatformResource) -> SensorResult:
     """A complete folder with content never seen becomes a release, and its data is made.
 
     Content is known by its digest, which is the run key and a tag of the run: re-uploads, renamed folders,
     a rewound cursor or two daemons give one run per content. The cursor only saves reading a folder again.
     """
+    landing = platform.landing
     try:
         mirror_sources(landing.root)
     except ServiceMissing as error:  # what lies here already is made all the same

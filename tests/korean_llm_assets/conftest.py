@@ -52,27 +52,29 @@ class Platform:
         )
 
 
-def define(reload: bool = False) -> Definitions:
-    """The code location's definitions with the small stages; `reload` reads the recipes again, as a new process."""
+def define(reload: bool = False, compute: Any = None) -> Definitions:
+    """The code location's definitions with the small stages; `reload` reads the recipes again, as a new process.
+
+    `compute` takes the place of this machine's.
+    """
     for name in [name for name in sys.modules if reload and name.startswith("korean_llm_assets")]:
         del sys.modules[name]
     from korean_llm_assets.assets import data, deployment, evaluation, training
+    from korean_llm_assets.resources import Platform as Given
     from korean_llm_assets.resources import resources
     from korean_llm_assets.triggers.jobs import JOBS
     from korean_llm_assets.triggers.sensors import SENSORS
 
-    given = resources()
-    compute = given["compute"]
+    given = Given.from_environment()
     # Tracking is not what these tests are about, and importing MLflow takes each stage seconds.
-    environment = {**compute.environment, "MLFLOW_TRACKING_URI": ""}
-    given["compute"] = replace(
-        compute, command=(sys.executable, str(SMALL_STAGES)), environment=environment, prepare=lambda: None
-    )
+    environment = {**given.compute.environment, "MLFLOW_TRACKING_URI": ""}
+    command = (sys.executable, str(SMALL_STAGES))
+    small = replace(given.compute, command=command, environment=environment, prepare=lambda: None)
     return Definitions(
         assets=load_assets_from_modules([data, training, evaluation, deployment]),
         jobs=JOBS,
         sensors=SENSORS,
-        resources=given,
+        resources=resources(replace(given, compute=compute or small)),
         executor=in_process_executor,
     )
 

@@ -78,7 +78,7 @@ def test_the_price_is_the_profiles_unless_it_is_said(monkeypatch: pytest.MonkeyP
     )
     monkeypatch.setenv("KOREAN_LLM_PROFILES", str(tmp_path))
     monkeypatch.setenv("KOREAN_LLM_PROFILE", "dear")
-    assert KubernetesCompute(ArtifactStore(tmp_path), tmp_path, Overrides(profile="dear")).price({}).gpu == 7.5
+    assert KubernetesCompute(ArtifactStore(tmp_path), tmp_path, "dear").price(Overrides()).gpu == 7.5
     home = Home(tmp_path)
     for price, told in ((None, "15.00"), (1.0, "2.00")):
         with monkeypatch.context() as patch:

@@ -3,13 +3,12 @@
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from dagster import (
-    AssetExecutionContext,
     DagsterExecutionInterruptedError,
     DagsterRunStatus,
     Failure,
@@ -26,7 +25,7 @@ from korean_llm_assets.compute.cluster.launcher import AttemptsFailed, Launcher
 from korean_llm_assets.compute.cluster.utilisation import gpu_utilisation
 from korean_llm_assets.compute.cluster.workloads import Body
 from korean_llm_assets.compute.messages import MessagesFileReader
-from korean_llm_assets.compute.overrides import Overrides, asked_of
+from korean_llm_assets.compute.overrides import Overrides, Step
 from korean_llm_assets.compute.preflight import check_fit, joining_needs
 from korean_llm_assets.compute.profiles import ClusterProfile, Price, load_profile
 from trainers.contract import BadRequest, Manifest, Needs, StageError, StageRequest
@@ -37,19 +36,19 @@ from trainers.contract.files import write_atomically
 class KubernetesCompute:
     """Runs stages as Jobs of the cluster that a profile describes."""
 
-    def __init__(self, store: ArtifactStore, landing: Path, overrides: Overrides):
+    def __init__(self, store: ArtifactStore, landing: Path, profile: str):
         self.store = store
         self.landing = landing
-        self.overrides = overrides
+        self.profile = profile
 
-    def run(self, context: AssetExecutionContext, request: StageRequest) -> Manifest:
+    def run(self, step: Step, request: StageRequest, launch: Overrides) -> Manifest:
         """See the request to its artifact: attach to its Job, or create it; survives whatever happens to this run.
 
         Raises:
             Failure: in words, when the Job cannot be launched or did not succeed.
         """
         try:
-            return self._run(context, request)
+            return self._run(step, request, launch)
         except StageError as error:
             metadata: dict[str, Any] = {"exit code": int(error.code), "meaning": error.code.meaning}
             if isinstance(error, AttemptsFailed):
@@ -60,24 +59,22 @@ class KubernetesCompute:
             metadata["work kept in"] = MetadataValue.path(work)
             raise Failure(str(error), metadata=metadata, allow_retries=False) from error
 
-    def price(self, asked: Mapping[str, Any]) -> Price:
+    def price(self, launch: Overrides) -> Price:
         """What a launch with these overrides pays."""
-        return self._profile(asked).price
+        return self._profile(launch).price
 
-    def observed(self, manifest: Manifest, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """What the cluster saw of a finished request, as metadata; `asked` are the launch's overrides."""
+    def observed(self, manifest: Manifest, launch: Overrides) -> dict[str, Any]:
+        """What the cluster saw of a finished request, as metadata."""
         if not manifest.request.needs.gpus:
             return {}
-        return {"GPU utilisation (%)": gpu_utilisation(manifest, self._profile(asked).namespace)}
+        return {"GPU utilisation (%)": gpu_utilisation(manifest, self._profile(launch).namespace)}
 
-    def _profile(self, asked: Mapping[str, Any]) -> ClusterProfile:
-        overrides = self.overrides.changed_by(asked)
-        return overrides.apply_to_profile(load_profile(overrides.profile))
+    def _profile(self, launch: Overrides) -> ClusterProfile:
+        return launch.apply_to_profile(load_profile(launch.profile or self.profile))
 
-    def _run(self, context: AssetExecutionContext, request: StageRequest) -> Manifest:
-        asked = asked_of(context)
-        profile = self._profile(asked)
-        needs = self.overrides.changed_by(asked).apply_to_needs(request.needs)
+    def _run(self, step: Step, request: StageRequest, launch: Overrides) -> Manifest:
+        profile = self._profile(launch)
+        needs = launch.apply_to_needs(request.needs)
         self._check_paths(profile)
         check_fit(request, needs, profile, self._weight_bytes(request))
         api = KubeApi(connect(profile.context), profile.namespace, profile.patience.api)
@@ -86,31 +83,31 @@ class KubernetesCompute:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, request.model_copy(update={"needs": needs}).model_dump_json(indent=1))
         if profile.launch == "k8s_job_op":
-            return self._run_as_op(context, request, needs, profile)
-        return self._run_durably(context, request, needs, profile, api)
+            return self._run_as_op(step, request, needs, profile)
+        return self._run_durably(step, request, needs, profile, api)
 
     def _run_durably(
         self,
-        context: AssetExecutionContext,
+        step: Step,
         request: StageRequest,
         needs: Needs,
         profile: ClusterProfile,
         api: KubeApi,
     ) -> Manifest:
         def say(line: str, is_warning: bool) -> None:
-            (context.log.warning if is_warning else context.log.info)(line)
+            (step.log.warning if is_warning else step.log.info)(line)
 
         def show(line: str) -> None:
             print(line, flush=True)
 
         def check() -> None:
             # A signal that lands in a garbage collector's callback is lost (seen once); the run's status is not.
-            if _is_cancelled(context):
+            if _is_cancelled(step):
                 raise DagsterExecutionInterruptedError
 
-        launcher = Launcher(api, profile, self.store, context.run_id, say, show, check)
+        launcher = Launcher(api, profile, self.store, step.run_id, say, show, check)
         with open_pipes_session(
-            context, PipesEnvContextInjector(), self._reader(request, replay=launcher.is_live(request, needs))
+            step, PipesEnvContextInjector(), self._reader(request, replay=launcher.is_live(request, needs))
         ) as session:
             try:
                 return launcher.run(request, needs, session.get_bootstrap_env_vars())
@@ -120,22 +117,18 @@ class KubernetesCompute:
                 raise
             except BaseException:  # an interrupt: either somebody cancelled the run, or this worker has to go
                 with undisturbed():
-                    if _is_cancelled(context):
+                    if _is_cancelled(step):
                         launcher.cancel(request, needs)
                     else:
-                        context.log.warning(
-                            "this worker is being stopped; the Job goes on, the next run attaches to it"
-                        )
+                        step.log.warning("this worker is being stopped; the Job goes on, the next run attaches to it")
                 raise
 
-    def _run_as_op(
-        self, context: AssetExecutionContext, request: StageRequest, needs: Needs, profile: ClusterProfile
-    ) -> Manifest:
+    def _run_as_op(self, step: Step, request: StageRequest, needs: Needs, profile: ClusterProfile) -> Manifest:
         """The same Job through dagster-k8s's op body. What that cannot do is told in dagster_deploy/README.md."""
-        with open_pipes_session(context, PipesEnvContextInjector(), self._reader(request, replay=False)) as session:
+        with open_pipes_session(step, PipesEnvContextInjector(), self._reader(request, replay=False)) as session:
             alone = joining_needs(request, needs)  # this mode has no Job before the Job
-            job = render_job(request, alone, profile, context.run_id, 1, session.get_bootstrap_env_vars())
-            execute_op_body(context, job, profile)
+            job = render_job(request, alone, profile, step.run_id, 1, session.get_bootstrap_env_vars())
+            execute_op_body(step, job, profile)
         manifest = self.store.find(request)
         if manifest is None:
             raise BadRequest(f"the Job is complete, but there is no artifact at {self.store.folder(request)}")
@@ -169,11 +162,11 @@ class KubernetesCompute:
         return sum(each.size for each in files if each.path.startswith("model/") and each.path.endswith(".safetensors"))
 
 
-def execute_op_body(context: AssetExecutionContext, job: Body, profile: ClusterProfile) -> None:
+def execute_op_body(step: Step, job: Body, profile: ClusterProfile) -> None:
     """Hand a rendered Job to `execute_k8s_job`, the body of `k8s_job_op`."""
     pod, container = job["spec"]["template"], job["spec"]["template"]["spec"]["containers"][0]
     execute_k8s_job(
-        context.op_execution_context,
+        step.op_execution_context,
         image=container["image"],
         command=container["command"],
         namespace=profile.namespace,
@@ -207,12 +200,12 @@ def undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _is_cancelled(context: AssetExecutionContext) -> bool:
+def _is_cancelled(step: Step) -> bool:
     """Whether a person ended the run. A drained worker's run is still STARTED; then the Job must live."""
     try:
-        run = context.instance.get_run_by_id(context.run_id)
+        run = step.instance.get_run_by_id(step.run_id)
     except Exception as error:  # noqa: BLE001 - whatever ails Dagster's database, a training does not end for it
-        context.log.warning(f"Dagster's database does not say whether this run is wanted ({error}); the Job goes on")
+        step.log.warning(f"Dagster's database does not say whether this run is wanted ({error}); the Job goes on")
         return False
     wanted: Iterable[DagsterRunStatus] = (DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED)
     return run is not None and run.status in wanted
@@ -225,4 +218,4 @@ def cluster_compute(store: ArtifactStore, landing: Path, profile: str) -> Kubern
         BadRequest: there is no such profile, or it is wrong.
     """
     load_profile(profile)
-    return KubernetesCompute(store, landing, Overrides(profile=profile))
+    return KubernetesCompute(store, landing, profile)

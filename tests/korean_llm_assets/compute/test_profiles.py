@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from dagster import DagsterInvalidConfigError, validate_run_config
 
-from korean_llm_assets.compute.overrides import Overrides, asked_of
+from korean_llm_assets.compute.overrides import Overrides
 from korean_llm_assets.compute.profiles import load_profile, profile_paths, quantity
 from korean_llm_assets.definitions import defs
 from trainers.contract import BadRequest, Needs
@@ -56,13 +56,13 @@ def test_quantities():
         quantity("eighty")
 
 
-def _context(tags: dict[str, str], config: dict[str, Any]) -> Any:
+def _step(tags: dict[str, str], config: dict[str, Any]) -> Any:
     return SimpleNamespace(run=SimpleNamespace(tags=tags), op_execution_context=SimpleNamespace(op_config=config))
 
 
 def test_a_launch_changes_needs_and_profile_by_config_or_by_tags():
     tags = {"korean-llm/gpus": "4", "korean-llm/profile": "h100", "korean-llm/queue": "urgent", "dagster/run": "x"}
-    overrides = Overrides(profile="kind").changed_by(asked_of(_context(tags, {"gpus": 8})))
+    overrides = Overrides.of(_step(tags, {"gpus": 8, "nodes": None}))
     assert overrides.apply_to_needs(Needs(gpus=1, cpu=4)) == Needs(gpus=8, cpu=4)
     assert overrides.apply_to_profile(load_profile(overrides.profile)).queue == "urgent"
 
@@ -70,7 +70,7 @@ def test_a_launch_changes_needs_and_profile_by_config_or_by_tags():
 @pytest.mark.parametrize(("name", "value"), [("gpus", "many"), ("nodes", 0), ("gpu", "8")])
 def test_a_wrong_override_is_an_error_that_names_it(name: str, value: object):
     with pytest.raises(BadRequest, match=f"are wrong: {name}: "):
-        Overrides(profile="kind").changed_by({name: value})
+        Overrides.of(_step({}, {name: value}))
 
 
 @pytest.mark.parametrize(

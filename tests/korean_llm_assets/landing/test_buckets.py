@@ -19,6 +19,7 @@ from korean_llm_assets.__main__ import main
 from korean_llm_assets.home import Home
 from korean_llm_assets.landing.buckets import check_sources, mirror_sources
 from korean_llm_assets.landing.folders import Landing
+from korean_llm_assets.resources import Platform
 from korean_llm_assets.triggers.sensors import new_releases
 from tests.korean_llm_assets.conftest import WHOLE, drop
 from trainers.__main__ import main as trainers_main
@@ -120,7 +121,7 @@ def test_refused_credentials_are_told_at_the_start_and_stop_no_local_release(
         assert f"{url} refuses the credentials" in told and "AWS_ACCESS_KEY_ID" in told and "canary" not in told
 
         drop(home.landing, "local", WHOLE)
-        context = build_sensor_context(instance=instance, resources={"landing": Landing(home.landing)})
+        context = build_sensor_context(instance=instance, resources={"platform": Platform.from_environment()})
         result = new_releases(context)
         assert [request.partition_key for request in result.run_requests] == ["local"]
         server.shutdown()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterInstance, ExecuteInProcessResult
@@ -50,7 +51,7 @@ class World:
         self.store.discard_partial(request)
         return made
 
-    def run(self, context: object, request: StageRequest) -> Manifest:
+    def run(self, step: object, request: StageRequest, launch: object) -> Manifest:
         """As a compute does."""
         self.asked.append(request)
         return self.commit(request, self.now)
@@ -81,7 +82,7 @@ class World:
     def night(self) -> ExecuteInProcessResult:
         return drift_job.execute_in_process(
             instance=self.instance,
-            resources={"store": self.store, "compute": self, "registry": self},
+            resources={"platform": SimpleNamespace(store=self.store, compute=self, registry=self)},
             raise_on_error=False,
         )
 

@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterInstance, DagsterRun, DagsterRunStatus
@@ -159,17 +160,17 @@ def test_leftovers_of_old_attempts_go_unless_somebody_works_on_them(shelf: Shelf
 def test_the_command_and_the_job_are_dry_runs_unless_told(
     home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from korean_llm_assets.resources import resources
+    from korean_llm_assets.resources import Platform
     from korean_llm_assets.serving.registry import Registry
 
     monkeypatch.setattr(Registry, "live", lambda registry: [])  # tested in test_registry.py; MLflow takes seconds
     with DagsterInstance.get() as instance:
-        shelf = Shelf(resources()["store"], instance)
+        shelf = Shelf(Platform.from_environment().store, instance)
         made = four(shelf)
         for yes in (False, True):
             result = housekeeping_job.execute_in_process(
                 instance=instance,
-                resources={"store": shelf.store, "registry": shelf},
+                resources={"platform": SimpleNamespace(store=shelf.store, registry=shelf)},
                 run_config={"ops": {"tidy": {"config": {"yes": yes, "keep": 3}}}},
             )
             assert result.success

@@ -108,7 +108,7 @@ def test_no_prometheus_is_unknown_and_never_a_failure(page: str, monkeypatch: py
 @pytest.mark.parametrize("gpus", [0, 4])
 def test_it_is_shown_for_stages_with_gpus(gpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KOREAN_LLM_PROMETHEUS_URL", raising=False)
-    compute = KubernetesCompute(ArtifactStore(tmp_path), tmp_path, Overrides(profile="h100"))
-    shown = compute.observed(manifest(gpus), {})
+    compute = KubernetesCompute(ArtifactStore(tmp_path), tmp_path, "h100")
+    shown = compute.observed(manifest(gpus), Overrides())
     assert list(shown) == (["GPU utilisation (%)"] if gpus else [])
     assert all(text.startswith("unknown: KOREAN_LLM_PROMETHEUS_URL is not set") for text in shown.values())
