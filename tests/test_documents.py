@@ -18,6 +18,9 @@ import pytest
 
 import korean_llm_assets.__main__ as platform
 import trainers.__main__ as trainer
+from korean_llm_assets.triggers.jobs import SCHEDULES
+from korean_llm_assets.triggers.sensors import SENSORS
+from trainers.contract import STAGES, ExitCode
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("korean_llm_assets", "trainers", "tests", "dagster_deploy")
@@ -232,31 +235,47 @@ def test_the_readmes_keep_step() -> None:
     assert links(english) == links(korean)
 
 
-def section(heading: str) -> str:
-    """A section of CONTRIBUTING."""
-    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    return page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+def rows(page: str, head: str) -> list[list[str]]:
+    """The cells of a page's table, by the head of its first columns."""
+    table = (ROOT / page).read_text(encoding="utf-8").split(f"\n| {head} |")[1].split("\n\n")[0]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines()[2:]]
 
 
-def rows(heading: str) -> list[list[str]]:
-    """The cells of a section's table."""
-    lines = [line for line in section(heading).splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+def test_tables_tell_all_that_there_is() -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    markers = [marker.split(":")[0] for marker in pyproject["tool"]["pytest"]["ini_options"]["markers"]]
+    assert [row[0].strip("`") for row in rows("tests/README.md", "marker | meaning")] == markers
+    stages = [name for row in rows("trainers/README.md", "stage | makes") for name in CODE.findall(row[0])]
+    assert sorted(stages) == sorted(STAGES)
+    assets = [name for row in rows("korean_llm_assets/README.md", "asset | partition") for name in CODE.findall(row[0])]
+    assert sorted(assets) == sorted(stage.asset for stage in STAGES.values())
+    exits = rows("trainers/README.md", "exit | meaning")
+    assert [int(code) for code, _, _ in exits] == [code for code in ExitCode if code]
+    started = [row[0].strip("`") for row in rows("korean_llm_assets/README.md", "name | kind")]
+    ticks = [*(sensor.name for sensor in SENSORS), *(schedule.name for schedule in SCHEDULES)]
+    assert sorted(started) == sorted([*ticks, "orphan_sweep"]), "the last one is a cluster's"
+
+
+def test_every_command_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = "\n".join(page.read_text(encoding="utf-8") for page in [*PAGES, ROOT / "Makefile"])
+    assert understand("korean_llm_assets", ["--help"], monkeypatch)
+    commands_ = re.search(r"\{([\w,-]+)\}", capsys.readouterr().out)
+    assert commands_ and set(commands_[1].split(",")) <= {command for _, command in PYTHON.findall(shown)}
 
 
 def test_each_question_has_one_answer() -> None:
-    answers = [answer for _, answer in rows("Where would I change")]
+    answers = [answer for _, answer in rows("CONTRIBUTING.md", "I want to change | file")]
     assert len(answers) == 24
     assert all(re.fullmatch(r"`[^`]+`", answer) and (ROOT / answer.strip("`")).is_file() for answer in answers)
 
 
 def test_the_first_files_are_there() -> None:
-    files = [row[0].strip("`") for row in rows("Read these seven files first")]
+    files = [row[0].strip("`") for row in rows("CONTRIBUTING.md", "file | why")]
     assert len(files) == 7 and all((ROOT / file).is_file() for file in files)
 
 
 def test_private_names_are_leaned_on_where_it_says() -> None:
-    for name, _, file, _ in rows("Private names that we lean on"):
+    for name, _, file, _ in rows("CONTRIBUTING.md", "name | of"):
         assert name.strip("`") in (ROOT / file.strip("`")).read_text(encoding="utf-8"), name
 
 
