@@ -20,7 +20,7 @@ import korean_llm_assets.__main__ as platform
 import trainers.__main__ as trainer
 from korean_llm_assets.triggers.jobs import SCHEDULES
 from korean_llm_assets.triggers.sensors import SENSORS
-from trainers.contract import STAGES, ExitCode
+from trainers.contract import STAGES, ExitCode, settings
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("korean_llm_assets", "trainers", "tests", "dagster_deploy")
@@ -142,6 +142,8 @@ def test_pages_name_what_there_is(file: Path) -> None:
     }
     assert [path for path in sorted(paths) if not is_there(path.rstrip("/"), file)] == []
     assert [module for module in sorted(set(MODULE.findall(code))) if not is_module(module)] == []
+    variables = {name.rstrip("_") for name in re.findall(r"KOREAN_LLM_[A-Z_]+", page)}
+    assert variables <= {known.name for known in vars(settings).values() if isinstance(known, settings.Variable)}
     targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
     assert set(TARGET.findall(code)) <= targets
 
