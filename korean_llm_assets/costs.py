@@ -1,9 +1,7 @@
 """What was spent, and what a remake will cost: hours, GPU-hours, money; from manifests or the planner."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import mean
 from typing import Any
 
@@ -13,8 +11,8 @@ from korean_llm_assets.compute.profiles import Price
 from korean_llm_assets.partitions.keys import stage_of
 from korean_llm_assets.partitions.recipes import model_recipes
 from korean_llm_assets.partitions.requests import settings
-from trainers.contract import STAGES, Attempt, Manifest, StageRequest, lost_seconds
-from trainers.contract.artifacts import ATTEMPTS, MANIFEST, ArtifactStore
+from trainers.contract import Attempt, Manifest, StageRequest, lost_seconds
+from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.markdown import table
 from trainers.contract.planner import plan_recipe, training_sections
 
@@ -54,21 +52,12 @@ class Spent:
 def spent(store: ArtifactStore) -> Iterator[Spent]:
     """Every artifact's cost, and that of work without an artifact as far as its attempts have ended. Reads small files
     only; what housekeeping has removed is not counted."""
-    for stage in STAGES.values():
-        depth = "/".join(["*"] * (stage.by_model + stage.by_release + 1))
-        for path in sorted(store.root.glob(f"{stage.asset}/{depth}/{MANIFEST}")):
-            if path.parent.suffix != ".partial":
-                yield Spent.of(Manifest.model_validate_json(path.read_text(encoding="utf-8")))
-        for path in sorted(store.root.glob(f"{stage.asset}/{depth}.partial/{ATTEMPTS}")):
-            digest = path.parent.name.removesuffix(".partial")
-            request = path.parent.with_name(f"{digest}.request.json")
-            if request.exists() and not (path.parent.with_name(digest) / MANIFEST).exists():
-                yield _unfinished(StageRequest.model_validate_json(request.read_text(encoding="utf-8")), path)
+    yield from map(Spent.of, store.manifests())
+    yield from (_unfinished(request, attempts) for request, attempts in store.unfinished())
 
 
-def _unfinished(request: StageRequest, attempts: Path) -> Spent:
-    rows = [Attempt.model_validate(row) for row in json.loads(attempts.read_text(encoding="utf-8"))]
-    seconds = sum(row.ended - row.started for row in rows if row.ended)
+def _unfinished(request: StageRequest, attempts: Iterable[Attempt]) -> Spent:
+    seconds = sum(attempt.ended - attempt.started for attempt in attempts if attempt.ended)
     needs, place = request.needs, (request.asset, request.model or "-", request.release or "-")
     cores = seconds * needs.cpu * needs.nodes
     return Spent(*place, seconds, seconds * needs.gpus, 0.0, 0.0, cores, finished=False)

@@ -58,7 +58,7 @@ def _local() -> Platform:
         store=store,
         landing=Landing(home.landing),
         compute=LocalCompute(store, home.landing, pool, environment, home.prepare_tracking),
-        registry=Registry(environment["MLFLOW_TRACKING_URI"], locks=home.artifacts / ".registry"),
+        registry=Registry(environment["MLFLOW_TRACKING_URI"], locks=store.registry_locks),
     )
 
 
@@ -76,7 +76,7 @@ def _cluster() -> Platform:
         compute=cluster_compute(store, landing, _profile_name()),
         registry=Registry(
             _required(os.environ.get("MLFLOW_TRACKING_URI"), "MLFLOW_TRACKING_URI"),
-            locks=store.root / ".registry",
+            locks=store.registry_locks,
             rollout=cluster_rollout(),
         ),
     )

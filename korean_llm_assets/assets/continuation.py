@@ -6,8 +6,8 @@ from korean_llm_assets.partitions.keys import cell_key, cell_of, earlier_release
 from korean_llm_assets.partitions.pointers import latest
 from korean_llm_assets.partitions.recipes import model_recipes
 from korean_llm_assets.partitions.requests import as_input, stage_request
-from trainers.contract import STAGES, Artifact, Input, Manifest, StageRequest
-from trainers.contract.artifacts import MANIFEST, ArtifactStore
+from trainers.contract import STAGES, Artifact, Input, StageRequest
+from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.recipe import CptSection
 
 CHECKPOINT, CORPUS = "previous_checkpoint", "previous_corpus"
@@ -71,5 +71,5 @@ def _checkpoint(instance: DagsterInstance, model: str, release: str) -> Artifact
 
 def _request(store: ArtifactStore, artifact: Artifact) -> StageRequest | None:
     """What an artifact was made by, None where it is gone. Its files are verified where they are read: by the stage."""
-    path = store.path(artifact) / MANIFEST
-    return Manifest.model_validate_json(path.read_text(encoding="utf-8")).request if path.is_file() else None
+    manifest = store.read_manifest(artifact.path)
+    return manifest.request if manifest else None

@@ -10,7 +10,6 @@ from korean_llm_assets.partitions.recipes import data_recipe
 from korean_llm_assets.partitions.requests import as_input
 from korean_llm_assets.resources import Platform, PlatformResource
 from trainers.contract import EARLIER, Artifact, Input, StageError
-from trainers.contract.artifacts import MANIFEST
 from trainers.contract.recipe import CorpusSection
 
 _GROUP = "data"
@@ -68,7 +67,7 @@ def _earlier_corpora(context: AssetExecutionContext, platform: Platform) -> list
         artifact = latest(context.instance, context.asset_key, release)
         if artifact is None:
             continue
-        if (platform.store.path(artifact) / MANIFEST).exists():
+        if platform.store.read_manifest(artifact.path) is not None:
             found.append(as_input(artifact, EARLIER + release, only=_READ_OF_EARLIER))
         else:
             context.log.warning(f"not compared with release {release}: its corpus {artifact.path} is no longer there")

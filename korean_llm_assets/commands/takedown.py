@@ -1,15 +1,14 @@
 """Command `takedown`: exclude documents from every later build, and tell what was made from them already."""
 
 from argparse import Namespace
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from korean_llm_assets.home import Home
 from korean_llm_assets.partitions.takedown_list import listed_ids, takedown_file, taken_down
-from trainers.contract import BadRequest, Manifest
-from trainers.contract.artifacts import MANIFEST, ArtifactStore
+from trainers.contract import BadRequest
+from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.files import write_atomically
 from trainers.contract.shards import read_shards
 
@@ -29,7 +28,7 @@ def run(options: Namespace, home: Home) -> int:
     if not wanted:
         raise BadRequest(f"--ids {options.ids} names no document; write one id or text sha256 per line")
     write_atomically(takedown_file(), "\n".join(sorted({*taken_down(), *wanted})) + "\n")
-    manifests = {manifest.request.relative_path: manifest for manifest in _manifests(ArtifactStore(home.artifacts))}
+    manifests = {manifest.request.relative_path: manifest for manifest in ArtifactStore(home.artifacts).manifests()}
     found = {
         path: names
         for path, manifest in manifests.items()
@@ -52,12 +51,6 @@ def run(options: Namespace, home: Home) -> int:
     if missing:
         print(f"in no corpus that is kept here: {', '.join(sorted(missing))}")
     return 0
-
-
-def _manifests(store: ArtifactStore) -> Iterator[Manifest]:
-    for path in sorted(store.root.glob(f"*/**/{MANIFEST}")):
-        if ".partial" not in path.as_posix():
-            yield Manifest.model_validate_json(path.read_text(encoding="utf-8"))
 
 
 def _documents(corpus: Path, wanted: set[str]) -> set[str]:

@@ -48,16 +48,16 @@ class LocalCompute:
                 "Launch again without them; what a stage needs stands in its recipe",
                 allow_retries=False,
             )
-        path = self.store.request_path(request)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(path.with_suffix(".launch")):  # another run of the same request is waited for
-            with locked(self.store.folder(request).with_suffix(".lock")):
+        place = self.store.beside(request)
+        place.request.parent.mkdir(parents=True, exist_ok=True)
+        with locked(place.launch_lock):  # another run of the same request is waited for
+            with locked(place.lock):
                 pass  # so is the stage of a killed run, which may still be saving
             found = self.store.find(request)
             if found is not None:
                 return found
             self.prepare()
-            path.write_text(request.model_dump_json(indent=1), encoding="utf-8")
+            place.request.write_text(request.model_dump_json(indent=1), encoding="utf-8")
             try:
                 with self.pool.hold(request, is_interactive(step.run.tags), step.log.info) as held:
                     self._attempts(step, request, held)
@@ -87,9 +87,10 @@ class LocalCompute:
 
     def _attempt(self, step: Step, request: StageRequest, held: Held) -> int:
         """One process from start to end; returns its exit status."""
-        messages = self.store.messages_path(request)
-        reader = MessagesFileReader(messages, offset=messages.stat().st_size if messages.exists() else 0)
-        command = [*self.command, request.stage, "--request", str(self.store.request_path(request))]
+        place = self.store.beside(request)
+        said = place.messages.stat().st_size if place.messages.exists() else 0
+        reader = MessagesFileReader(place.messages, offset=said)
+        command = [*self.command, request.stage, "--request", str(place.request)]
         command += ["--artifacts", str(self.store.root), "--landing", str(self.landing)]
         with open_pipes_session(step, PipesEnvContextInjector(), reader) as session:
             environment = {

@@ -40,9 +40,9 @@ def failure(request: StageRequest, store: ArtifactStore, status: int, attempts: 
             "meaning": in_words(status),
             "reason": MetadataValue.text(reason),
             "attempts": attempts,
-            "work kept in": MetadataValue.path(store.folder(request).with_name(f"{request.digest}.partial")),
+            "work kept in": MetadataValue.path(store.beside(request).partial),
             "run it by hand": MetadataValue.text(
-                f"python -m trainers {request.stage} --request {store.request_path(request)} --artifacts {store.root}"
+                f"python -m trainers {request.stage} --request {store.beside(request).request} --artifacts {store.root}"
             ),
         },
         allow_retries=False,

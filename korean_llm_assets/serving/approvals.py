@@ -1,12 +1,11 @@
 """Approvals: a person's decision to deploy a model whose gate failed, kept as a file beside the report's artifact."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trainers.contract import STAGES, BadRequest, Manifest
-from trainers.contract.artifacts import MANIFEST, ArtifactStore
+from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.files import write_atomically
 
 
@@ -26,19 +25,13 @@ class Approval(BaseModel):
         return f"approved by {self.who} on {self.when:%Y-%m-%d %H:%M} UTC: {self.why}"
 
 
-def approval_path(store: ArtifactStore, report: Manifest) -> Path:
-    """`<request digest>.approval.json` beside the artifact's folder."""
-    folder = store.folder(report.request)
-    return folder.with_name(f"{folder.name}.approval.json")
-
-
 def approval_of(store: ArtifactStore, report: Manifest) -> Approval | None:
     """The approval of this very report, or None; one of another content does not count.
 
     Raises:
         BadRequest: there is a file, but it is no approval or is of another report.
     """
-    path = approval_path(store, report)
+    path = store.beside(report.request).approval
     if not path.exists():
         return None
     try:
@@ -60,7 +53,7 @@ def approve(store: ArtifactStore, report: Manifest, who: str, why: str) -> Appro
         approval = Approval(who=who, why=why, when=datetime.now(UTC), report=report.digest)
     except ValidationError as error:
         raise BadRequest(f"an approval needs a name and a reason of ten letters or more: {error}") from error
-    write_atomically(approval_path(store, report), approval.model_dump_json(indent=1) + "\n")
+    write_atomically(store.beside(report.request).approval, approval.model_dump_json(indent=1) + "\n")
     return approval
 
 
@@ -70,11 +63,9 @@ def find_report(store: ArtifactStore, model: str, release: str, beginning: str =
     Raises:
         BadRequest: there is none, or more than one; names those there are.
     """
-    folders = sorted(
-        path.parent for path in (store.root / STAGES["evaluate"].asset / model / release).glob(f"*/{MANIFEST}")
-    )
-    reports = [report for folder in folders if (report := store.read(folder)).digest.startswith(beginning)]
+    there = [place for place in store.cell(STAGES["evaluate"], model, release).places if place.manifest.exists()]
+    reports = [report for place in there if (report := store.read(place.folder)).digest.startswith(beginning)]
     if len(reports) != 1:
-        there = ", ".join(report.digest[:12] for report in reports) or "none"
-        raise BadRequest(f"one report of {model}/{release} is needed (--report DIGEST); there is: {there}")
+        names = ", ".join(report.digest[:12] for report in reports) or "none"
+        raise BadRequest(f"one report of {model}/{release} is needed (--report DIGEST); there is: {names}")
     return reports[0]

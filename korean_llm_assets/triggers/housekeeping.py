@@ -6,7 +6,6 @@ from; the newest `keep` artifacts of each cell; what is younger than `days`; wha
 that a run is queued for or works on; and what a process holds a lock on.
 """
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,14 +31,12 @@ from korean_llm_assets.partitions.pointers import latest
 from korean_llm_assets.resources import PlatformResource, cluster_jobs
 from korean_llm_assets.serving.registry import Registry
 from trainers.contract import STAGES, Artifact, Manifest, StageRequest
-from trainers.contract.artifacts import MANIFEST, ArtifactStore
-from trainers.contract.locks import is_held
+from trainers.contract.artifacts import ArtifactStore
+from trainers.contract.layout import Cell, Place, remove
 
 DAYS, KEEP = 14.0, 2
 JOB_NAME = "housekeeping"
 _DAY = 86400
-_ASIDE = ".removed-"
-_BESIDE = (".request.json", ".request.launch", ".messages.jsonl", ".lock", ".approval.json")
 _OPEN = [status for status in DagsterRunStatus if status.name not in ("SUCCESS", "FAILURE", "CANCELED")]
 
 
@@ -50,7 +47,7 @@ class Doomed:
     what: str
     size: int
     why: str
-    remove: Callable[[], None]
+    remove: Callable[[], Any]
 
     @property
     def words(self) -> str:
@@ -59,17 +56,24 @@ class Doomed:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """The artifacts of one asset for one partition, and what lies beside them."""
+class Stock:
+    """What lies in one cell: artifacts, and requests that have none yet."""
 
-    folder: Path
-    manifests: dict[str, Manifest]
-    unfinished: tuple[StageRequest, ...]
+    cell: Cell
+    made: dict[Place, Manifest]
+    asked: dict[Place, StageRequest]
+
+    @classmethod
+    def of(cls, cell: Cell) -> "Stock":
+        """Read from the disk."""
+        made = {place: manifest for place in cell.places if (manifest := place.read_manifest()) is not None}
+        others = [place for place in cell.places if place not in made]
+        return cls(cell, made, {place: request for place in others if (request := place.read_request()) is not None})
 
     @property
     def keys(self) -> set[str]:
         """The model and release that it is of."""
-        requests = [*(manifest.request for manifest in self.manifests.values()), *self.unfinished]
+        requests = [*(manifest.request for manifest in self.made.values()), *self.asked.values()]
         return {key for request in requests for key in (request.model, request.release) if key}
 
 
@@ -92,41 +96,24 @@ class Housekeeping:
 
     def doomed(self) -> list[Doomed]:
         """All that the policy removes, by place. Reads only."""
-        cells = list(self._cells())
-        live = self._live(cells)
+        stocks = [Stock.of(cell) for cell in self._store.cells()]
+        live = self._live(stocks)
         busy = self._busy()
         found: list[Doomed] = []
-        for cell in cells:
-            if busy is None or cell.keys & busy:
+        for stock in stocks:
+            if busy is None or stock.keys & busy:
                 continue
-            found += self._superseded(cell, live)
-            found += self._leftovers(cell)
+            found += self._superseded(stock, live)
+            found += self._leftovers(stock)
         return found
 
-    def _cells(self) -> Iterator[Cell]:
-        for stage in STAGES.values():
-            depth = "/".join(["*"] * (stage.by_model + stage.by_release))
-            for folder in sorted((self._store.root / stage.asset).glob(depth)):
-                if not folder.is_dir():
-                    continue
-                made = {
-                    path.parent.name: Manifest.model_validate_json(path.read_text(encoding="utf-8"))
-                    for path in folder.glob(f"[!.]*/{MANIFEST}")
-                }
-                asked = [
-                    StageRequest.model_validate_json(path.read_text(encoding="utf-8"))
-                    for path in folder.glob("*.request.json")
-                    if path.name.split(".")[0] not in made
-                ]
-                yield Cell(folder, made, tuple(asked))
-
-    def _live(self, cells: list[Cell]) -> set[str]:
+    def _live(self, stocks: list[Stock]) -> set[str]:
         """Paths below the artifact root that something names, and all that those were made from."""
         named = {version.artifact.path for version in self._registry.live()}
         named |= {artifact.path for artifact in self._materialized()}
-        for cell in cells:
-            named |= {item.path for request in cell.unfinished for item in request.inputs if item.root == "artifacts"}
-        by_path = {m.request.relative_path: m for cell in cells for m in cell.manifests.values()}
+        asked = [request for stock in stocks for request in stock.asked.values()]
+        named |= {item.path for request in asked for item in request.inputs if item.root == "artifacts"}
+        by_path = {m.request.relative_path: m for stock in stocks for m in stock.made.values()}
         waiting, live = list(named), set(named)
         while waiting:
             manifest = by_path.get(waiting.pop())
@@ -155,48 +142,34 @@ class Housekeeping:
             keys |= set(run.tags["dagster/partition"].split("|"))
         return keys
 
-    def _superseded(self, cell: Cell, live: set[str]) -> Iterator[Doomed]:
-        age = {name: (cell.folder / name / MANIFEST).stat().st_mtime for name in cell.manifests}
-        newest = sorted(age, key=lambda name: age[name], reverse=True)
-        for name in sorted(newest[self._keep :]):
-            manifest = cell.manifests[name]
+    def _superseded(self, stock: Stock, live: set[str]) -> Iterator[Doomed]:
+        age = {place: place.manifest.stat().st_mtime for place in stock.made}
+        newest = sorted(age, key=lambda place: age[place], reverse=True)
+        for place in sorted(newest[self._keep :], key=lambda place: place.folder):
+            manifest = stock.made[place]
             path = manifest.request.relative_path
-            if path not in live and age[name] < self._before:
-                yield Doomed(path, manifest.size, "superseded", partial(_remove, cell.folder, name, name, _BESIDE))
+            if path not in live and age[place] < self._before:
+                yield Doomed(path, manifest.size, "superseded", place.remove_artifact)
 
-    def _leftovers(self, cell: Cell) -> Iterator[Doomed]:
+    def _leftovers(self, stock: Stock) -> Iterator[Doomed]:
         """Checkpoints and state of attempts that nobody goes on with. Their request goes too, and frees its inputs."""
-        for aside in sorted(cell.folder.glob(f"{_ASIDE}*")):  # a removal that was killed
-            what = aside.relative_to(self._store.root).as_posix()
-            yield Doomed(what, _size(aside), "half removed", partial(shutil.rmtree, aside))
-        names = {path.name.removesuffix(".partial") for path in cell.folder.glob("*.partial")}
-        for name in sorted(names | {request.digest for request in cell.unfinished}):
-            left = cell.folder / f"{name}.partial"
-            files = [path.stat() for path in [*cell.folder.glob(f"{name}.*"), *left.rglob("*")]]
-            if max(stat.st_mtime for stat in files) >= self._before or is_held(cell.folder / f"{name}.lock"):
+        for folder in stock.cell.half_removed:
+            yield Doomed(self._name(folder), _size(folder), "half removed", partial(remove, folder))
+        for place in stock.cell.places:
+            made = place in stock.made
+            if made and not place.partial.exists():
                 continue
-            made = name in cell.manifests
+            if place.last_touched >= self._before or place.is_worked_on:
+                continue
             why = "left behind by a finished stage" if made else "unfinished, and long untouched"
-            what = left.relative_to(self._store.root).as_posix()
-            yield Doomed(
-                what, _size(left), why, partial(_remove, cell.folder, name, left.name, () if made else _BESIDE)
-            )
+            yield Doomed(self._name(place.partial), _size(place.partial), why, place.remove_work)
+
+    def _name(self, folder: Path) -> str:
+        return folder.relative_to(self._store.root).as_posix()
 
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _remove(cell: Path, name: str, folder: str, beside: tuple[str, ...]) -> None:
-    """Out of sight with one rename first: a kill half-way leaves nothing that anyone mistakes for an artifact."""
-    if is_held(cell / f"{name}.lock"):
-        return  # somebody began with it since we looked
-    if (cell / folder).exists():
-        aside = cell / f"{_ASIDE}{folder}"
-        (cell / folder).rename(aside)
-        shutil.rmtree(aside)
-    for suffix in beside:
-        (cell / f"{name}{suffix}").unlink(missing_ok=True)
 
 
 def tidy(found: list[Doomed], yes: bool, say: Callable[[str], Any]) -> int:

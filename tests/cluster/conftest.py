@@ -130,7 +130,7 @@ class ClusterUnderTest:
 
     def place(self, request: StageRequest) -> StageRequest:
         """Write a request where its pods look for it."""
-        path = self.store.request_path(request)
+        path = self.store.beside(request).request
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(request.model_dump_json())
         return request

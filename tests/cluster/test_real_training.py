@@ -16,7 +16,6 @@ from korean_llm_assets.home import Home
 from tests.cluster.conftest import ClusterUnderTest, Deployment
 from tests.support.served import own_recipes
 from trainers.contract import STAGES, Manifest, settings
-from trainers.contract.artifacts import MANIFEST
 
 pytestmark = [pytest.mark.slow, pytest.mark.prove, pytest.mark.timeout(2400)]
 _NEEDS = {"cpu": 1, "memory": "4Gi"}
@@ -58,5 +57,5 @@ def test_tiny_is_really_trained_through_jobs(
 
 
 def _manifest(cluster: ClusterUnderTest, asset: str) -> Manifest:
-    (path,) = (cluster.folder / "artifacts" / asset).rglob(MANIFEST)
+    (path,) = (cluster.folder / "artifacts" / asset).rglob("manifest.json")
     return Manifest.model_validate_json(path.read_text(encoding="utf-8"))

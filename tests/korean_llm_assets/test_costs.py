@@ -65,7 +65,7 @@ def test_work_that_never_became_an_artifact_was_paid_for_too(tmp_path: Path) -> 
             Attempt(number=2, started=HOUR, ended=None),  # runs, or was killed just now
         ]
         workspace.went_on_from(3, 900.0)
-    store.request_path(request).write_text(request.model_dump_json())
+    store.beside(request).request.write_text(request.model_dump_json())
     (row,) = spent(store)
     assert (row.asked, row.used, row.lost, row.finished) == (8 * HOUR, 0.0, 0.0, False)
     assert "| tiny | r1 | 0 | 1.00 | 8.00 | 0.00 | 8.00 | 0.0% | 24.00 |" in report([row], Price(gpu=3.0)).splitlines()

@@ -1,11 +1,6 @@
 """Artifacts on a POSIX filesystem: found and verified, or made so that a kill leaves all or nothing.
 
-Layout, for a request with digest D, under the artifact root:
-
-    <asset>/<partition keys>/D/                the artifact; `manifest.json` was written last
-    <asset>/<partition keys>/D.partial/        unfinished work, the same folder for every attempt
-    <asset>/<partition keys>/D.messages.jsonl  live messages of the stage (dagster_pipes)
-    <asset>/<partition keys>/D.lock            held by the one process that works on it
+What lies where is said in `layout.py`.
 """
 
 import hashlib
@@ -20,6 +15,7 @@ from filelock import Timeout
 from pydantic import ValidationError
 
 from trainers.contract import (
+    STAGES,
     Artifact,
     Attempt,
     BadRequest,
@@ -28,16 +24,14 @@ from trainers.contract import (
     FileRecord,
     Input,
     Manifest,
+    Stage,
     StageError,
     StageRequest,
 )
 from trainers.contract.digests import file_sha256, tree_digest
 from trainers.contract.files import disk_errors_named, fsync_folder, write_atomically
+from trainers.contract.layout import Cell, Place, remove
 from trainers.contract.locks import locked
-
-MANIFEST = "manifest.json"
-FAILURE = "failure.json"
-ATTEMPTS = "attempts.json"
 
 
 class Busy(StageError):
@@ -47,20 +41,38 @@ class Busy(StageError):
 class Workspace:
     """The unfinished work of one request: a folder that only this process writes to."""
 
-    def __init__(self, folder: Path, final: Path, request: StageRequest):
-        self.folder = folder
-        self.final = final
+    def __init__(self, place: Place, request: StageRequest, journal: Path):
+        self.place = place
         self.request = request
-        self.attempts = self._load_attempts()
+        self.journal = journal
+        self.attempts = place.read_attempts()
 
-    def _load_attempts(self) -> list[Attempt]:
-        path = self.folder / ATTEMPTS
-        return [Attempt.model_validate(row) for row in json.loads(path.read_text())] if path.exists() else []
+    @property
+    def folder(self) -> Path:
+        """All of it."""
+        return self.place.partial
+
+    @property
+    def output(self) -> Path:
+        """Where the stage puts the files that become the artifact."""
+        return self.place.output
+
+    @property
+    def scratch(self) -> Path:
+        """Where the stage keeps checkpoints and other state between attempts; gone when it commits."""
+        return self.place.scratch
+
+    @property
+    def final(self) -> Path:
+        """Where the artifact will lie."""
+        return self.place.folder
 
     def begin_attempt(self) -> Attempt:
         """Record that a new attempt starts; one that was killed ended at its last sign of life."""
         if self.attempts and self.attempts[-1].ended is None:
-            self.attempts[-1] = self.attempts[-1].model_copy(update={"ended": self._last_sign_of_life()})
+            last = max(self.place.last_sign_of_life, self.attempts[-1].started)
+            self.attempts[-1] = self.attempts[-1].model_copy(update={"ended": min(last, time.time())})
+        self.place.failure_file.unlink(missing_ok=True)
         attempt = Attempt(number=len(self.attempts) + 1, started=time.time())
         self.attempts.append(attempt)
         self._save_attempts()
@@ -76,19 +88,13 @@ class Workspace:
         self.attempts[-1].resumed_from_step, self.attempts[-1].resumed_from_time = step, saved
         self._save_attempts()
 
-    def _last_sign_of_life(self) -> float:
-        messages = self.final.with_name(f"{self.final.name}.messages.jsonl")
-        files = [messages, *self.folder.rglob("*")]
-        newest = max(path.stat().st_mtime for path in files if path.exists())
-        return min(max(newest, self.attempts[-1].started), time.time())
-
     def _save_attempts(self) -> None:
         rows = [attempt.model_dump() for attempt in self.attempts]
-        write_atomically(self.folder / ATTEMPTS, json.dumps(rows, indent=1))
+        write_atomically(self.place.attempts_file, json.dumps(rows, indent=1))
 
     def fail(self, failure: Failure) -> None:
         """Leave the reason beside the unfinished work."""
-        write_atomically(self.folder / FAILURE, failure.model_dump_json(indent=1))
+        write_atomically(self.place.failure_file, failure.model_dump_json(indent=1))
 
     def records(self, keep: Path, provenance: Collection[str] = ()) -> tuple[FileRecord, ...]:
         """Size and sha256 of every file below `keep`, each flushed to the disk.
@@ -111,19 +117,9 @@ class Workspace:
         fsync_folder(keep)
         return tuple(records)
 
-    @property
-    def output(self) -> Path:
-        """Where the stage puts the files that become the artifact."""
-        return self.folder / "output"
-
-    @property
-    def scratch(self) -> Path:
-        """Where the stage keeps checkpoints and other state between attempts; gone when it commits."""
-        return self.folder / "scratch"
-
     def commit(self, manifest: Manifest) -> Artifact:
         """Publish the output folder: manifest last, then one rename."""
-        write_atomically(self.output / MANIFEST, manifest.model_dump_json(indent=1))
+        write_atomically(Place(self.output).manifest, manifest.model_dump_json(indent=1))
         self.output.rename(self.final)
         fsync_folder(self.final.parent)
         return Artifact.of(manifest)
@@ -143,30 +139,60 @@ class ArtifactStore:
         """Where the request's artifact lies or will lie."""
         return self.root / request.relative_path
 
-    def messages_path(self, request: StageRequest) -> Path:
-        """The file of the stage's live messages."""
-        return self._beside(request, ".messages.jsonl")
+    def beside(self, request: StageRequest) -> Place:
+        """That folder, and all that lies beside it."""
+        return Place(self.folder(request))
 
-    def request_path(self, request: StageRequest) -> Path:
-        """Where the launcher leaves the request for the stage to read."""
-        return self._beside(request, ".request.json")
+    @property
+    def registry_locks(self) -> Path:
+        """Where the model registry keeps its locks."""
+        return self.root / ".registry"
+
+    def _journal(self, request_digest: str) -> Path:
+        return self.root / ".tracking" / f"{request_digest}.jsonl"
 
     def tracking_run(self, manifest: Manifest) -> str | None:
         """The tracker's run of an artifact, where there is one; a short stage learns it after its manifest."""
-        state = self.root / ".tracking" / f"{manifest.request_digest}.state"
+        state = self._journal(manifest.request_digest).with_suffix(".state")
         if manifest.tracking_run is None and state.exists():
             found: str | None = json.loads(state.read_text()).get("run_id")
             return found
         return manifest.tracking_run
 
-    def scratch(self, request: StageRequest) -> Path:
-        """The scratch folder of the request's unfinished work."""
-        return self._beside(request, ".partial") / "scratch"
-
     def failure(self, request: StageRequest) -> Failure | None:
         """Why the last attempt failed, if it said so."""
-        path = self._beside(request, ".partial") / FAILURE
-        return Failure.model_validate_json(path.read_text()) if path.exists() else None
+        return self.beside(request).read_failure()
+
+    def cell(self, stage: Stage, model: str | None, release: str | None) -> Cell:
+        """All artifacts of a stage for one partition."""
+        return Cell(self.root.joinpath(stage.asset, *(key for key in (model, release) if key)))
+
+    def cells(self) -> Iterator[Cell]:
+        """Every partition of every stage of which anything is there."""
+        for stage in STAGES.values():
+            depth = "/".join(["[!.]*"] * (stage.by_model + stage.by_release))
+            yield from (Cell(path) for path in sorted((self.root / stage.asset).glob(depth)) if path.is_dir())
+
+    def manifests(self) -> Iterator[Manifest]:
+        """What the manifest of every committed artifact says, files not verified."""
+        for cell in self.cells():
+            yield from (found for place in cell.places if (found := place.read_manifest()) is not None)
+
+    def unfinished(self) -> Iterator[tuple[StageRequest, list[Attempt]]]:
+        """Requests with attempts and without an artifact."""
+        for cell in self.cells():
+            for place in cell.places:
+                request, attempts = place.read_request(), place.read_attempts()
+                if request is not None and attempts and not place.manifest.exists():
+                    yield request, attempts
+
+    def read_manifest(self, path: str) -> Manifest | None:
+        """What the manifest of an artifact says, files not verified; None where there is no artifact.
+
+        Args:
+            path: the artifact's, relative to the root.
+        """
+        return Place(self.root / path).read_manifest()
 
     def find(self, request: StageRequest) -> Manifest | None:
         """The manifest of the request's committed artifact, or None. Verifies every file.
@@ -193,9 +219,11 @@ class ArtifactStore:
         """
         advice = "Move the folder aside and run the stage again; nothing else depends on these bytes."
         try:
-            manifest = Manifest.model_validate_json((folder / MANIFEST).read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError, ValidationError) as error:
-            raise DiskTrouble(f"{folder} is no artifact ({type(error).__name__} on {MANIFEST}). {advice}") from error
+            manifest = Place(folder).read_manifest()
+        except ValidationError as error:
+            raise DiskTrouble(f"{folder} is no artifact: its manifest cannot be read ({error}). {advice}") from error
+        if manifest is None:
+            raise DiskTrouble(f"{folder} is no artifact: it has no manifest. {advice}")
         if expected_request not in (None, manifest.request_digest):
             raise DiskTrouble(f"{folder} holds request {manifest.request_digest}, not {expected_request}. {advice}")
         for record in manifest.files:
@@ -244,28 +272,20 @@ class ArtifactStore:
         Raises:
             Busy: another process on this machine (or on the same shared volume) works on it.
         """
-        partial = self._beside(request, ".partial")
+        place = self.beside(request)
         with ExitStack() as held:
-            with disk_errors_named(f"opening {partial}"):
-                partial.mkdir(parents=True, exist_ok=True)
+            with disk_errors_named(f"opening {place.partial}"):
+                place.partial.mkdir(parents=True, exist_ok=True)
                 try:
-                    held.enter_context(locked(self._beside(request, ".lock"), wait=False))
+                    held.enter_context(locked(place.lock, wait=False))
                 except Timeout as error:
                     raise Busy(
-                        f"another process works on {partial}; wait for it, or stop it, then run again"
+                        f"another process works on {place.partial}; wait for it, or stop it, then run again"
                     ) from error
-            for name in ("output", "scratch"):
-                (partial / name).mkdir(parents=True, exist_ok=True)
-            yield Workspace(partial, self.folder(request), request)
+            for folder in (place.output, place.scratch):
+                folder.mkdir(parents=True, exist_ok=True)
+            yield Workspace(place, request, self._journal(request.digest))
 
     def discard_partial(self, request: StageRequest) -> None:
         """Remove the leftovers of a committed request."""
-        partial = self._beside(request, ".partial")
-        for path in sorted(partial.rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
-        if partial.exists():
-            partial.rmdir()
-
-    def _beside(self, request: StageRequest, suffix: str) -> Path:
-        folder = self.folder(request)
-        return folder.with_name(folder.name + suffix)
+        remove(self.beside(request).partial)

@@ -105,7 +105,7 @@ class Stalled(StageError):
 
 
 class Failure(BaseModel):
-    """Why an attempt ended without an artifact; written beside the unfinished work as `failure.json`."""
+    """Why an attempt ended without an artifact; left in the unfinished work."""
 
     exit_code: int
     error: str

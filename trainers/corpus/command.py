@@ -13,9 +13,10 @@ import yaml
 from pydantic import ValidationError
 
 from trainers.contract import STAGES, BadData, BadRequest, CorpusDetails, Input, Manifest, Needs, StageRequest
-from trainers.contract.artifacts import MANIFEST, ArtifactStore
+from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.digests import tree_digest
 from trainers.contract.files import write_atomically
+from trainers.contract.layout import Place, remove
 from trainers.contract.recipe import CorpusSection
 from trainers.contract.recipe.loading import section_dict
 from trainers.corpus.gather import gather
@@ -30,39 +31,39 @@ _BATCH = 1000
 def make_corpus(inputs: list[str], output: Path, settings: list[str]) -> Manifest:
     """Run the whole chain over files, folders, globs and URLs; `output` becomes the artifact.
 
-    A run that was stopped goes on where it was: its work lies in `<output>.partial`.
+    A run that was stopped goes on where it was: its work lies beside the output.
 
     Raises:
         BadRequest: an input is missing, a setting is wrong, or `output` holds something else.
         ServiceMissing: a bucket cannot be read.
     """
     section = section_of(settings)
-    partial = output.with_name(f"{output.name}.partial")
-    landing = partial / "landing"
-    _remove(landing)  # an earlier call's
+    place = Place(output)
+    landing = place.partial / "landing"
+    remove(landing)  # an earlier call's
     folder = landing / _RELEASE / "corpus"
     gather(inputs, folder)
     request = _request(section, folder)
-    if (output / MANIFEST).exists():
-        manifest = ArtifactStore(partial).read(output)
+    if place.manifest.exists():
+        manifest = ArtifactStore(place.partial).read(output)
         if manifest.request_digest != request.digest:
             raise BadRequest(f"{output} holds a corpus of other files or settings; name another folder")
         print(f"{output} is there already, made of the same files with the same settings", flush=True)
         return manifest
     if output.exists() and any(output.iterdir()):
         raise BadRequest(f"{output} is not empty and no corpus; name another folder")
-    mark = partial / "request.json"
+    mark = place.partial / "request.json"
     if mark.exists() and StageRequest.model_validate_json(mark.read_text()).digest != request.digest:
         raise BadRequest(
-            f"{partial} holds unfinished work on other files or with other settings, which must not be mixed: "
+            f"{place.partial} holds unfinished work on other files or with other settings, which must not be mixed: "
             "remove it, repeat the command that began it, or name another output folder"
         )
     write_atomically(mark, request.model_dump_json())
-    store = ArtifactStore(partial / "artifacts")
+    store = ArtifactStore(place.partial / "artifacts")
     manifest = run_stage(request, store, landing)
     output.parent.mkdir(parents=True, exist_ok=True)
     store.folder(request).rename(output)
-    _remove(partial)
+    remove(place.partial)
     print(funnel(manifest.details), flush=True)
     return manifest
 
@@ -114,13 +115,6 @@ def _request(section: CorpusSection, folder: Path) -> StageRequest:
         inputs=(landed,),
         needs=needs,
     )
-
-
-def _remove(folder: Path) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
-    if folder.exists():
-        folder.rmdir()
 
 
 Split = Callable[[list[str]], list[list[str]]]
@@ -200,7 +194,7 @@ def run_corpus(options: Namespace) -> str:
     if options.output is None:
         raise BadRequest("--input needs --output DIR: where shards, manifest, report and exclusions shall lie")
     make_corpus(options.input, options.output, options.set)
-    return f"corpus done: {options.output} (report.html, exclusions.jsonl.zst, manifest.json)"
+    return f"corpus done: {options.output} (report.html, exclusions.jsonl.zst)"
 
 
 def run_text(options: Namespace) -> str:

@@ -48,8 +48,7 @@ def clean_slice(request: StageRequest, store: ArtifactStore, landing: Path, inde
         raise BadRequest(f"--index {index} --of {of}: the index must be from 0 to {of - 1}")
     inputs = {item.name: store.resolve(item, landing) for item in request.inputs}
     plan = _plan(typed_section(request, landing, store.root), inputs)
-    folder = store.folder(request)
-    blocks = folder.with_name(f"{folder.name}.partial") / "scratch" / "blocks"
+    blocks = store.beside(request).scratch / "blocks"
     plan.claim(blocks, restart=False)
     places, _ = clean_blocks(plan, blocks, _Printer(f"corpus {index}/{of}"), _workers(request), index, of)
     return len(places)

@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 
 from trainers.contract import BadRequest, DiskTrouble, EvaluationDetails, ExportDetails, Manifest, TrainingDetails
-from trainers.contract.artifacts import MANIFEST, ArtifactStore
 from trainers.contract.digests import file_sha256
 from trainers.export.model_card import model_card
 from trainers.runner.stage import StageContext, StageResult
@@ -51,8 +50,6 @@ def run(context: StageContext) -> StageResult:
 def lineage_of(context: StageContext) -> list[Manifest]:
     """Every artifact this model was made from, the nearest first (earlier releases' too, where it went on from one);
     those since deleted are left out."""
-    root = context.inputs["rlhf_model"].parents[len(context.request.input("rlhf_model").path.split("/")) - 1]
-    store = ArtifactStore(root)
     found: dict[str, Manifest] = {}
     waiting = list(context.manifests.values())
     while waiting:
@@ -60,12 +57,8 @@ def lineage_of(context: StageContext) -> list[Manifest]:
         if manifest.digest in found:
             continue
         found[manifest.digest] = manifest
-        folders = [store.root / item.path for item in manifest.request.inputs if item.root == "artifacts"]
-        waiting += [
-            Manifest.model_validate_json((folder / MANIFEST).read_text(encoding="utf-8"))
-            for folder in folders
-            if (folder / MANIFEST).exists()
-        ]
+        paths = [item.path for item in manifest.request.inputs if item.root == "artifacts"]
+        waiting += [above for path in paths if (above := context.store.read_manifest(path)) is not None]
     return list(found.values())
 
 

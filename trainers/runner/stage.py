@@ -31,7 +31,7 @@ from trainers.contract import (
     lost_seconds,
     settings,
 )
-from trainers.contract.artifacts import FAILURE, MANIFEST, ArtifactStore, Workspace
+from trainers.contract.artifacts import ArtifactStore, Workspace
 from trainers.contract.files import disk_errors_named
 from trainers.contract.plugins import check_plugins
 from trainers.contract.recipe import Section
@@ -90,6 +90,7 @@ class StageContext:
     section: Any  # the typed Section of this stage; each stage annotates its own
     inputs: dict[str, Path]
     manifests: dict[str, Manifest]
+    store: ArtifactStore
     output: Path
     scratch: Path
     reporter: Reporter
@@ -149,7 +150,6 @@ def _attempt(request: StageRequest, store: ArtifactStore, workspace: Workspace, 
     stop = StopSignal()
     stop.install()
     attempt = workspace.begin_attempt()
-    (workspace.folder / FAILURE).unlink(missing_ok=True)
     try:
         with (
             disk_errors_named(f"stage {request.stage} in {workspace.folder}"),
@@ -161,7 +161,8 @@ def _attempt(request: StageRequest, store: ArtifactStore, workspace: Workspace, 
                 request=request,
                 section=section,
                 inputs=inputs,
-                manifests=_manifests_of(request, inputs),
+                manifests=_manifests_of(request, store),
+                store=store,
                 output=workspace.output,
                 scratch=workspace.scratch,
                 reporter=reporter,
@@ -197,9 +198,10 @@ def follow_stage(request: StageRequest, store: ArtifactStore, landing: Path | No
             request=request,
             section=typed_section(request, landing, store.root),
             inputs=inputs,
-            manifests=_manifests_of(request, inputs),
+            manifests=_manifests_of(request, store),
+            store=store,
             output=Path(nowhere),
-            scratch=store.scratch(request),
+            scratch=store.beside(request).scratch,
             reporter=FollowerReporter(request),
             stop=stop,
             attempt=Attempt(number=0, started=0.0),
@@ -208,13 +210,10 @@ def follow_stage(request: StageRequest, store: ArtifactStore, landing: Path | No
         _stage_function(request.stage)(context)
 
 
-def _manifests_of(request: StageRequest, folders: dict[str, Path]) -> dict[str, Manifest]:
+def _manifests_of(request: StageRequest, store: ArtifactStore) -> dict[str, Manifest]:
     """The manifests of inputs that were verified when they were resolved."""
-    return {
-        item.name: Manifest.model_validate_json((folders[item.name] / MANIFEST).read_text(encoding="utf-8"))
-        for item in request.inputs
-        if item.root == "artifacts"
-    }
+    paths = {item.name: item.path for item in request.inputs if item.root == "artifacts"}
+    return {name: found for name, path in paths.items() if (found := store.read_manifest(path)) is not None}
 
 
 def _stage_function(stage: str) -> Callable[[StageContext], StageResult]:

@@ -2,8 +2,7 @@
 
 What a stage reports goes to a journal file first and from there to the server, on a side thread. A server that
 is slow or down never holds training up: what was not sent stays in the journal, and the next stage sends it.
-
-    <artifact root>/.tracking/<request digest>.jsonl   the journal; its first line names the run, once there is one
+The journal's first line names the run, once there is one.
 """
 
 import json
@@ -44,9 +43,8 @@ class Tracking:
     @contextmanager
     def open(cls, request: StageRequest, workspace: Workspace) -> Iterator["Tracking"]:
         """Track one attempt; a resumed attempt goes on in the same run."""
-        folder = _journal_folder(workspace)
-        folder.mkdir(parents=True, exist_ok=True)
-        tracking = cls(Journal(folder / f"{request.digest}.jsonl"), workspace)
+        workspace.journal.parent.mkdir(parents=True, exist_ok=True)
+        tracking = cls(Journal(workspace.journal), workspace)
         tracking._journal.append({"begin": _tags(request), "parent": _parent(request), "time": time.time()})
         if _tracking_is_on():
             tracking._sender.start()
@@ -172,11 +170,6 @@ class Journal:
 
 def _tracking_is_on() -> bool:
     return bool(os.environ.get("MLFLOW_TRACKING_URI"))
-
-
-def _journal_folder(workspace: Workspace) -> Path:
-    depth = len(workspace.request.relative_path.split("/"))
-    return workspace.final.parents[depth - 1] / ".tracking"
 
 
 def _parent(request: StageRequest) -> str:

@@ -29,7 +29,7 @@ from korean_llm_assets.compute.overrides import Overrides, Step
 from korean_llm_assets.compute.preflight import check_fit, joining_needs
 from korean_llm_assets.compute.profiles import ClusterProfile, Price, load_profile
 from trainers.contract import BadRequest, Manifest, Needs, StageError, StageRequest
-from trainers.contract.artifacts import MANIFEST, ArtifactStore
+from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.files import write_atomically
 
 
@@ -55,8 +55,7 @@ class KubernetesCompute:
                 metadata |= {"ended by": error.ending.kind, "attempts": error.attempts}
                 if error.ending.exit_code is not None:
                     metadata["exit code"] = error.ending.exit_code
-            work = self.store.folder(request).with_name(f"{request.digest}.partial")
-            metadata["work kept in"] = MetadataValue.path(work)
+            metadata["work kept in"] = MetadataValue.path(self.store.beside(request).partial)
             raise Failure(str(error), metadata=metadata, allow_retries=False) from error
 
     def price(self, launch: Overrides) -> Price:
@@ -79,7 +78,7 @@ class KubernetesCompute:
         check_fit(request, needs, profile, self._weight_bytes(request))
         api = KubeApi(connect(profile.context), profile.namespace, profile.patience.api)
         check_cluster(api, profile, needs)
-        path = self.store.request_path(request)
+        path = self.store.beside(request).request
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, request.model_copy(update={"needs": needs}).model_dump_json(indent=1))
         if profile.launch == "k8s_job_op":
@@ -135,7 +134,7 @@ class KubernetesCompute:
         return manifest
 
     def _reader(self, request: StageRequest, replay: bool) -> MessagesFileReader:
-        path = self.store.messages_path(request)
+        path = self.store.beside(request).messages
         return MessagesFileReader(path, offset=0 if replay or not path.exists() else path.stat().st_size)
 
     def _check_paths(self, profile: ClusterProfile) -> None:
@@ -155,10 +154,8 @@ class KubernetesCompute:
         return max(sizes, default=0) or None
 
     def _weights_in(self, path: str) -> int:
-        manifest = self.store.root / path / MANIFEST
-        if not manifest.exists():
-            return 0  # the stage itself says so, in better words
-        files = Manifest.model_validate_json(manifest.read_text(encoding="utf-8")).files
+        manifest = self.store.read_manifest(path)
+        files = manifest.files if manifest else ()  # one that is gone the stage itself tells, in better words
         return sum(each.size for each in files if each.path.startswith("model/") and each.path.endswith(".safetensors"))
 
 

@@ -9,6 +9,7 @@ from korean_llm_assets.compute.cluster import naming
 from korean_llm_assets.compute.cluster.workloads import Body
 from korean_llm_assets.compute.profiles import ClusterProfile
 from trainers.contract import STAGES, ExitCode, Needs, StageRequest, settings
+from trainers.contract.artifacts import ArtifactStore
 
 CONTAINER = "trainer"
 METRICS_PORT = 9108
@@ -19,11 +20,6 @@ _LAST_SECONDS = 10
 """Of the grace period, kept for torchrun's own end."""
 _STAGED = "staged"
 _FINAL_CODES = [int(code) for code in ExitCode if code.is_final]
-
-
-def request_path(request: StageRequest, profile: ClusterProfile) -> str:
-    """Where the stage reads its request."""
-    return f"{profile.artifacts_path}/{request.relative_path}.request.json"
 
 
 def render_job(
@@ -127,7 +123,7 @@ def command_of(request: StageRequest, needs: Needs, profile: ClusterProfile) -> 
         *(profile.launcher if _is_distributed(request, needs) else profile.command),
         request.stage,
         "--request",
-        request_path(request, profile),
+        str(ArtifactStore(profile.artifacts_path).beside(request).request),
         "--artifacts",
         profile.artifacts_path,
         "--landing",

@@ -4,7 +4,7 @@ import pytest
 from dagster import AssetCheckSeverity
 
 from korean_llm_assets.assets.checks import gate_results
-from korean_llm_assets.serving.approvals import approval_of, approval_path, approve
+from korean_llm_assets.serving.approvals import approval_of, approve
 from trainers.contract import BadRequest, EvaluationDetails, GateResult, Manifest, StageRequest
 from trainers.contract.artifacts import ArtifactStore
 
@@ -32,7 +32,7 @@ def test_an_approval_is_kept_beside_the_report(store, report):
     assert approval_of(store, report) is None
     made = approve(store, report, "김하나", WHY)
     assert approval_of(store, report) == made
-    assert approval_path(store, report).parent == store.folder(report.request).parent
+    assert store.beside(report.request).approval.parent == store.folder(report.request).parent
     assert "김하나" in made.in_words and WHY in made.in_words
 
 
@@ -50,7 +50,7 @@ def test_a_name_and_a_reason_are_needed(store, report, who, why):
 
 
 def test_a_file_that_is_no_approval_is_named(store, report):
-    approval_path(store, report).write_text("{}")
+    store.beside(report.request).approval.write_text("{}")
     with pytest.raises(BadRequest, match=r"approval\.json is no approval"):
         approval_of(store, report)
 

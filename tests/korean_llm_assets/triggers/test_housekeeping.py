@@ -49,7 +49,7 @@ class Shelf:
                 Manifest(request=request, request_digest=request.digest, files=records, metrics={}, details=details)
             )
         self.store.discard_partial(request)
-        self.store.request_path(request).write_text(request.model_dump_json())
+        self.store.beside(request).request.write_text(request.model_dump_json())
         stamp = age + request.section["number"]
         os.utime(self.store.path(made) / "manifest.json", (stamp, stamp))
         return made
@@ -109,8 +109,8 @@ def _made_from(shelf: Shelf, made: Sequence[Artifact]) -> None:
 
 def _asked_for(shelf: Shelf, made: Sequence[Artifact]) -> None:
     request = shelf.request(9, made[0], stage="corpus")
-    shelf.store.request_path(request).parent.mkdir(parents=True)
-    shelf.store.request_path(request).write_text(request.model_dump_json())
+    shelf.store.beside(request).request.parent.mkdir(parents=True)
+    shelf.store.beside(request).request.write_text(request.model_dump_json())
 
 
 @pytest.mark.parametrize("name_it", [_latest, _aliased, _made_from, _asked_for])
@@ -140,7 +140,7 @@ def test_leftovers_of_old_attempts_go_unless_somebody_works_on_them(shelf: Shelf
         with shelf.store.workspace(request) as workspace:
             (workspace.scratch / "checkpoint").write_text("x" * 500)
     for request in (unfinished, at_work, young, refused):
-        shelf.store.request_path(request).write_text(request.model_dump_json())
+        shelf.store.beside(request).request.write_text(request.model_dump_json())
     cell = shelf.store.root / "benchmarks" / "r1"
     for path in [*cell.rglob("*")]:
         if not path.name.startswith(young.digest) and young.digest not in path.as_posix():
