@@ -1,26 +1,40 @@
 """Alerts on runs and assets: one message per incident, in Korean and English, through whatever channel is configured.
 
 Metric alerts (GPU utilisation, stalled training, NaN loss, disk) are Prometheus rules; nothing is told by both.
-
-    KOREAN_LLM_SLACK_WEBHOOK                    Slack incoming webhook
-    KOREAN_LLM_SLACK_TOKEN + _CHANNEL           Slack bot
-    KOREAN_LLM_ALERT_WEBHOOK                    plain JSON POST
-    KOREAN_LLM_ALERT_EMAIL + KOREAN_LLM_SMTP    recipients, and host:port
+Delivery is apprise's: Slack, Teams, Discord, Telegram, mail, webhooks and 100 services more, each by a URL.
+The variables of the channels stand in trainers/contract/settings.py, group "Alerts".
 """
 
-import json
-import smtplib
+import hashlib
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from email.message import EmailMessage
-from typing import Protocol, TypeVar
-from urllib.error import URLError
-from urllib.request import Request, urlopen
+from threading import Thread
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from apprise import Apprise, AppriseAsset, NotifyBase, NotifyFormat, NotifyType
+from apprise.plugins.email import NotifyEmail
 
 from trainers.contract import BadRequest, settings
 from trainers.contract.settings import Variable
 
-_TIMEOUT_SECONDS = 10
-_SLACK_API = "https://slack.com/api/chat.postMessage"
+_SECONDS = 10.0
+"""That a delivery may take, all in all."""
+_LONGEST_TITLE = 150
+_SENDER = "korean-llm"
+_SLACK_CHANNEL = re.compile(r"[#@]?[A-Za-z0-9_-]{1,32}")
+"""That apprise can reach: by ID, or by a name of this form."""
+_ASSET = AppriseAsset(app_id=_SENDER, app_desc="Korean LLM platform", service_timeout=0)
+_MOODS = {"failure": NotifyType.FAILURE, "success": NotifyType.SUCCESS, "recovery": NotifyType.SUCCESS}
+_SCHEMAS = {"http": "json", "https": "jsons"}
+_OWN_FIELDS = dict.fromkeys(("version", "title", "message", "attachments", "type"), "")
+"""Of apprise's JSON; a field that is renamed to nothing is left out."""
+
+# Both log addresses, and a webhook's is a secret. Filters, because they hold whatever logging is set up later.
+logging.getLogger("apprise").addFilter(lambda record: False)
+logging.getLogger("urllib3.connectionpool").addFilter(lambda record: record.levelno > logging.DEBUG)
 
 _A = TypeVar("_A")
 _B = TypeVar("_B")
@@ -37,6 +51,11 @@ class Alert:
     link: str | None = None
 
     @property
+    def title(self) -> str:
+        """One line, for services that show one."""
+        return self.english.splitlines()[0][:_LONGEST_TITLE]
+
+    @property
     def text(self) -> str:
         """Both languages, and where to look."""
         return "\n".join(line for line in (self.korean, self.english, self.link) if line)
@@ -46,8 +65,29 @@ class NotDelivered(Exception):
     """A channel did not take a message; the caller keeps it and tries again later."""
 
 
-class Notifier(Protocol):
-    """A channel."""
+@dataclass(frozen=True)
+class Channel:
+    """One receiver.
+
+    Args:
+        name: what the outbox knows it by; says nothing secret, and is another one for another receiver.
+        service: an alert's apprise URL, or the parts of one.
+    """
+
+    name: str
+    service: Callable[[Alert], str | dict[str, Any]]
+
+    def opened(self, alert: Alert) -> NotifyBase | None:
+        """Apprise's service for an alert; None where it knows none of this form."""
+        try:
+            service = Apprise.instantiate(self.service(alert), asset=_ASSET)
+        except Exception:  # noqa: BLE001 - 140 plugins raise what they like, and its words may repeat the URL
+            return None
+        if service is None or (isinstance(service, NotifyEmail) and not service.targets):
+            return None
+        for limit in ("socket_connect_timeout", "socket_read_timeout"):
+            vars(service).setdefault(limit, _SECONDS)  # apprise's 4 s would send again what a slow receiver took
+        return service
 
     def send(self, alert: Alert) -> None:
         """Deliver, within 10 seconds.
@@ -55,101 +95,95 @@ class Notifier(Protocol):
         Raises:
             NotDelivered: the receiver is down, slow, or refuses.
         """
-        ...
+        taken: list[bool] = []
+        # A thread of its own: a connection's limits are for each step of it, so that a receiver that drips its answer
+        # would hold us for ever; and apprise's limit leaves such a one in a pool where all other channels queue.
+        thread = Thread(target=lambda: taken.append(self._taken(alert)), name=f"alert to {self.name}", daemon=True)
+        thread.start()
+        thread.join(_SECONDS)
+        if not taken:
+            raise NotDelivered(f"{self.name} took nothing within {_SECONDS:.0f} s")
+        if not taken[0]:
+            raise NotDelivered(f"{self.name} does not answer, or refuses")
+
+    def _taken(self, alert: Alert) -> bool:
+        service = self.opened(alert)
+        if service is None:
+            return False
+        result = Apprise(service, asset=_ASSET).notify(
+            body=alert.text,
+            title=alert.title if service.title_maxlen else "",  # without a title, it would stand twice in the text
+            notify_type=_MOODS.get(alert.kind, NotifyType.WARNING),
+            body_format=NotifyFormat.TEXT,
+        )
+        return bool(result)
 
 
-def _post(url: str, body: object, headers: dict[str, str] | None = None) -> bytes:
-    data = json.dumps(body, ensure_ascii=False).encode()
-    request = Request(url, data, {"Content-Type": "application/json; charset=utf-8", **(headers or {})})
-    try:
-        with urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
-            answered: bytes = answer.read(65536)
-            return answered
-    except (URLError, TimeoutError, ConnectionError, ValueError) as error:
-        # The URL of a webhook is a secret: it is not repeated here.
-        raise NotDelivered(f"{type(error).__name__}: {getattr(error, 'reason', error)}") from error
+def by_url(url: str) -> Channel:
+    """Any service that apprise knows, by its URL."""
+    name = f"{url.partition('://')[0]} {hashlib.sha256(url.encode()).hexdigest()[:8]}"
+    return Channel(name, lambda alert: url)
 
 
-@dataclass(frozen=True)
-class SlackWebhook:
-    """Slack's incoming webhook."""
-
-    url: str
-
-    def send(self, alert: Alert) -> None:
-        """Deliver."""
-        _post(self.url, {"text": alert.text})
+def slack_webhook(url: str) -> Channel:
+    """Slack's incoming webhook, or another that takes `{"text": ...}`."""
+    return Channel("SlackWebhook", lambda alert: _json(url, {"text": alert.text}))
 
 
-@dataclass(frozen=True)
-class SlackBot:
-    """Slack's Web API with a bot token."""
-
-    token: str
-    channel: str
-    api: str = _SLACK_API
-
-    def send(self, alert: Alert) -> None:
-        """Deliver; Slack answers 200 with `ok: false` for what it refuses."""
-        body = {"channel": self.channel, "text": alert.text}
-        try:
-            answer = json.loads(_post(self.api, body, {"Authorization": f"Bearer {self.token}"}))
-        except ValueError as error:
-            raise NotDelivered("Slack's answer is no JSON") from error
-        if not answer.get("ok"):
-            raise NotDelivered(f"Slack refused: {answer.get('error', 'no reason given')}")
+def plain_webhook(url: str) -> Channel:
+    """A POST of the alert's fields; `key` lets a receiver know again what it has had."""
+    return Channel("PlainWebhook", lambda alert: _json(url, asdict(alert)))
 
 
-@dataclass(frozen=True)
-class PlainWebhook:
-    """The alert's fields as JSON."""
-
-    url: str
-
-    def send(self, alert: Alert) -> None:
-        """Deliver."""
-        _post(self.url, asdict(alert))
+def slack_bot(token: str, channel: str) -> Channel:
+    """Slack's Web API; a channel is an ID, or a name."""
+    as_it_is = channel if channel.startswith(("#", "@")) else f"+{channel}"  # else apprise would put a # before an ID
+    parts = {"schema": "slack", "access_token": token, "include_footer": False, "include_image": False}
+    return Channel("SlackBot", lambda alert: {**parts, "targets": [as_it_is]})
 
 
-@dataclass(frozen=True)
-class Mail:
-    """Mail through a relay."""
-
-    recipients: tuple[str, ...]
-    host: str
-    port: int
-
-    def send(self, alert: Alert) -> None:
-        """Deliver."""
-        message = EmailMessage()
-        message["Subject"] = alert.english.splitlines()[0][:150]
-        message["From"] = "korean-llm@localhost"
-        message["To"] = ", ".join(self.recipients)
-        message.set_content(alert.text)
-        try:
-            with smtplib.SMTP(self.host, self.port, timeout=_TIMEOUT_SECONDS) as relay:
-                relay.send_message(message)
-        except (OSError, smtplib.SMTPException) as error:
-            raise NotDelivered(f"{type(error).__name__}: {error}") from error
+def mail(address: str, host: str, port: int) -> Channel:
+    """Mail to one recipient through a relay, so that one whom the relay refuses makes no other get it twice."""
+    parts = {"schema": "mailto", "host": host, "port": port, "smtp_host": host, "from_addr": f"{_SENDER}@localhost"}
+    return Channel(f"Mail to {address}", lambda alert: {**parts, "targets": [address]})
 
 
-def configured_notifiers() -> list[Notifier]:
+def configured_channels() -> list[Channel]:
     """The channels of the environment; none is allowed, half of one is not.
 
     Raises:
-        BadRequest: a channel's second variable is missing or malformed.
+        BadRequest: a channel's second variable is missing, or a value is malformed (which is not repeated).
     """
-    found: list[Notifier] = []
-    if url := settings.SLACK_WEBHOOK.get():
-        found.append(SlackWebhook(url))
-    if url := settings.ALERT_WEBHOOK.get():
-        found.append(PlainWebhook(url))
+    probe = Alert("probe", "probe", "확인", "probe")
+    channels = []
+    for variable, form, channel in _channels():
+        if channel.opened(probe) is None:
+            raise BadRequest(
+                f"{variable.name} has a value that cannot be used (it may be secret); it must be {form}. "
+                "Correct it or unset it"
+            )
+        channels.append(channel)
+    return channels
+
+
+def _channels() -> Iterator[tuple[Variable[Any], str, Channel]]:
+    """Each configured channel after its variable and the form that the value must have."""
+    for number, url in enumerate(settings.ALERT_URLS.get(), start=1):
+        form = f"URLs of services that apprise knows (https://appriseit.com/services); URL {number} is none"
+        yield settings.ALERT_URLS, form, by_url(url)
+    for variable, webhook in ((settings.SLACK_WEBHOOK, slack_webhook), (settings.ALERT_WEBHOOK, plain_webhook)):
+        if address := variable.get():
+            yield variable, variable.kind.allowed, webhook(address)
     if bot := _both(settings.SLACK_TOKEN, settings.SLACK_CHANNEL):
-        found.append(SlackBot(*bot))
-    if mail := _both(settings.ALERT_EMAIL, settings.SMTP):
-        recipients, (host, port) = mail
-        found.append(Mail(recipients, host, port))
-    return found
+        if not _SLACK_CHANNEL.fullmatch(bot[1]):
+            raise BadRequest(
+                f"{settings.SLACK_CHANNEL.name} is {bot[1]!r}; it must be a channel's ID (C0123456789), or its name if "
+                "that has at most 32 Latin letters, digits, - and _. Correct it or unset it"
+            )
+        yield settings.SLACK_TOKEN, "a bot's token (xoxb-...)", slack_bot(*bot)
+    if relay := _both(settings.ALERT_EMAIL, settings.SMTP):
+        for recipient in relay[0]:
+            yield settings.ALERT_EMAIL, "mail addresses with commas between", mail(recipient, *relay[1])
 
 
 def _both(one: Variable[_A | None], other: Variable[_B | None]) -> tuple[_A, _B] | None:
@@ -161,3 +195,20 @@ def _both(one: Variable[_A | None], other: Variable[_B | None]) -> tuple[_A, _B]
         given, missing = (one, other) if first else (other, one)
         raise BadRequest(f"{given.name} is set, but {missing.name} is not; this channel needs both")
     return None
+
+
+def _json(url: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of apprise's `json` or `jsons` that post these fields, and none of its own, to an http(s) URL."""
+    parts = urlsplit(url)
+    if parts.scheme not in _SCHEMAS or not parts.hostname:
+        raise ValueError("no http(s) URL")
+    return {
+        "schema": _SCHEMAS[parts.scheme],
+        "user": unquote(parts.username or "") or None,
+        "password": unquote(parts.password or "") or None,
+        "host": f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname,
+        "port": parts.port,
+        "fullpath": parts.path,
+        "params": parse_qs(parts.query, keep_blank_values=True),
+        "payload": {**_OWN_FIELDS, **fields},
+    }

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from dagster import DagsterInstance, ResourceParam, SensorDefinition
 
-from korean_llm_assets.alerts import configured_notifiers
+from korean_llm_assets.alerts import configured_channels
 from korean_llm_assets.compute.local import LocalCompute
 from korean_llm_assets.compute.pool import LocalPool
 from korean_llm_assets.compute.protocol import Compute
@@ -90,7 +90,7 @@ def cluster_sensors() -> list[SensorDefinition]:
     """
     if settings.ENV.get() != "cluster":
         return []
-    configured_notifiers()
+    configured_channels()
     from korean_llm_assets.compute.cluster.orphans import orphan_sensor
 
     return [orphan_sensor(_profile_name())]

@@ -3,7 +3,7 @@
 from argparse import Namespace
 from typing import Any
 
-from korean_llm_assets.alerts import configured_notifiers
+from korean_llm_assets.alerts import configured_channels
 from korean_llm_assets.home import Home
 from korean_llm_assets.landing.buckets import check_sources, source_urls
 
@@ -30,9 +30,10 @@ def tell_what_is_missing() -> None:
 
     Raises:
         ServiceMissing: a landing URL cannot be read.
-        BadRequest: an alert channel is half configured.
+        BadRequest: an alert channel is half configured, or malformed.
     """
     check_sources()
     print(f"landing areas elsewhere: {', '.join(source_urls()) or 'none'}")
-    channels = ", ".join(type(each).__name__ for each in configured_notifiers())
-    print(f"alert channels: {channels or 'none: failures show in the UI only (KOREAN_LLM_SLACK_WEBHOOK, ...)'}")
+    channels = ", ".join(channel.name for channel in configured_channels())
+    nowhere = "none: failures show in the UI only (KOREAN_LLM_ALERT_URLS, KOREAN_LLM_SLACK_WEBHOOK, ...)"
+    print(f"alert channels: {channels or nowhere}")

@@ -22,7 +22,7 @@ from dagster import (
     sensor,
 )
 
-from korean_llm_assets.alerts import Alert, NotDelivered, Notifier, configured_notifiers
+from korean_llm_assets.alerts import Alert, Channel, NotDelivered, configured_channels
 from korean_llm_assets.assets.proposals import proposals
 from korean_llm_assets.landing.quarantine import USABLE
 from trainers.contract import ExitCode, settings
@@ -137,25 +137,24 @@ def refused(instance: DagsterInstance, run: DagsterRun) -> str:
 class Outbox:
     """Alerts to send and those that were sent, in the instance's storage."""
 
-    def __init__(self, instance: DagsterInstance, notifiers: Sequence[Notifier]):
+    def __init__(self, instance: DagsterInstance, channels: Sequence[Channel]):
         self._storage = instance.daemon_cursor_storage
-        self._notifiers = notifiers
+        self._channels = channels
 
     def tell(self, alert: Alert) -> bool:
         """Send to every channel that has not had it; True once all have. Trouble is kept for the next call."""
         key = f"korean_llm/alert/{alert.key}"
         told = set(json.loads(self._storage.get_cursor_values({key}).get(key, "[]")))
-        for notifier in self._notifiers:
-            name = type(notifier).__name__
-            if name in told:
+        for channel in self._channels:
+            if channel.name in told:
                 continue
             try:
-                notifier.send(alert)
+                channel.send(alert)
             except NotDelivered:
                 continue
-            told.add(name)
+            told.add(channel.name)
             self._storage.set_cursor_values({key: json.dumps(sorted(told))})
-        return len(told) >= len(self._notifiers)
+        return told >= {channel.name for channel in self._channels}
 
 
 def _place(run: DagsterRun) -> str:
@@ -178,13 +177,15 @@ def _earlier(instance: DagsterInstance, run: DagsterRun) -> list[DagsterRun]:
 @sensor(minimum_interval_seconds=30, default_status=DefaultSensorStatus.RUNNING)
 def alerts(context: SensorEvaluationContext) -> SkipReason:
     """Tell what ended since the last look. A receiver that is down is tried again; nothing here touches a run."""
-    notifiers = configured_notifiers()
-    if not notifiers:
-        return SkipReason("no alert channel is configured (korean_llm_assets/alerts.py names the variables)")
+    channels = configured_channels()
+    if not channels:
+        return SkipReason(
+            f"no alert channel is configured ({settings.ALERT_URLS.name}; trainers/SETTINGS.md names the others)"
+        )
     if context.cursor is None:
         context.update_cursor(str(time.time()))
         return SkipReason("runs that end from now on are told")
-    outbox, told = Outbox(context.instance, notifiers), 0
+    outbox, told = Outbox(context.instance, channels), 0
     for proposal in proposals(context.instance):
         outbox.tell(proposal)
     since = datetime.fromtimestamp(float(context.cursor), tz=UTC)

@@ -15,7 +15,7 @@ from dagster import (
     sensor,
 )
 
-from korean_llm_assets.alerts import Alert, configured_notifiers
+from korean_llm_assets.alerts import Alert, configured_channels
 from korean_llm_assets.landing.buckets import mirror_sources
 from korean_llm_assets.landing.claims import claim
 from korean_llm_assets.landing.folders import Landing
@@ -40,7 +40,7 @@ def new_releases(context: SensorEvaluationContext, platform: PlatformResource) -
         mirror_sources(landing.root)
     except ServiceMissing as error:  # what lies here already is made all the same
         context.log.error(str(error))
-        Outbox(context.instance, configured_notifiers()).tell(_unreachable(error))
+        Outbox(context.instance, configured_channels()).tell(_unreachable(error))
     known: dict[str, list[str]] = json.loads(context.cursor or "{}")
     seen = {name: _digest(landing, name, known.get(name)) for name in landing.releases().values()}
     digests = {name: found for name, found in seen.items() if found is not None}

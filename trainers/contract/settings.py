@@ -280,8 +280,17 @@ JUDGE_KEY: Variable[str | None] = Variable(
     secret=True,
 )
 
+ALERT_URLS = Variable(
+    "ALERT_URLS",
+    Group.ALERTS,
+    URLS,
+    (),
+    "receivers as apprise names them (`discord://...`, `msteams://...`, `tgram://...`, `mailtos://...`: "
+    "https://appriseit.com/services)",
+    secret=True,
+)
 SLACK_WEBHOOK: Variable[str | None] = Variable(
-    "SLACK_WEBHOOK", Group.ALERTS, URL, None, "Slack's incoming webhook", secret=True
+    "SLACK_WEBHOOK", Group.ALERTS, URL, None, "Slack's incoming webhook, or another that takes its form", secret=True
 )
 SLACK_TOKEN: Variable[str | None] = Variable(
     "SLACK_TOKEN", Group.ALERTS, TEXT, None, "token of a Slack bot; needs the channel too", secret=True
