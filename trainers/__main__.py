@@ -16,6 +16,7 @@ from trainers.contract import STAGES, BadRequest, ExitCode, StageError, StageReq
 from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.planner import GPUS, plan_recipe, table
 from trainers.contract.recipe.loading import ModelRecipe, load_model_recipe, load_model_recipes
+from trainers.contract.reference import PAGES
 from trainers.runner.ranks import is_leader, rank
 from trainers.runner.stage import classify, follow_stage, run_stage
 
@@ -40,8 +41,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.stage == "plan":
         return _plan(options)
-    stop_with_parent()
+    if options.stage == "reference":
+        print(PAGES[options.page](), end="")
+        return int(ExitCode.OK)
+    if is_leader():
+        for warning in settings.unknown_variables(os.environ):
+            print(f"warning: {warning}", file=sys.stderr, flush=True)
     try:
+        stop_with_parent()
         done = _run(options)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - becomes the exit code, told below
         code, reason = classify(error)
@@ -160,6 +167,8 @@ def _parser() -> argparse.ArgumentParser:
     planning.add_argument("--tokens", type=float, help="tokens of each stage (the recipe's max_steps, else 1e9)")
     planning.add_argument("--price", type=float, help="US dollars per GPU and hour, instead of the assumed one")
     planning.add_argument("--json", action="store_true", help="JSON instead of a table")
+    reference = commands.add_parser("reference", help="print the page of all recipe keys, or of all variables")
+    reference.add_argument("page", choices=PAGES)
     text = commands.add_parser("text", help="apply one block of the corpus chain to JSON lines of id and text")
     text.add_argument("block", choices=("normalise", "mask-pii", "split"))
     text.add_argument("--input", type=Path, required=True, metavar="IN.jsonl")

@@ -1,11 +1,13 @@
 """Command `check`: read the recipes, look at the landing areas and alert channels, and end."""
 
+import os
 from argparse import Namespace
 from typing import Any
 
 from korean_llm_assets.alerts import configured_channels
 from korean_llm_assets.home import Home
 from korean_llm_assets.landing.buckets import check_sources, source_urls
+from trainers.contract.settings import unknown_variables
 
 
 def add_parser(commands: Any) -> None:
@@ -26,12 +28,14 @@ def run(options: Namespace, home: Home) -> int:
 
 
 def tell_what_is_missing() -> None:
-    """What a night would find out: sources that cannot be read, half an alert channel, or none.
+    """What a night would find out: misspelt variables, sources that cannot be read, half an alert channel, or none.
 
     Raises:
         ServiceMissing: a landing URL cannot be read.
         BadRequest: an alert channel is half configured, or malformed.
     """
+    for warning in unknown_variables(os.environ):
+        print(f"warning: {warning}")
     check_sources()
     print(f"landing areas elsewhere: {', '.join(source_urls()) or 'none'}")
     channels = ", ".join(channel.name for channel in configured_channels())

@@ -30,7 +30,7 @@ class SamplingSettings(Strict):
     )
     generations: int = Field(default=4, ge=2, description="answers to each prompt")
     completion_length: int = Field(default=64, ge=1, description="tokens of an answer, at most")
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0, description="of sampling; lower is closer to the likeliest answer")
     length_band: tuple[int, int] = Field(default=(5, 200), description="characters of an answer that `length` likes")
     forbidden_words: tuple[str, ...] = Field(default=(), description="words that `forbidden_words` punishes")
 

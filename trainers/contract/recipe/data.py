@@ -11,11 +11,11 @@ from trainers.contract.recipe.section import Plugin, Section, Strict
 class FieldSettings(Strict):
     """Which fields of a record hold what."""
 
-    text: str = "text"
-    id: str = "id"
-    source: str = "source"
-    licence: str = "licence"
-    url: str = "url"
+    text: str = Field(default="text", description="the document; the only one that a record must have")
+    id: str = Field(default="id", description="its name, for exclusions and take-down; made of the text where absent")
+    source: str = Field(default="source", description="where it is from; the file's place where absent")
+    licence: str = Field(default="licence", description="its licence (`license` is known too); unknown where absent")
+    url: str = Field(default="url", description="its address")
 
 
 class NormaliseSettings(Strict):
@@ -35,7 +35,7 @@ class BoilerplateSettings(Strict):
     """Which lines of a page are not its text (`trainers/text/boilerplate.py`)."""
 
     rules: tuple[Literal["navigation", "copyright", "notice", "contact"], ...] = Field(
-        default=("navigation", "copyright", "notice", "contact"), description="kinds of lines to remove; () keeps all"
+        default=("navigation", "copyright", "notice", "contact"), description="kinds of lines to remove; [] keeps all"
     )
     max_characters: int = Field(default=200, ge=1, description="a longer line is text, whatever it says")
 
@@ -43,7 +43,7 @@ class BoilerplateSettings(Strict):
 class NearDedupSettings(Strict):
     """Near duplicates (MinHash over word 5-grams)."""
 
-    enabled: bool = True
+    enabled: bool = Field(default=True, description="leave them out, but for one")
     threshold: float = Field(default=0.6, gt=0, le=1, description="least share of equal hashes, about the similarity")
 
 
@@ -65,9 +65,9 @@ class CorpusSection(Section):
     normalise: NormaliseSettings = NormaliseSettings()
     boilerplate: BoilerplateSettings = BoilerplateSettings()
     filter: FilterSettings = FilterSettings()
-    mask_personal_data: bool = True
+    mask_personal_data: bool = Field(default=True, description="they become placeholders: `010-1234-5678` is `[PHONE]`")
     mask_addresses: bool = Field(default=False, description="street addresses too")
-    exact_dedup: bool = True
+    exact_dedup: bool = Field(default=True, description="leave out what has the same text as another, but for one")
     near_dedup: NearDedupSettings = NearDedupSettings()
     decontamination: DecontaminationSettings = DecontaminationSettings()
     against_earlier: bool = Field(default=True, description="leave out what the corpora of earlier releases hold")
@@ -78,8 +78,8 @@ class CorpusSection(Section):
     fertility_of: tuple[str, ...] = Field(
         default=(), description="tokenizer.json files or model folders here: tokens per word, for the report"
     )
-    noun_tagger: Literal["soynlp", "kiwi", "konlpy"] = Field(default="soynlp", description="who finds them")
-    validation_share: float = Field(default=0.02, gt=0, lt=0.5)
+    noun_tagger: Literal["soynlp", "kiwi", "konlpy"] = Field(default="soynlp", description="who finds those nouns")
+    validation_share: float = Field(default=0.02, gt=0, lt=0.5, description="share of documents held out of training")
     shard_format: Literal["jsonl", "parquet"] = Field(default="jsonl", description="JSON lines (zstd), or Parquet")
     shard_megabytes: float = Field(default=64, gt=0, description="of text, before compression")
 
@@ -93,11 +93,11 @@ class CorpusSection(Section):
 class ConversationsSection(Section):
     """What instruction sets and preference pairs have in common."""
 
-    validation_share: float = Field(default=0.05, ge=0, lt=0.5, description="of the prompts")
+    validation_share: float = Field(default=0.05, ge=0, lt=0.5, description="share of prompts held out of training")
     max_bad_share: float = Field(default=0.2, ge=0, le=1, description="more broken rows than this fail the asset")
     max_characters: int = Field(default=100_000, ge=1, description="of a whole conversation")
     min_hangul_or_latin_share: float = Field(default=0.5, ge=0, le=1, description="letters of known scripts / letters")
-    mask_personal_data: bool = True
+    mask_personal_data: bool = Field(default=True, description="they become placeholders: `010-1234-5678` is `[PHONE]`")
     decontamination: DecontaminationSettings = DecontaminationSettings()
 
 

@@ -37,28 +37,32 @@ class JudgeSettings(Strict):
     """An LLM that compares RLHF's answers to open questions with another stage's. Its key is never in a recipe."""
 
     url: str = Field(pattern=r"^https?://", description="base address of an OpenAI-compatible API, ending in /v1")
-    model: str
-    against: tuple[Literal["base", "cpt", "sft", "champion"], ...] = ("sft", "champion")
-    answer_tokens: int = Field(default=512, ge=16)
+    model: str = Field(description="the judge's name at that address")
+    against: tuple[Literal["base", "cpt", "sft", "champion"], ...] = Field(
+        default=("sft", "champion"), description="whose answers RLHF's are compared with"
+    )
+    answer_tokens: int = Field(default=512, ge=16, description="tokens of an answer, at most")
 
 
 class EvaluateSection(Section):
     """What is measured."""
 
-    suites: tuple[str, ...] | Literal["all"] = "all"
-    max_items_per_suite: int | None = Field(default=None, ge=1)
-    max_length: int = Field(default=512, ge=16)
+    suites: tuple[str, ...] | Literal["all"] = Field(
+        default="all", description="those of the release's benchmarks that are measured, by name"
+    )
+    max_items_per_suite: int | None = Field(default=None, ge=1, description="at most, evenly over the suite")
+    max_length: int = Field(default=512, ge=16, description="tokens of a question and its answer, at most")
     batch_tokens: int = Field(default=8192, ge=64, description="tokens per batch, padding included")
     unigram_megabytes: float = Field(default=64, gt=0, description="training text that the unigram model is fitted on")
     samples: int = Field(default=4, ge=0, description="generations shown side by side")
-    sample_tokens: int = Field(default=48, ge=1)
+    sample_tokens: int = Field(default=48, ge=1, description="tokens of a generation or reply, at most")
     behaviour_prompts: int = Field(default=24, ge=0, description="prompts whose free replies are searched for loops")
     lm_eval: dict[str, str] = Field(
         default={},
-        description="tasks or groups of lm_eval -> pin '<version>@<data digest>', or '' to accept and tell it; their "
-        "data come from a hub, unless the landed benchmarks hold the task as YAML",
+        description="tasks or groups of lm_eval -> pin `<version>@<data digest>`, or empty to accept and tell it; "
+        "their data come from a hub, unless the landed benchmarks hold the task as YAML",
     )
-    judge: JudgeSettings | None = None
+    judge: JudgeSettings | None = Field(default=None, description="an LLM as judge; none asks nobody")
     gate: GateSection = GateSection()
 
 

@@ -37,18 +37,26 @@ class FilterSettings(Strict):
     line_rules_from: int = Field(default=8, ge=1, description="lines a document must have for the rules on lines")
     word_rules_from: int = Field(default=20, ge=1, description="words a document must have for the rules on words")
     latin_languages: tuple[str, ...] = Field(
-        default=(), description="languages of Latin script that stay (en, de), told apart by py3langid; (): all of them"
+        default=(), description="languages of Latin script that stay (en, de), told apart by py3langid; []: all of them"
     )
-    min_characters: Annotated[int, Rule("too_short", "characters")] = Field(default=30, ge=0)
-    max_characters: Annotated[int, Rule("too_long", "characters")] = Field(default=2_000_000, ge=1)
+    min_characters: Annotated[int, Rule("too_short", "characters")] = Field(
+        default=30, ge=0, description="of a document"
+    )
+    max_characters: Annotated[int, Rule("too_long", "characters")] = Field(
+        default=2_000_000, ge=1, description="of a document"
+    )
     min_hangul_or_latin_share: Annotated[
         float, Rule("no_letters", "letters", least=1), Rule("language", "hangul/letters + latin/letters")
     ] = Field(default=0.5, ge=0, le=1, description="letters of known scripts / letters")
     max_replacement_share: Annotated[float, Rule("replacement_characters", "replacements/characters")] = Field(
         default=0.01, ge=0, le=1, description="U+FFFD, lost in an earlier decoding"
     )
-    max_symbol_share: Annotated[float, Rule("symbols", "symbols/characters")] = Field(default=0.3, ge=0, le=1)
-    max_digit_share: Annotated[float, Rule("digits", "digits/characters")] = Field(default=0.5, ge=0, le=1)
+    max_symbol_share: Annotated[float, Rule("symbols", "symbols/characters")] = Field(
+        default=0.3, ge=0, le=1, description="symbols / characters"
+    )
+    max_digit_share: Annotated[float, Rule("digits", "digits/characters")] = Field(
+        default=0.5, ge=0, le=1, description="digits / characters"
+    )
     min_mean_word_length: Annotated[float, Rule("short_words", "word_characters/words", "words")] = Field(
         default=1, ge=0, description="characters; words are runs of letters and digits"
     )
@@ -56,16 +64,16 @@ class FilterSettings(Strict):
         default=8, ge=1, description="FineWeb-2's 6 counts morphemes, this counts words"
     )
     max_duplicate_line_share: Annotated[float, Rule("duplicate_lines", "duplicate_lines/lines", "lines")] = Field(
-        default=0.374, ge=0, le=1
+        default=0.374, ge=0, le=1, description="lines seen before in the text / lines"
     )
     max_repeated_ngram_share: Annotated[float, Rule("repeated_ngrams", "repeated_ngrams/ngrams", "words")] = Field(
         default=0.3, ge=0, le=1, description="word 8-grams seen before in the text"
     )
     max_bullet_line_share: Annotated[float, Rule("bullets", "bullet_lines/lines", "lines")] = Field(
-        default=0.9, ge=0, le=1
+        default=0.9, ge=0, le=1, description="lines that begin with a bullet / lines"
     )
     max_ellipsis_line_share: Annotated[float, Rule("ellipses", "ellipsis_lines/lines", "lines")] = Field(
-        default=0.3, ge=0, le=1
+        default=0.3, ge=0, le=1, description="lines that end with an ellipsis / lines"
     )
     min_ended_line_share: Annotated[float, Rule("unfinished_lines", "ended_lines/lines", "lines")] = Field(
         default=0.062, ge=0, le=1, description="lines that end with punctuation"

@@ -11,7 +11,8 @@ from trainers.contract.recipe.section import Section, Strict
 from trainers.contract.settings import RECIPES
 from trainers.contract.stages import STAGES
 
-_PACKAGED = Path(__file__).parents[2] / "recipes"
+PACKAGED = Path(__file__).parents[2] / "recipes"
+"""The recipes that come with us."""
 _DATA_RECIPE = "corpus"
 _S = TypeVar("_S", bound=Section)
 
@@ -19,7 +20,7 @@ _S = TypeVar("_S", bound=Section)
 class Recipe(Strict):
     """One page. Its other keys are the stages' sections, each of its stage's type (trainers/contract/stages.py)."""
 
-    seed: int = 42
+    seed: int = Field(default=42, description="of everything that is drawn at random; part of every request")
 
     def section(self, kind: type[_S]) -> _S:
         """The section of that type."""
@@ -36,9 +37,9 @@ class DataRecipe(Recipe):
 class ModelRecipe(Recipe):
     """`<model>.yaml`: one complete run of one model."""
 
-    model: str
-    description: str = ""
-    owner: str = "team:korean-llm"
+    model: str = Field(description="its name: the file's, without .yaml")
+    description: str = Field(default="", description="one sentence for people")
+    owner: str = Field(default="team:korean-llm", description="who answers for it: team:NAME, or a mail address")
     automation: Literal["auto", "ask", "off"] = Field(
         default="ask",
         description="auto: new data and changed recipes re-make it unattended; ask: what would be made is proposed, "
@@ -70,7 +71,7 @@ def recipe_folders() -> list[Path]:
         BadRequest: the named folder is not there.
     """
     own = RECIPES.get()
-    return [_PACKAGED, *([own] if own else [])]
+    return [PACKAGED, *([own] if own else [])]
 
 
 def load_model_recipe(path: Path) -> ModelRecipe:
@@ -121,7 +122,7 @@ def _explain(kind: type[BaseModel], problem: Any) -> str:
     key = ".".join(location) or "(top level)"
     if problem["type"] == "extra_forbidden":
         owner = _model_at(kind, location[:-1])
-        allowed = ", ".join(owner.model_fields) if owner else "see the reference"
+        allowed = ", ".join(owner.model_fields) if owner else "see trainers/RECIPES.md"
         return f"unknown key {key!r}; allowed here: {allowed}"
     if problem["type"] == "missing":
         return f"key {key!r} is required"

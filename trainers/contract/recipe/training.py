@@ -10,11 +10,11 @@ from trainers.contract.recipe.section import Section, Strict
 class Architecture(Strict):
     """Shape of a model that is built from nothing (Qwen3 family)."""
 
-    hidden_size: int = Field(default=256, ge=16)
-    layers: int = Field(default=6, ge=1)
-    heads: int = Field(default=4, ge=1)
-    kv_heads: int = Field(default=2, ge=1)
-    intermediate_size: int = Field(default=768, ge=16)
+    hidden_size: int = Field(default=256, ge=16, description="width of a layer; a multiple of heads")
+    layers: int = Field(default=6, ge=1, description="blocks, one after the other")
+    heads: int = Field(default=4, ge=1, description="attention heads; a multiple of kv_heads")
+    kv_heads: int = Field(default=2, ge=1, description="heads of keys and values (grouped-query attention)")
+    intermediate_size: int = Field(default=768, ge=16, description="width of the feed-forward part")
     max_length: int = Field(default=512, ge=64, description="positions, in tokens")
 
     @model_validator(mode="after")
@@ -29,24 +29,28 @@ class Architecture(Strict):
 class ModelShape(Strict):
     """Shape of a model that is fetched: what the planner reckons with, and what the fetched config must say."""
 
-    hidden: int = Field(ge=16)
-    layers: int = Field(ge=1)
-    heads: int = Field(ge=1)
-    kv_heads: int = Field(ge=1)
-    intermediate: int = Field(ge=16)
-    vocabulary: int = Field(ge=300)
+    hidden: int = Field(ge=16, description="width of a layer (hidden_size of its config)")
+    layers: int = Field(ge=1, description="blocks (num_hidden_layers)")
+    heads: int = Field(ge=1, description="attention heads (num_attention_heads)")
+    kv_heads: int = Field(ge=1, description="heads of keys and values (num_key_value_heads)")
+    intermediate: int = Field(ge=16, description="width of the feed-forward part (intermediate_size)")
+    vocabulary: int = Field(ge=300, description="rows of the embedding (vocab_size)")
     tied: bool = Field(default=False, description="input and output embeddings are one matrix")
 
 
 class BaseSection(Section):
     """Where the base model comes from: built here, a folder, or a hub at a pinned revision."""
 
-    source: Literal["built", "folder", "hub"]
-    architecture: Architecture | None = None
+    source: Literal["built", "folder", "hub"] = Field(
+        description="built: here, from nothing (architecture, vocabulary); folder: a model folder; hub: a pinned repo"
+    )
+    architecture: Architecture | None = Field(default=None, description="shape of the model (built)")
     vocabulary: int | None = Field(default=None, ge=300, description="tokens of the tokenizer that is trained (built)")
-    folder: str | None = None
-    repo: str | None = None
-    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$", description="a commit, never a branch")
+    folder: str | None = Field(default=None, description="a model folder, by its path where the stage runs (folder)")
+    repo: str | None = Field(default=None, description="its name on the hub, e.g. Qwen/Qwen2.5-7B (hub)")
+    revision: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{40}$", description="a commit of it, never a branch (hub)"
+    )
     shape: ModelShape | None = Field(default=None, description="for the planner; checked against the fetched config")
     template: Literal["chatml", "qwen2.5", "llama3", "gemma"] = Field(
         default="chatml", description="the family's way of writing a chat, with the assistant's part marked"
@@ -68,36 +72,42 @@ class BaseSection(Section):
 class LoraSettings(Strict):
     """Low-rank adapters (Hu et al. 2021)."""
 
-    rank: int = Field(default=16, ge=1)
-    alpha: float = Field(default=32, gt=0)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    rank: int = Field(default=16, ge=1, description="columns of each adapter: what it can learn, and its size")
+    alpha: float = Field(default=32, gt=0, description="an adapter counts alpha / rank times")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="share of an adapter's input left out at random")
+    targets: Literal["all-linear"] | tuple[str, ...] = Field(
+        default="all-linear", description="modules that get an adapter, by name: q_proj, v_proj, ..."
+    )
     dora: bool = Field(default=False, description="magnitudes apart from directions (Liu et al. 2024)")
 
 
 class TrainingSection(Section):
     """What every training stage sets."""
 
-    backend: Literal["auto", "unsloth", "transformers"] = "auto"
+    backend: Literal["auto", "unsloth", "transformers"] = Field(
+        default="auto", description="auto: unsloth on one GPU where it is installed, else transformers"
+    )
     method: Literal["full", "lora", "qlora"] = Field(
         default="lora", description="qlora: adapters over a frozen 4-bit base (Dettmers et al. 2023); needs a GPU"
     )
-    lora: LoraSettings | None = None
-    learning_rate: float = Field(gt=0)
+    lora: LoraSettings | None = Field(default=None, description="the adapters; lora and qlora need it, full has none")
+    learning_rate: float = Field(gt=0, description="of AdamW, after warmup")
     embedding_learning_rate: float | None = Field(
         default=None, gt=0, description="trains input and output embeddings too, at this rate (for a new language)"
     )
-    schedule: Literal["cosine", "linear", "constant_with_warmup", "wsd"] = "cosine"
-    warmup_share: float = Field(default=0.05, ge=0, lt=1)
+    schedule: Literal["cosine", "linear", "constant_with_warmup", "wsd"] = Field(
+        default="cosine", description="how the rate changes after warmup; wsd: warmup, stable, decay"
+    )
+    warmup_share: float = Field(default=0.05, ge=0, lt=1, description="share of the steps in which the rate rises")
     decay_share: float | None = Field(
         default=None, gt=0, lt=1, description="wsd only: the last part of the steps, in which the rate falls"
     )
-    adam_beta2: float = Field(default=0.999, gt=0, lt=1)
-    weight_decay: float = Field(default=0.0, ge=0)
+    adam_beta2: float = Field(default=0.999, gt=0, lt=1, description="how slowly AdamW forgets squared gradients")
+    weight_decay: float = Field(default=0.0, ge=0, description="of AdamW: pull of the weights towards 0")
     batch_size: int = Field(default=8, ge=1, description="sequences per micro-batch")
     accumulation: int = Field(default=1, ge=1, description="micro-batches per step")
     max_length: int = Field(default=512, ge=16, description="tokens per sequence")
-    epochs: float = Field(default=1.0, gt=0)
+    epochs: float = Field(default=1.0, gt=0, description="times that the data are seen")
     max_steps: int | None = Field(default=None, ge=1, description="stop earlier than the epochs say")
     shard_weights: bool = Field(
         default=False, description="share weights, gradients and optimizer out over the processes (FSDP2)"
@@ -114,7 +124,9 @@ class TrainingSection(Section):
     stall_seconds: float = Field(
         default=600, gt=0, description="no step for twice the usual step, and for this long, is a stall (exit 81)"
     )
-    report_to: tuple[Literal["mlflow", "wandb", "tensorboard"], ...] = ("mlflow",)
+    report_to: tuple[Literal["mlflow", "wandb", "tensorboard"], ...] = Field(
+        default=("mlflow",), description="who gets the figures of the training"
+    )
 
     @model_validator(mode="after")
     def _method_is_possible(self) -> "TrainingSection":
