@@ -4,11 +4,11 @@ import signal
 
 from dagster import Failure, MetadataValue
 
-from trainers.contract import ExitCode, StageRequest
+from trainers.contract import ExitCode, StageRequest, Then
 from trainers.contract.artifacts import ArtifactStore
 
 MAX_ATTEMPTS = 3
-_RETRIED = {ExitCode.RESUMABLE, ExitCode.STALLED}
+"""Of one request within one step, where the profile says nothing else."""
 
 
 def may_retry(status: int) -> bool:
@@ -17,7 +17,8 @@ def may_retry(status: int) -> bool:
     Args:
         status: a process's return code; negative is the signal that killed it.
     """
-    return status < 0 or status in _RETRIED
+    code = ExitCode.of(status)
+    return status < 0 or (code is not None and code.is_retried)
 
 
 def in_words(status: int) -> str:
@@ -25,8 +26,14 @@ def in_words(status: int) -> str:
     if status < 0:
         name = signal.Signals(-status).name
         return f"killed by {name}" + (" (often: out of memory)" if name == "SIGKILL" else "")
-    known = status in {int(code) for code in ExitCode}
-    return f"exit {status}: {ExitCode(status).meaning}" if known else f"exit {status}"
+    code = ExitCode.of(status)
+    return f"exit {status}: {code.meaning}" if code is not None else f"exit {status}"
+
+
+def what_now(status: int) -> str:
+    """What follows the last attempt, or what a person can do."""
+    code = ExitCode.of(status)
+    return (code.then if code is not None and not code.is_retried else Then.MEND).value
 
 
 def failure(request: StageRequest, store: ArtifactStore, status: int, attempts: int) -> Failure:
@@ -38,6 +45,7 @@ def failure(request: StageRequest, store: ArtifactStore, status: int, attempts: 
         metadata={
             "exit code": status,
             "meaning": in_words(status),
+            "what now": what_now(status),
             "reason": MetadataValue.text(reason),
             "attempts": attempts,
             "work kept in": MetadataValue.path(store.beside(request).partial),

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from korean_llm_assets.compute.outcome import MAX_ATTEMPTS
 from trainers.contract import BadRequest, settings
 
 _PACKAGED = Path(__file__).parent / "cluster_profiles"
@@ -136,7 +137,7 @@ class ClusterProfile(_Strict):
     priority_class: str | None = None
     scheduler: str | None = Field(default=None, description="e.g. the bin-packing profile; absent: the default one")
     nccl: dict[str, str] = Field(default_factory=lambda: {"NCCL_DEBUG": "WARN"}, description="NCCL_* for many GPUs")
-    max_attempts: int = Field(default=3, ge=1)
+    max_attempts: int = Field(default=MAX_ATTEMPTS, ge=1)
     poll_seconds: float = Field(default=5.0, gt=0)
     deadline: int = Field(default=7 * 86400, description="activeDeadlineSeconds: running time, not queueing time")
     grace: int = Field(default=600, description="terminationGracePeriodSeconds: long enough to save a checkpoint")

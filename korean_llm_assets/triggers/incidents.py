@@ -30,19 +30,6 @@ from trainers.contract import ExitCode, settings
 _ENDED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE)
 _PAGE = 100
 _LONGEST = 800
-_KOREAN_UNKNOWN = "단계 안에서 오류가 났습니다"
-KOREAN_MEANING: dict[int, str] = {
-    ExitCode.BAD_REQUEST: "요청 또는 레시피가 잘못되었습니다",
-    ExitCode.BAD_DATA: "데이터를 쓸 수 없습니다",
-    ExitCode.SERVICE_MISSING: "필요한 서비스가 응답하지 않습니다",
-    ExitCode.INTERNAL: _KOREAN_UNKNOWN,
-    ExitCode.DISK_TROUBLE: "디스크 또는 볼륨이 가득 찼거나 고장입니다",
-    ExitCode.RESUMABLE: "끝나기 전에 멈추었습니다. 다시 시작하면 마지막 체크포인트에서 이어집니다",
-    ExitCode.DOES_NOT_FIT: "메모리에 들어가지 않습니다",
-    ExitCode.LOSS_IS_NAN: "손실이 NaN 또는 무한대가 되었습니다",
-    ExitCode.STALLED: "학습이 진행되지 않습니다",
-}
-"""Exit codes in Korean; the English words are the contract's."""
 CONTENT_TAG = "korean_llm/content"
 """Of a run that a drop started: the drop's content digest."""
 
@@ -92,11 +79,11 @@ def cause_of(instance: DagsterInstance, run: DagsterRun) -> tuple[str, str]:
         event = record.event_log_entry.dagster_event
         if event is not None and (told := event.step_failure_data.user_failure_data):
             code = told.metadata.get("exit code")
-            meaning = KOREAN_MEANING.get(code.value or 0) if isinstance(code, IntMetadataValue) else None
-            return f"{event.step_key}: {meaning or _KOREAN_UNKNOWN}", (told.description or "")[:_LONGEST]
+            known = ExitCode.of(code.value or 0) if isinstance(code, IntMetadataValue) else None
+            return f"{event.step_key}: {(known or ExitCode.INTERNAL).korean}", (told.description or "")[:_LONGEST]
         if event is not None and event.step_failure_data.error:
             message = event.step_failure_data.error.message.strip().splitlines()[0][:_LONGEST]
-            return f"{event.step_key}: {_KOREAN_UNKNOWN}", f"{event.step_key}: {message}"
+            return f"{event.step_key}: {ExitCode.INTERNAL.korean}", f"{event.step_key}: {message}"
     return "실행 프로세스가 이유를 남기지 않고 끝났습니다", "the run's process ended without saying why; see its log"
 
 
@@ -128,7 +115,11 @@ def refused(instance: DagsterInstance, run: DagsterRun) -> str:
     for record in instance.get_records_for_run(run.run_id, of_type=DagsterEventType.STEP_FAILURE).records:
         event = record.event_log_entry.dagster_event
         told = event.step_failure_data.user_failure_data if event is not None else None
-        if run.job_name != "data" or told is None or told.metadata.get("exit code") != IntMetadataValue(65):
+        if (
+            run.job_name != "data"
+            or told is None
+            or told.metadata.get("exit code") != IntMetadataValue(ExitCode.BAD_DATA)
+        ):
             return ""
         found.append(told.description or "")
     return "; ".join(found)[:800]

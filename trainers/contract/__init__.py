@@ -25,6 +25,7 @@ from trainers.contract.exits import (
     ServiceMissing,
     StageError,
     Stalled,
+    Then,
 )
 from trainers.contract.manifest import Artifact, Attempt, Environment, FileRecord, GpuSeconds, Manifest, lost_seconds
 from trainers.contract.needs import Needs
@@ -64,6 +65,7 @@ __all__ = [
     "StageError",
     "StageRequest",
     "Stalled",
+    "Then",
     "TrainingDetails",
     "canonical_json",
     "lost_seconds",

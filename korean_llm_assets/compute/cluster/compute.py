@@ -25,6 +25,7 @@ from korean_llm_assets.compute.cluster.launcher import AttemptsFailed, Launcher
 from korean_llm_assets.compute.cluster.utilisation import gpu_utilisation
 from korean_llm_assets.compute.cluster.workloads import Body
 from korean_llm_assets.compute.messages import MessagesFileReader
+from korean_llm_assets.compute.outcome import in_words, what_now
 from korean_llm_assets.compute.overrides import Overrides, Step
 from korean_llm_assets.compute.preflight import check_fit, joining_needs
 from korean_llm_assets.compute.profiles import ClusterProfile, Price, load_profile
@@ -53,8 +54,9 @@ class KubernetesCompute:
             metadata: dict[str, Any] = {"exit code": int(error.code), "meaning": error.code.meaning}
             if isinstance(error, AttemptsFailed):
                 metadata |= {"ended by": error.ending.kind, "attempts": error.attempts}
-                if error.ending.exit_code is not None:
-                    metadata["exit code"] = error.ending.exit_code
+                if (status := error.ending.status) is not None:
+                    metadata |= {"exit code": error.ending.exit_code, "meaning": in_words(status)}
+                    metadata["what now"] = what_now(status)
             metadata["work kept in"] = MetadataValue.path(self.store.beside(request).partial)
             raise Failure(str(error), metadata=metadata, allow_retries=False) from error
 

@@ -36,10 +36,15 @@ class Ending:
     exit_code: int | None = None
 
     @property
+    def status(self) -> int | None:
+        """As of a process: negative where a signal ended it; None where no container ended by itself."""
+        return None if self.exit_code is None else _status(self.exit_code)
+
+    @property
     def may_retry(self) -> bool:
         """True where the next attempt, which goes on from the last checkpoint, can end better."""
         if self.kind == "exit":
-            return may_retry(_status(self.exit_code or 0))
+            return may_retry(self.status or 0)
         return self.kind not in ("deadline", "impatience")
 
 

@@ -12,11 +12,9 @@ import psutil
 import pytest
 from dagster import DagsterInstance
 
-from korean_llm_assets.compute.outcome import in_words, may_retry
 from korean_llm_assets.home import Home
 from tests.korean_llm_assets.assets.test_assets import metadata, why
 from tests.korean_llm_assets.conftest import WHOLE, Platform, drop
-from trainers.contract import ExitCode
 
 pytestmark = pytest.mark.slow
 
@@ -49,17 +47,6 @@ def test_resources_for_a_cluster_are_refused_here_not_ignored(platform: Platform
     platform.instance.add_dynamic_partitions("release", ["r1"])
     result = platform.run("data", "r1", tags={"korean-llm/gpus": "2"})
     assert why(result).startswith("gpus: this machine has no cluster profile to change")
-
-
-@pytest.mark.parametrize("code", [code for code in ExitCode if code.is_final or code in (70, 74)])
-def test_codes_that_another_attempt_cannot_help_are_final(code: ExitCode) -> None:
-    assert not may_retry(code)
-    assert in_words(code) == f"exit {int(code)}: {code.meaning}"
-
-
-def test_signals_and_resumable_stops_are_tried_again() -> None:
-    assert may_retry(-signal.SIGKILL) and may_retry(ExitCode.RESUMABLE) and may_retry(ExitCode.STALLED)
-    assert in_words(-signal.SIGKILL) == "killed by SIGKILL (often: out of memory)"
 
 
 RUN_IN_A_PROCESS = """
