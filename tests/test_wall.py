@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -105,6 +106,17 @@ def test_an_import_by_name_stays_in_its_package() -> None:
         name for path in (_ROOT / "korean_llm_assets").rglob("*.py") for name in _imports_by_name(path.read_text())
     }
     assert all(name.startswith("korean_llm_assets.") for name in begins), begins
+
+
+@pytest.mark.parametrize(("world", "foreign"), [("korean_llm_assets", "trainers"), ("trainers", "korean_llm_assets")])
+def test_tests_of_both_worlds_lie_in_joined(world: str, foreign: str) -> None:
+    foreigners = {
+        f"{path.relative_to(_ROOT)}: {line}"
+        for path in (_ROOT / "tests" / world).rglob("*.py")
+        for line in re.findall(rf"^(?:from|import) {foreign}\b.*$", path.read_text(), re.MULTILINE)
+        if "trainers.contract" not in line
+    }
+    assert not foreigners
 
 
 def test_loading_the_code_location_takes_under_five_seconds_and_no_torch(tmp_path: Path) -> None:

@@ -9,11 +9,10 @@ from korean_llm_assets.partitions.pointers import latest
 from korean_llm_assets.partitions.recipes import data_recipe
 from korean_llm_assets.partitions.requests import as_input
 from korean_llm_assets.resources import Platform, PlatformResource
-from trainers.contract import EARLIER, Artifact, Input, StageError
+from trainers.contract import DEDUP_INDEX, EARLIER, NOUNS, Artifact, Input, StageError
 from trainers.contract.recipe import CorpusSection
 
 _GROUP = "data"
-_READ_OF_EARLIER = ("dedup_index", "vocabulary.json")
 
 
 @stage_asset(group=_GROUP, kinds={"json"})
@@ -68,7 +67,7 @@ def _earlier_corpora(context: AssetExecutionContext, platform: Platform) -> list
         if artifact is None:
             continue
         if platform.store.read_manifest(artifact.path) is not None:
-            found.append(as_input(artifact, EARLIER + release, only=_READ_OF_EARLIER))
+            found.append(as_input(artifact, EARLIER + release, only=(DEDUP_INDEX, NOUNS)))
         else:
             context.log.warning(f"not compared with release {release}: its corpus {artifact.path} is no longer there")
     return found

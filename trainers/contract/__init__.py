@@ -29,11 +29,13 @@ from trainers.contract.exits import (
 )
 from trainers.contract.manifest import Artifact, Attempt, Environment, FileRecord, GpuSeconds, Manifest, lost_seconds
 from trainers.contract.needs import Needs
-from trainers.contract.request import EARLIER, Input, StageRequest
+from trainers.contract.request import DEDUP_INDEX, EARLIER, NOUNS, Input, StageRequest
 from trainers.contract.stages import STAGES, Stage
 
 __all__ = [
+    "DEDUP_INDEX",
     "EARLIER",
+    "NOUNS",
     "STAGES",
     "Artifact",
     "Attempt",

@@ -13,6 +13,10 @@ from trainers.contract.stages import STAGES
 _SAFE_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 EARLIER = "earlier_"
 """Begins the name of an input that is an earlier release's corpus; its release follows."""
+DEDUP_INDEX = "dedup_index"
+"""The folder of a corpus in which later releases look their duplicates up."""
+NOUNS = "vocabulary.json"
+"""The file of a corpus with whose nouns those of later releases are compared."""
 
 
 class Input(BaseModel):

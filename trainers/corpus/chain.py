@@ -11,11 +11,11 @@ from typing import Protocol
 
 import numpy as np
 
-from trainers.contract import BadData, CorpusDetails
+from trainers.contract import DEDUP_INDEX, BadData, CorpusDetails
 from trainers.contract.files import write_atomically
 from trainers.corpus.blocks import PublishedBlock, in_order
 from trainers.corpus.clean import Cleaner
-from trainers.corpus.earlier import FOLDER, EarlierCorpus, write_index
+from trainers.corpus.earlier import EarlierCorpus, write_index
 from trainers.corpus.join import Joined
 from trainers.corpus.plan import Plan
 from trainers.corpus.pool import Pool, Spent, Task, peak_bytes
@@ -150,7 +150,7 @@ def _write(plan: Plan, joined: Joined, scratch: Path, output: Path) -> None:
     places = places[in_order(joined.meta[places])]
     names = [origin[0] for block in joined.blocks for origin in block.origins()]
     write_index(
-        output / FOLDER,
+        output / DEDUP_INDEX,
         joined.meta["high"][places],
         joined.meta["low"][places],
         joined.signatures[places],

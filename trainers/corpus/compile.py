@@ -9,9 +9,10 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from trainers.contract import DEDUP_INDEX
 from trainers.contract.recipe.data import CorpusSection
 from trainers.corpus.chain import build
-from trainers.corpus.earlier import FOLDER, EarlierCorpus
+from trainers.corpus.earlier import EarlierCorpus
 from trainers.corpus.plan import Plan
 
 _TEXTS = (
@@ -43,7 +44,7 @@ def main() -> int:
         ):
             folder = home / str(number)
             (folder / "output").mkdir(parents=True)
-            earlier = [EarlierCorpus("first", home / "0" / "output" / FOLDER)] if number else []
+            earlier = [EarlierCorpus("first", home / "0" / "output" / DEDUP_INDEX)] if number else []
             build(plan, folder, folder / "output", _Silent(), 1, earlier)
     return 0
 

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from trainers.text.minhash import BANDS, HASHES, Keys, Signatures, equal_hashes
 
-FOLDER = "dedup_index"
 BYTES_PER_DOCUMENT = 16 + HASHES + 8 * BANDS
 """On the disk, and the id."""
 

@@ -10,9 +10,9 @@ from math import log2
 from pathlib import Path
 from typing import Any
 
+from trainers.contract import NOUNS
 from trainers.text.taggers import nouns_of
 
-FILE = "vocabulary.json"
 _CHARACTERS = 500
 _MOST_NOUNS = 5000
 _MOST_NEW = 50
@@ -35,12 +35,12 @@ class Vocabulary:
     @classmethod
     def read(cls, folder: Path) -> "Vocabulary | None":
         """That of a corpus, or None where it was not asked for."""
-        path = folder / FILE
+        path = folder / NOUNS
         return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
 
     def write(self, folder: Path) -> None:
         """Leave it in a corpus for the next release."""
-        (folder / FILE).write_text(json.dumps(asdict(self), ensure_ascii=False), encoding="utf-8")
+        (folder / NOUNS).write_text(json.dumps(asdict(self), ensure_ascii=False), encoding="utf-8")
 
 
 def drift(mine: Vocabulary, earlier: Mapping[str, Vocabulary]) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from trainers.contract import EARLIER, BadRequest, StageRequest
+from trainers.contract import DEDUP_INDEX, EARLIER, BadRequest, StageRequest
 from trainers.contract.artifacts import ArtifactStore
 from trainers.corpus.chain import build, clean_blocks
-from trainers.corpus.earlier import FOLDER, EarlierCorpus
+from trainers.corpus.earlier import EarlierCorpus
 from trainers.corpus.plan import Plan
 from trainers.corpus.write import EXCLUSIONS
 from trainers.runner.stage import StageContext, StageResult, typed_section
@@ -24,7 +24,7 @@ def run(context: StageContext) -> StageResult:
     plan = _plan(context.section, context.inputs)
     plan.claim(context.scratch / "blocks", restart=True)  # the request is the same: only the code can have changed
     earlier = [
-        EarlierCorpus(item.name.removeprefix(EARLIER), context.inputs[item.name] / FOLDER)
+        EarlierCorpus(item.name.removeprefix(EARLIER), context.inputs[item.name] / DEDUP_INDEX)
         for item in context.request.inputs  # oldest first
         if item.name.startswith(EARLIER)
     ]

@@ -18,11 +18,9 @@ from korean_llm_assets.partitions.keys import cell_key
 from korean_llm_assets.partitions.pointers import ARTIFACT
 from tests.korean_llm_assets.conftest import WHOLE, Platform, define, drop
 from tests.support.small_stages import CONDITIONS
-from trainers.contract import Artifact, Input
+from trainers.contract import DEDUP_INDEX, NOUNS, Artifact, Input
 from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.recipe.loading import recipe_folders
-from trainers.corpus.earlier import FOLDER as INDEX
-from trainers.corpus.nouns import FILE as VOCABULARY
 
 pytestmark = pytest.mark.slow
 
@@ -151,7 +149,7 @@ def test_a_corpus_is_compared_with_earlier_releases_and_outdates_none_of_them(pl
     first, inputs, _ = made("r1")
     assert set(inputs) == {"landing", "benchmarks"}
     second, inputs, _ = made("r2")
-    assert (inputs["earlier_r1"].digest, inputs["earlier_r1"].only) == (first.digest, (INDEX, VOCABULARY))
+    assert (inputs["earlier_r1"].digest, inputs["earlier_r1"].only) == (first.digest, (DEDUP_INDEX, NOUNS))
     assert [made(release)[2] for release in ("r1", "r2")] == [True, True]
     shutil.rmtree(store.path(first))  # an old corpus that was cleared away is left out, and that is said
     _, inputs, _ = made("r3")

@@ -1,17 +1,11 @@
 """Landing in buckets: a real S3 protocol (moto's server), and what goes wrong there."""
 
-import json
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import fsspec
 import pytest
 from dagster import DagsterInstance, build_sensor_context
 
@@ -22,40 +16,15 @@ from korean_llm_assets.landing.folders import Landing
 from korean_llm_assets.resources import Platform
 from korean_llm_assets.triggers.sensors import new_releases
 from tests.korean_llm_assets.conftest import WHOLE, drop
-from trainers.__main__ import main as trainers_main
+from tests.support.s3 import s3
 from trainers.contract import ServiceMissing
 
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "KOREAN_LLM_LANDING_URLS": "s3://drops/korean",
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        try:
-            deadline = time.monotonic() + 60
-            while True:
-                try:
-                    socket.create_connection(("127.0.0.1", port), 1).close()
-                    break
-                except OSError:
-                    assert time.monotonic() < deadline
-                    time.sleep(0.2)
-            files = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
-            files.mkdir("drops")
-            yield files
-        finally:
-            server.terminate()
+    monkeypatch.setenv("KOREAN_LLM_LANDING_URLS", "s3://drops/korean")
+    with s3(monkeypatch) as files:
+        yield files
 
 
 def put(files: Any, path: str, text: str) -> None:
@@ -157,13 +126,3 @@ def test_an_unknown_protocol_is_told_at_the_start(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("KOREAN_LLM_LANDING_URLS", "ftpx://somewhere/x")
     with pytest.raises(ServiceMissing, match="ftpx"):
         check_sources()
-
-
-def test_the_corpus_command_reads_a_bucket(bucket: Any, tmp_path: Path) -> None:
-    rows = [
-        {"id": f"d{n}", "text": f"우리는 강가를 걸으며 {'하나 ' * n}새를 보았습니다. 날이 좋았습니다."}
-        for n in range(12)
-    ]
-    put(bucket, "a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    assert trainers_main(["corpus", "--input", "s3://drops/korean", "--output", str(tmp_path / "out")]) == 0
-    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["details"]["read"] == 12

@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.corpus_landing import read_jsonl, write_jsonl
 from tests.support.plugins import FOLDER
+from tests.support.s3 import s3
 from tests.trainers.corpus.test_stage import dirty, everything
 from trainers.__main__ import main
 
@@ -161,3 +162,14 @@ def test_options_without_effect_are_refused(tmp_path, capsys):
         command = ["text", block, "--input", str(source), "--output", str(tmp_path / "out.jsonl"), *option]
         assert main(command) == 64
     assert "leave out what has no effect" in capsys.readouterr().err
+
+
+def test_a_bucket_is_read_over_s3(tmp_path, monkeypatch):
+    rows = [
+        {"id": f"d{n}", "text": f"우리는 강가를 걸으며 {'하나 ' * n}새를 보았습니다. 날이 좋았습니다."}
+        for n in range(12)
+    ]
+    with s3(monkeypatch) as files:
+        files.pipe_file("drops/korean/a.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+        assert main(["corpus", "--input", "s3://drops/korean", "--output", str(tmp_path / "out")]) == 0
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["details"]["read"] == 12

@@ -10,9 +10,8 @@ import pytest
 from tests.bench.truth import read_truth, score
 from tests.support.corpus_landing import data_request, read_jsonl, run_data_stage, write_jsonl
 from tests.trainers.corpus.test_stage import everything, rows
-from trainers.contract import Artifact, Input
+from trainers.contract import DEDUP_INDEX, Artifact, Input
 from trainers.contract.artifacts import ArtifactStore
-from trainers.corpus.earlier import FOLDER
 from trainers.corpus.exact_dedup import exact_duplicates
 from trainers.runner.stage import run_stage
 from trainers.text.characters import Texts
@@ -82,7 +81,7 @@ def test_a_later_release_takes_nothing_that_an_earlier_one_has(tmp_path):
     repeats = [{**first[0], "id": "again"}, edited(first[1], "nearly"), {**first[0], "id": "again2"}]
     write_jsonl(tmp_path / "landing/r2/corpus/b.jsonl", [*fresh, *repeats])
     artifact = Artifact.of(old)
-    earlier = Input(name="earlier_r1", digest=artifact.digest, path=artifact.path, only=(FOLDER,))
+    earlier = Input(name="earlier_r1", digest=artifact.digest, path=artifact.path, only=(DEDUP_INDEX,))
     next((tmp_path / "artifacts" / artifact.path / "train").iterdir()).unlink()  # not looked at
     wanted = data_request("corpus", tmp_path / "landing", release="r2")
     wanted = wanted.model_copy(update={"inputs": (*wanted.inputs, earlier)})

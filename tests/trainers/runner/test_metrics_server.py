@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from korean_llm_assets.compute.cluster.job_spec import METRICS_PORT, pod_annotations
-from tests.support.monitoring_servers import fetch, free_port, needs, pushgateway
+from tests.support.monitoring_servers import fetch, needs, pushgateway
 from trainers.contract import Attempt, StageRequest
 from trainers.runner import metrics_server as exporter_module
 from trainers.runner.metrics_server import PUSHED_JOB, SERIES, Exporter, exporting
@@ -50,18 +49,6 @@ def test_times_are_measured_and_ages_grow_between_steps(monkeypatch: pytest.Monk
     monkeypatch.undo()
     exporter.training_ended()
     assert "korean_llm_last_progress_timestamp_seconds" not in samples(exporter), "merging is no stall"
-
-
-def test_the_port_is_the_one_that_pods_are_annotated_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    annotations = pod_annotations(REQUEST)
-    assert annotations["prometheus.io/scrape"] == "true" and annotations["prometheus.io/port"] == str(METRICS_PORT)
-    port = free_port()
-    monkeypatch.setenv("KOREAN_LLM_METRICS_PORT", str(port))
-    with exporting(REQUEST) as exporter:
-        assert exporter is not None
-        exporter.step(1, STEP)
-        page = fetch(f"http://127.0.0.1:{port}{annotations['prometheus.io/path']}").decode()
-    assert 'korean_llm_loss{model="tiny",release="r1",stage="cpt"} 3.5' in page
 
 
 @pytest.mark.parametrize("settings", [{}, {"RANK": "1", "KOREAN_LLM_METRICS_PORT": "1"}])

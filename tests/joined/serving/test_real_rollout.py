@@ -14,7 +14,7 @@ from korean_llm_assets.serving.registry import CHAMPION, PREVIOUS, Registry
 from korean_llm_assets.serving.rollout import Policy
 from korean_llm_assets.serving.rollout_hook import rollout_on
 from korean_llm_assets.serving.smoke import chat
-from tests.korean_llm_assets.commands.test_serve import exported
+from tests.joined.commands.test_serve import exported
 from tests.korean_llm_assets.serving.test_registry import report_on
 from tests.support.local_platform import LocalPlatform
 from tests.support.toy import build_model, teach
