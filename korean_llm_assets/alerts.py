@@ -18,7 +18,7 @@ from apprise import Apprise, AppriseAsset, NotifyBase, NotifyFormat, NotifyType
 from apprise.plugins.email import NotifyEmail
 
 from trainers.contract import BadRequest, settings
-from trainers.contract.settings import Variable
+from trainers.contract.variable import Variable
 
 _SECONDS = 10.0
 """That a delivery may take, all in all."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from trainers.contract import settings
+from trainers.contract.variable import Group
 
 ROOT = Path(__file__).parent.parent
 
@@ -22,7 +23,7 @@ def testdata() -> Path:
 @pytest.fixture(autouse=True)
 def _no_inherited_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own settings must not decide a test."""
-    own = [variable.name for variable in settings.TABLE.values() if variable.group != settings.Group.TESTS]
+    own = [variable.name for variable in settings.TABLE.values() if variable.group != Group.TESTS]
     for name in (*own, "MLFLOW_TRACKING_URI", "DAGSTER_HOME"):
         monkeypatch.delenv(name, raising=False)
 

@@ -14,6 +14,7 @@ from korean_llm_assets.compute.fair import SHARES, FairPool, Ticket
 from trainers.contract import BadRequest, DoesNotFit, StageRequest, settings
 from trainers.contract.files import write_atomically
 from trainers.contract.locks import is_held, locked
+from trainers.contract.variable import listed
 
 _POLL_SECONDS = 0.2
 _DRIVER = Path("/proc/driver/nvidia/gpus")
@@ -49,7 +50,7 @@ class LocalPool:
         if gpus is None:
             visible = os.environ.get("CUDA_VISIBLE_DEVICES")
             in_driver = tuple(str(number) for number in range(len(list(_DRIVER.glob("*")))))
-            gpus = in_driver if visible is None else settings.listed(visible)
+            gpus = in_driver if visible is None else listed(visible)
         return cls(folder, gpus, settings.CORES.get() or os.cpu_count() or 1)
 
     @contextmanager

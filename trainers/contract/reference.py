@@ -16,8 +16,9 @@ from trainers.contract.needs import Needs
 from trainers.contract.recipe.filters import RULES, FilterSettings
 from trainers.contract.recipe.loading import PACKAGED, DataRecipe, ModelRecipe
 from trainers.contract.recipe.section import Section
-from trainers.contract.settings import TABLE, Group, Variable
+from trainers.contract.settings import TABLE
 from trainers.contract.stages import STAGES, Stage
+from trainers.contract.variable import Group, Variable
 
 _NONE = "–"
 _WORDS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
