@@ -21,7 +21,8 @@ def _banned(package: str) -> set[str]:
     return set(settings["lint"]["flake8-tidy-imports"]["banned-api"])
 
 
-_HEAVY = {name for name in _banned("korean_llm_assets") if "." not in name} | {"mlflow"}
+_LIBRARIES = {name for name in _banned("korean_llm_assets") if "." not in name} - sys.stdlib_module_names
+_HEAVY = _LIBRARIES | {"mlflow"}
 
 
 def test_every_room_but_the_contract_is_banned() -> None:
