@@ -85,7 +85,7 @@ class Landing:
         )
         raise BadData(
             f"release {release!r}: {told}{asked if kind != 'corpus' else ''}. "
-            f"Put files there (formats: README, 'Bring your own data') and materialize {kind} again."
+            f"Put files there (formats: trainers/README.md, 'Data formats') and materialize {kind} again."
         )
 
     def _has(self, name: str, kind: str) -> bool:
