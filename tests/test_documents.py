@@ -25,7 +25,11 @@ from trainers.contract import STAGES, ExitCode, settings
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("korean_llm_assets", "trainers", "tests", "dagster_deploy")
 FOLDERS = (*PACKAGES, "helm-values")
-PAGES = sorted([*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))])
+PAGES = sorted(
+    path
+    for path in [*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))]
+    if path.name == "README.md" or path.relative_to(ROOT).parts[0] != "tests"  # what tests hold beside it are data
+)
 SOURCES = sorted(
     path
     for folder in ("korean_llm_assets", "trainers", "dagster_deploy", "helm-values")
