@@ -76,8 +76,10 @@ def test_every_import_is_declared_where_its_world_declares(world):
 )
 def test_every_declared_package_is_imported_or_says_who_loads_it(extra, folders):
     imported = set().union(*_distributions(*folders).values())
-    idle = (_BASE if extra == "base" else _DECLARED[extra]) - imported - _SAID_WHY
+    declared = _BASE if extra == "base" else _DECLARED[extra]
+    idle = declared - imported - _SAID_WHY
     assert not idle, f"nothing in {folders[0]} imports {idle}: remove it from {extra}, or say behind it who loads it"
+    assert not declared & imported & _SAID_WHY, "what is imported needs no reason"
 
 
 def test_the_walls():
