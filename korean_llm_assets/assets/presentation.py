@@ -14,6 +14,7 @@ from trainers.contract import (
     ExportDetails,
     Manifest,
     TrainingDetails,
+    VocabularyExpansion,
     settings,
 )
 from trainers.contract.artifacts import ArtifactStore
@@ -108,28 +109,25 @@ def _training(details: TrainingDetails) -> dict[str, Any]:
     metadata = _figures(details, shown) | _tables(details, ("packing", "merge"))
     picture = lines("loss", curves, "loss").markdown() if curves else "no steps were trained"
     metadata["loss curve"] = MetadataValue.md(picture)
-    if "gpu_hours_saved" in details.extra:
-        metadata["vocabulary by domain"] = _vocabulary(details.extra)
-    if "continued_from" in details.extra:
-        metadata["continued from release"] = details.extra["continued_from"]
+    if details.expansion is not None:
+        metadata["vocabulary by domain"] = _vocabulary(details.expansion)
+    if details.pretraining is not None and details.pretraining.continued_from is not None:
+        metadata["continued from release"] = details.pretraining.continued_from
     if details.mask_sample:
         metadata["what is trained on"] = MetadataValue.md(code(details.mask_sample))
     return metadata
 
 
-def _vocabulary(extra: Mapping[str, Any]) -> MetadataValue:
+def _vocabulary(expansion: VocabularyExpansion) -> MetadataValue:
     """What the new tokens are worth: tokens per word before and after, GPU hours that training takes less."""
-    before, after, saved = (
-        extra[name] for name in ("tokens_per_word_before", "tokens_per_word_after", "gpu_hours_saved")
-    )
-    rows = [
+    rows: list[dict[str, str | float]] = [
         {
             "domain": name,
-            "tokens per word": before[name],
-            "with the new tokens": after[name],
-            "GPU hours saved": saved[name],
+            "tokens per word": before,
+            "with the new tokens": expansion.tokens_per_word_after[name],
+            "GPU hours saved": expansion.gpu_hours_saved[name],
         }
-        for name in before
+        for name, before in expansion.tokens_per_word_before.items()
     ]
     return MetadataValue.table([TableRecord(row) for row in rows])
 

@@ -1,8 +1,10 @@
 """The contract between the two worlds: requests, manifests, artifacts, stages and exit codes (pydantic only)."""
 
 from trainers.contract.details import (
+    Alignment,
     BaseModelDetails,
     BenchmarkDetails,
+    Contamination,
     CorpusDetails,
     DatasetDetails,
     Details,
@@ -10,7 +12,10 @@ from trainers.contract.details import (
     ExportDetails,
     GateResult,
     Interval,
+    NounStatistics,
+    Pretraining,
     TrainingDetails,
+    VocabularyExpansion,
 )
 from trainers.contract.digests import canonical_json, sha256_of
 from trainers.contract.exits import (
@@ -37,12 +42,14 @@ __all__ = [
     "EARLIER",
     "NOUNS",
     "STAGES",
+    "Alignment",
     "Artifact",
     "Attempt",
     "BadData",
     "BadRequest",
     "BaseModelDetails",
     "BenchmarkDetails",
+    "Contamination",
     "CorpusDetails",
     "DatasetDetails",
     "Details",
@@ -62,6 +69,8 @@ __all__ = [
     "LossIsNaN",
     "Manifest",
     "Needs",
+    "NounStatistics",
+    "Pretraining",
     "ServiceMissing",
     "Stage",
     "StageError",
@@ -69,6 +78,7 @@ __all__ = [
     "Stalled",
     "Then",
     "TrainingDetails",
+    "VocabularyExpansion",
     "canonical_json",
     "lost_seconds",
     "sha256_of",

@@ -215,17 +215,23 @@ class ArtifactStore:
         """Read and verify the artifact in a folder; of its files, where `only` names files or folders, just these.
 
         Raises:
-            DiskTrouble: no manifest, or a file is missing, or its bytes are not those of the manifest.
+            DiskTrouble: no manifest, or a changed one, or a file is missing, or its bytes are not the manifest's.
         """
         advice = "Move the folder aside and run the stage again; nothing else depends on these bytes."
+        place = Place(folder)
         try:
-            manifest = Place(folder).read_manifest()
+            manifest = place.read_manifest()
         except ValidationError as error:
             raise DiskTrouble(f"{folder} is no artifact: its manifest cannot be read ({error}). {advice}") from error
         if manifest is None:
             raise DiskTrouble(f"{folder} is no artifact: it has no manifest. {advice}")
         if expected_request not in (None, manifest.request_digest):
             raise DiskTrouble(f"{folder} holds request {manifest.request_digest}, not {expected_request}. {advice}")
+        if (written := place.written_digest()) != manifest.digest:
+            raise DiskTrouble(
+                f"{place.manifest} was changed after it was written: it was of content {written}, and what it says "
+                f"now (metrics, verdicts, counts, files) is {manifest.digest}. {advice}"
+            )
         for record in manifest.files:
             if only and record.path.split("/", 1)[0] not in only:
                 continue

@@ -1,14 +1,73 @@
-"""Typed details of a manifest: what each kind of stage says about its result."""
+"""Typed details of a manifest: what each kind of stage says about its result.
 
-from typing import Annotated, Any, Literal
+In a manifest they stand in two halves. `decides` is what follows from the request: verdicts, counts, hashes, whatever
+a later step acts on; the content digest covers it. `measured` is how it was made and what is only shown: engine,
+curves, samples, estimates, places of origin; two runs of one request may differ there. A field is measured where its
+type says so; to the code both halves are fields like any other.
+"""
 
-from pydantic import BaseModel, Field
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+_T = TypeVar("_T")
+_MEASURED = "measured"
+Measured = Annotated[_T, _MEASURED]
+"""The type of a field that the content digest does not cover."""
 
 
-class _Details(BaseModel):
-    """Details name their kind; unknown fields are refused so that a typo is not lost."""
+class _Strict(BaseModel):
+    """Unknown fields are refused so that a typo is not lost."""
 
-    model_config = {"extra": "forbid"}
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Details(_Strict):
+    """Details name their kind, and are written in two halves."""
+
+    @property
+    def decides(self) -> dict[str, Any]:
+        """What the content digest covers, as plain JSON. Defaults are left out: a later version may add a field."""
+        half: dict[str, Any] = self.model_dump(mode="json", exclude_defaults=True)["decides"]
+        return half
+
+    @model_serializer(mode="wrap")
+    def _in_halves(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        decides: dict[str, Any] = fields(self)
+        kind = decides.pop("kind", type(self).model_fields["kind"].default)
+        measured = {
+            name: decides.pop(name)
+            for name, field in type(self).model_fields.items()
+            if _MEASURED in field.metadata and name in decides
+        }
+        return {"kind": kind, "decides": decides, "measured": measured}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_halves(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.keys() == {"kind", "decides", "measured"}:
+            return {"kind": data["kind"], **data["decides"], **data["measured"]}
+        return data
+
+
+class Contamination(_Strict):
+    """A piece of text that a document and an item of an evaluation suite have in common."""
+
+    item: str
+    document: str
+    piece: str
+    source: str = ""
+
+
+class NounStatistics(_Strict):
+    """Nouns in a sample of a corpus, against those of earlier releases."""
+
+    nouns: int = Field(description="how many different ones")
+    new_words: dict[str, int] = Field(description="by frequency")
+    new_word_share: float = Field(description="of all occurrences")
+    drift: dict[str, float] = Field(
+        description="Jensen-Shannon divergence from the last release, 0 (the same) to 1 (nothing in common)"
+    )
 
 
 class CorpusDetails(_Details):
@@ -29,9 +88,17 @@ class CorpusDetails(_Details):
     by_source: dict[str, int] = Field(default_factory=dict)
     by_licence: dict[str, int] = Field(default_factory=dict)
     by_language: dict[str, int] = Field(default_factory=dict)
-    contaminated: list[dict[str, Any]] = Field(default_factory=list, description="evidence, at most 100 rows")
-    samples: list[str] = Field(default_factory=list)
-    extra: dict[str, Any] = Field(default_factory=dict)
+    earlier: dict[str, int] = Field(default_factory=dict, description="duplicates of what a release before held")
+    contaminated: list[Contamination] = Field(default_factory=list, description="evidence, at most 100 rows")
+    samples: Measured[list[str]] = Field(default_factory=list)
+    plan: Measured[str | None] = Field(default=None, description="digest of the files' division into blocks")
+    length: Measured[dict[str, int]] = Field(default_factory=dict, description="kept, by characters at least")
+    cluster_size: Measured[dict[str, int]] = Field(default_factory=dict, description="groups of duplicates, by size")
+    dedup_bytes_per_document: Measured[dict[str, int]] = Field(default_factory=dict, description="by place")
+    nouns: Measured[NounStatistics | None] = None
+    fertility: Measured[dict[str, dict[str, float]]] = Field(
+        default_factory=dict, description="tokenizer -> language and source -> tokens per word"
+    )
 
 
 class DatasetDetails(_Details):
@@ -43,11 +110,13 @@ class DatasetDetails(_Details):
     train: int
     validation: int
     excluded: dict[str, int] = Field(default_factory=dict)
+    masked: dict[str, int] = Field(default_factory=dict, description="personal data masked, by type")
     by_source: dict[str, int] = Field(default_factory=dict)
     by_licence: dict[str, int] = Field(default_factory=dict)
-    inherited_from: str | None = None
-    samples: list[str] = Field(default_factory=list)
-    extra: dict[str, Any] = Field(default_factory=dict)
+    by_task: dict[str, int] = Field(default_factory=dict)
+    honorifics: dict[str, int] = Field(default_factory=dict, description="assistant messages by level of speech")
+    inherited_from: Measured[str | None] = None
+    samples: Measured[list[str]] = Field(default_factory=list)
 
 
 class BenchmarkDetails(_Details):
@@ -57,14 +126,14 @@ class BenchmarkDetails(_Details):
     suites: dict[str, int]
     formats: dict[str, str] = Field(default_factory=dict, description="suite -> format")
     excluded: dict[str, int] = Field(default_factory=dict)
-    inherited_from: str | None = None
+    inherited_from: Measured[str | None] = None
 
 
 class BaseModelDetails(_Details):
     """A pinned base model."""
 
     kind: Literal["base_model"] = "base_model"
-    source: str
+    source: Measured[str] = Field(description="built, a repository, or a folder; a folder counts by its content")
     revision: str | None = None
     architecture: str
     parameters: int
@@ -74,29 +143,63 @@ class BaseModelDetails(_Details):
     fertility: dict[str, float] = Field(default_factory=dict, description="tokens per character, per word")
 
 
+class Pretraining(_Strict):
+    """What continued pre-training read."""
+
+    english_share: float = Field(description="of the tokens")
+    replay_share: float | None = Field(default=None, description="of the tokens, from the previous release's corpus")
+    continued_from: str | None = Field(default=None, description="release (content digest) of the checkpoint before")
+
+
+class VocabularyExpansion(_Strict):
+    """What new tokens are worth."""
+
+    new_tokens: int
+    first_new_token: int
+    tokens_per_word_before: dict[str, float] = Field(description="by domain")
+    tokens_per_word_after: dict[str, float] = Field(description="by domain")
+    tokens_saved: float = Field(description="share of the tokens to train on")
+    gpu: str
+    gpu_hours_saved: dict[str, float] = Field(description="by domain; hours of one such GPU, as planned")
+
+
+class Alignment(_Strict):
+    """How it was learned from preferences."""
+
+    algorithm: str
+    reward_model: str | None = Field(default=None, description="content digest of the trained judge of the answers")
+    stopped: str | None = Field(default=None, description="why training ended before its last step")
+
+
 class TrainingDetails(_Details):
     """A training stage: what was fed, what changed, and how the loss went."""
 
     kind: Literal["training"] = "training"
     method: str
-    backend: str
     steps: int
     epochs: float
     tokens_seen: int
     tokens_trained: int = Field(description="tokens with a loss; padding and masked tokens are not counted")
-    trainable_parameters: int
     tokenizer_hash: str
     template_hash: str | None = None
-    packing: dict[str, float] = Field(default_factory=dict, description="audit: fill, splits, lost tokens, leakage")
-    merge: dict[str, float] = Field(default_factory=dict, description="merged against adapter + base")
     lineage: list[str] = Field(default_factory=list, description="content digests from the base to the parent")
-    loss: list[tuple[int, float]] = Field(default_factory=list, description="(step, loss), thinned for a plot")
-    evaluation_loss: list[tuple[int, float]] = Field(default_factory=list)
-    mask_sample: str | None = Field(default=None, description="a sample with the trained part marked")
-    extra: dict[str, Any] = Field(default_factory=dict)
+    pretraining: Pretraining | None = None
+    alignment: Alignment | None = None
+    backend: Measured[str]
+    trainable_parameters: Measured[int] = Field(description="in the leading process")
+    packing: Measured[dict[str, float]] = Field(
+        default_factory=dict, description="audit: fill, splits, lost tokens, leakage"
+    )
+    merge: Measured[dict[str, float]] = Field(default_factory=dict, description="merged against adapter + base")
+    expansion: Measured[VocabularyExpansion | None] = None
+    loss: Measured[list[tuple[int, float]]] = Field(
+        default_factory=list, description="(step, loss), thinned for a plot"
+    )
+    evaluation_loss: Measured[list[tuple[int, float]]] = Field(default_factory=list)
+    mask_sample: Measured[str | None] = Field(default=None, description="a sample with the trained part marked")
 
 
-class Interval(BaseModel):
+class Interval(_Strict):
     """A figure with its 95% confidence interval and the number of items behind it."""
 
     value: float
@@ -105,7 +208,7 @@ class Interval(BaseModel):
     n: int
 
 
-class GateResult(BaseModel):
+class GateResult(_Strict):
     """One condition of the gate: what was measured, what was wanted."""
 
     name: str
@@ -123,8 +226,8 @@ class EvaluationDetails(_Details):
     higher_is_better: dict[str, bool] = Field(default_factory=dict)
     gate: list[GateResult]
     champion: str | None = Field(default=None, description="content digest of the model compared with")
-    markdown: str = Field(default="", description="the report as Markdown, for the UI")
-    extra: dict[str, Any] = Field(default_factory=dict)
+    contamination: list[Contamination] = Field(default_factory=list, description="evidence, at most 100 rows")
+    markdown: Measured[str] = Field(default="", description="the report as Markdown, for the UI")
 
     @property
     def gate_passed(self) -> bool:
@@ -140,8 +243,10 @@ class ExportDetails(_Details):
     parameters: int
     tokenizer_hash: str
     template_hash: str | None = None
-    model_card: str
-    extra: dict[str, Any] = Field(default_factory=dict)
+    model: str | None = Field(default=None, description="content digest of what is exported")
+    report: str | None = Field(default=None, description="content digest of what judged it")
+    lineage: Measured[list[str]] = Field(default_factory=list, description="content digests, as far as still there")
+    model_card: Measured[str]
 
 
 Details = Annotated[

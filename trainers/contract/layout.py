@@ -107,6 +107,11 @@ class Place:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    def written_digest(self) -> str | None:
+        """The content digest that the manifest was written with; it is another one where what it says was changed."""
+        written: str | None = json.loads(self.manifest.read_text(encoding="utf-8")).get("digest")
+        return written
+
     def read_request(self) -> StageRequest | None:
         """What a launcher asked for; None where none did."""
         return StageRequest.model_validate_json(self.request.read_text("utf-8")) if self.request.exists() else None

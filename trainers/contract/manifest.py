@@ -1,12 +1,13 @@
 """A manifest: everything that is known of a finished artifact; and the pointer to it that flows between assets."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
 from trainers.contract.details import Details
 from trainers.contract.digests import sha256_of
+from trainers.contract.format_1 import details_of_format_1
 from trainers.contract.request import StageRequest
 
 
@@ -66,7 +67,7 @@ class Environment(BaseModel):
 class Manifest(BaseModel):
     """Written last: an artifact without one does not exist."""
 
-    format: int = 1
+    format: Literal[1, 2] = Field(default=2, description="1: the digest does not cover what the details decide")
     request: StageRequest
     request_digest: str
     files: tuple[FileRecord, ...]
@@ -85,13 +86,21 @@ class Manifest(BaseModel):
 
         Landed folders count by what was made of them: the same rows in other files make nothing stale.
         """
-        return sha256_of(
-            {
-                "request": self.request.digest_but_for_landing,
-                "files": {record.path: record.sha256 for record in self.files if record.is_content},
-                "metrics": self.metrics,
-            }
-        )
+        content: dict[str, Any] = {
+            "request": self.request.digest_but_for_landing,
+            "files": {record.path: record.sha256 for record in self.files if record.is_content},
+            "metrics": self.metrics,
+        }
+        if self.format > 1:
+            content["decides"] = self.details.decides
+        return sha256_of(content)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_format_1(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("format") == 1 and "extra" in data.get("details", {}):
+            return {**data, "details": details_of_format_1(data["details"])}
+        return data
 
     @property
     def size(self) -> int:

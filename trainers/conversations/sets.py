@@ -80,13 +80,11 @@ def _write(
         train=len(train),
         validation=len(validation),
         excluded=dict(excluded.most_common()),
+        masked=dict(masked),
         by_source=dict(Counter(row["source"] for row in result.kept).most_common(200)),
         by_licence=dict(Counter(row["licence"] for row in result.kept).most_common()),
         inherited_from=request.input("landing").inherited_from,
         samples=[json.dumps(row, ensure_ascii=False)[:600] for row in train[:_SAMPLES]],
-        extra={
-            "masked": dict(masked),
-            "honorifics": honorifics(result.kept),
-            "by_task": dict(Counter(row["task"] for row in result.kept).most_common()),
-        },
+        by_task=dict(Counter(row["task"] for row in result.kept).most_common()),
+        honorifics=honorifics(result.kept),
     )

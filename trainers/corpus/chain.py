@@ -71,7 +71,8 @@ def build(
     _refuse_broken(plan, joined)
     _write(plan, joined, scratch, output)
     details = joined.details(plan.digest)
-    details.extra |= statistics(plan.section, output, {corpus.release: corpus.folder.parent for corpus in earlier})
+    before = {corpus.release: corpus.folder.parent for corpus in earlier}
+    details.nouns, details.fertility = statistics(plan.section, output, before)
     (output / "report.md").write_text(markdown(details), encoding="utf-8")
     (output / "report.html").write_text(html(details), encoding="utf-8")
     reporter.say(f"kept {details.kept:,} of {details.read:,} documents, {details.characters:,} characters")

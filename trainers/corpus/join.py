@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.contract import CorpusDetails
+from trainers.contract import Contamination, CorpusDetails
 from trainers.contract.recipe.data import CorpusSection
 from trainers.corpus.blocks import LANGUAGES, Evidence, PublishedBlock, shown
 from trainers.corpus.earlier import BYTES_PER_DOCUMENT, EarlierCorpus
@@ -156,17 +156,17 @@ class Joined:
             by_source=_ordered(counts["source"]),
             by_licence=_ordered(counts["licence"]),
             by_language={name: n for name, n in zip(LANGUAGES, languages, strict=True) if n},
-            contaminated=shown(evidence),
-            extra={
-                "plan": plan,
-                "earlier": {corpus.release: 0 for corpus in self._earlier}
-                | Counter(corpus.release for _, corpus, _ in self._known.values()),
-                "length": _histogram(meta["characters"]),
-                "cluster_size": self._cluster_sizes(),
-                "dedup_bytes_per_document": {
-                    "in memory while joining": self.meta.itemsize + HASHES,
-                    "in the index, and its id": BYTES_PER_DOCUMENT,
-                },
+            earlier={corpus.release: 0 for corpus in self._earlier}
+            | Counter(corpus.release for _, corpus, _ in self._known.values()),
+            contaminated=[
+                Contamination(item=row["item"], document=row["id"], piece=row["piece"]) for row in shown(evidence)
+            ],
+            plan=plan,
+            length=_histogram(meta["characters"]),
+            cluster_size=self._cluster_sizes(),
+            dedup_bytes_per_document={
+                "in memory while joining": self.meta.itemsize + HASHES,
+                "in the index, and its id": BYTES_PER_DOCUMENT,
             },
         )
 

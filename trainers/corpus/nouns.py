@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import log2
 from pathlib import Path
-from typing import Any
 
-from trainers.contract import NOUNS
+from trainers.contract import NOUNS, NounStatistics
 from trainers.text.taggers import nouns_of
 
 _CHARACTERS = 500
@@ -43,24 +42,19 @@ class Vocabulary:
         (folder / NOUNS).write_text(json.dumps(asdict(self), ensure_ascii=False), encoding="utf-8")
 
 
-def drift(mine: Vocabulary, earlier: Mapping[str, Vocabulary]) -> dict[str, Any]:
-    """What is new against earlier releases (by release, oldest first) that the same tagger has read.
-
-    Returns:
-        `nouns`: their number; `new_words` by frequency, and `new_word_share` of all occurrences; and `drift` from
-        the last release: the Jensen-Shannon divergence of the frequencies, 0 (the same) to 1 (nothing in common).
-    """
+def drift(mine: Vocabulary, earlier: Mapping[str, Vocabulary]) -> NounStatistics:
+    """What is new against earlier releases (by release, oldest first) that the same tagger has read."""
     before = {release: found for release, found in earlier.items() if found.tagger == mine.tagger}
     known = {noun for found in before.values() for noun in found.nouns}
     new = {noun: count for noun, count in mine.nouns.items() if noun not in known} if before else {}
     share = sum(new.values()) / max(1, sum(mine.nouns.values()))
     last = next(reversed(before), None)
-    return {
-        "nouns": len(mine.nouns),
-        "new_words": dict(list(new.items())[:_MOST_NEW]),
-        "new_word_share": round(share, 4),
-        "drift": {last: round(divergence(mine.nouns, before[last].nouns), 4)} if last else {},
-    }
+    return NounStatistics(
+        nouns=len(mine.nouns),
+        new_words=dict(list(new.items())[:_MOST_NEW]),
+        new_word_share=round(share, 4),
+        drift={last: round(divergence(mine.nouns, before[last].nouns), 4)} if last else {},
+    )
 
 
 def divergence(one: Mapping[str, int], other: Mapping[str, int]) -> float:

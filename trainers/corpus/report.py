@@ -37,7 +37,7 @@ def _rows(counts: Mapping[str, float]) -> list[tuple[str, str]]:
 
 
 def _evidence(details: CorpusDetails) -> list[list[str]]:
-    return [[str(row[key]) for key in ("id", "item", "piece")] for row in details.contaminated]
+    return [[row.document, row.item, row.piece] for row in details.contaminated]
 
 
 def _sections(details: CorpusDetails) -> list[tuple[str, dict[str, float]]]:
@@ -54,20 +54,20 @@ def _sections(details: CorpusDetails) -> list[tuple[str, dict[str, float]]]:
         "words": details.words,
         "bytes": details.bytes,
     }
-    lengths = {f"{int(low):,} characters and more": n for low, n in details.extra.get("length", {}).items()}
-    groups = {f"{size} alike": n for size, n in details.extra.get("cluster_size", {}).items()}
-    nouns = {}
-    if "nouns" in details.extra:
-        nouns = {"nouns in the sample": details.extra["nouns"]}
-        nouns["share of occurrences whose noun is new"] = details.extra["new_word_share"]
-        nouns |= {f"Jensen-Shannon divergence from {name}": bits for name, bits in details.extra["drift"].items()}
+    lengths = {f"{int(low):,} characters and more": n for low, n in details.length.items()}
+    groups = {f"{size} alike": n for size, n in details.cluster_size.items()}
+    nouns: dict[str, float] = {}
+    if details.nouns is not None:
+        nouns = {"nouns in the sample": details.nouns.nouns}
+        nouns["share of occurrences whose noun is new"] = details.nouns.new_word_share
+        nouns |= {f"Jensen-Shannon divergence from {name}": bits for name, bits in details.nouns.drift.items()}
     sections: list[tuple[str, Mapping[str, float]]] = [
         ("Documents, from read to kept", funnel),
         ("Kept", size),
         ("Excluded, by reason", details.excluded),
-        ("Duplicates of what earlier releases hold, by release", details.extra.get("earlier", {})),
+        ("Duplicates of what earlier releases hold, by release", details.earlier),
         ("Groups of duplicates, by size", groups),
-        ("Deduplication, bytes a document", details.extra.get("dedup_bytes_per_document", {})),
+        ("Deduplication, bytes a document", details.dedup_bytes_per_document),
         ("Personal data masked, by type", details.masked),
         ("Documents repaired, by kind", details.repaired),
         ("Boilerplate lines removed, by reason", details.removed_lines),
@@ -76,7 +76,7 @@ def _sections(details: CorpusDetails) -> list[tuple[str, dict[str, float]]]:
         ("Kept, by licence", details.by_licence),
         ("Kept, by source", details.by_source),
         ("Nouns, new nouns, and drift from the last release", nouns),
-        ("New words of this release, by frequency", details.extra.get("new_words", {})),
-        *((f"Tokens per word, {name}", rates) for name, rates in details.extra.get("fertility", {}).items()),
+        ("New words of this release, by frequency", details.nouns.new_words if details.nouns else {}),
+        *((f"Tokens per word, {name}", rates) for name, rates in details.fertility.items()),
     ]
     return [(title, dict(counts)) for title, counts in sections if counts]

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from trainers.contract import BadRequest
+from trainers.contract import BadRequest, NounStatistics
 from trainers.contract.recipe.data import CorpusSection
 from trainers.contract.shards import read_shards
 from trainers.corpus.join import source_group
@@ -14,25 +13,28 @@ from trainers.corpus.nouns import Vocabulary, drift
 _FERTILITY_DOCUMENTS = 2000
 
 
-def statistics(section: CorpusSection, output: Path, earlier: Mapping[str, Path]) -> dict[str, Any]:
+def statistics(
+    section: CorpusSection, output: Path, earlier: Mapping[str, Path]
+) -> tuple[NounStatistics | None, dict[str, dict[str, float]]]:
     """Read samples of the training split (which is in the order of a hash); leaves `vocabulary.json` in `output`.
 
     Args:
         earlier: folders of the corpora of earlier releases, the oldest first.
 
+    Returns:
+        the nouns, None where they are not asked for; and tokens per word, by tokenizer.
+
     Raises:
         BadRequest: a tagger is not installed, or a tokenizer is not there.
     """
-    found: dict[str, Any] = {}
+    nouns = None
     if section.noun_statistics:
         texts = [row["text"] for row in islice(read_shards(output / "train"), section.noun_statistics)]
         vocabulary = Vocabulary.of(texts, section.noun_tagger)
         vocabulary.write(output)
         known = {release: read for release, folder in earlier.items() if (read := Vocabulary.read(folder)) is not None}
-        found |= drift(vocabulary, known)
-    if section.fertility_of:
-        found["fertility"] = {name: _fertility(name, output / "train") for name in section.fertility_of}
-    return found
+        nouns = drift(vocabulary, known)
+    return nouns, {name: _fertility(name, output / "train") for name in section.fertility_of}
 
 
 def _fertility(name: str, split: Path) -> dict[str, float]:

@@ -7,7 +7,7 @@ from typing import Any
 from transformers.utils import logging as transformers_logging
 
 from trainers.benchmarks.formats import Instruction, Suite, by_domain, held_out_suites, read_suites, spread
-from trainers.contract import STAGES, BadData, EvaluationDetails, Interval, TrainingDetails
+from trainers.contract import STAGES, BadData, Contamination, EvaluationDetails, Interval, TrainingDetails
 from trainers.contract.files import write_atomically
 from trainers.contract.recipe import EvaluateSection
 from trainers.evaluation.contamination import contamination
@@ -71,7 +71,7 @@ def run(context: StageContext) -> StageResult:
             gate=report.gate,
             champion=context.manifests["champion"].digest if "champion" in folders else None,
             markdown=markdown,
-            extra={"contamination": evidence[:_MOST_EVIDENCE]},
+            contamination=[Contamination(**row) for row in evidence[:_MOST_EVIDENCE]],
         ),
         timings={name: value for one in measured.values() for name, value in one.speed.items()},
     )

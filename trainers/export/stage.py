@@ -42,7 +42,9 @@ def run(context: StageContext) -> StageResult:
             tokenizer_hash=model.details.tokenizer_hash,
             template_hash=model.details.template_hash,
             model_card=card,
-            extra={"model": model.digest, "report": report.digest, "lineage": [m.digest for m in lineage]},
+            model=model.digest,
+            report=report.digest,
+            lineage=[manifest.digest for manifest in lineage],
         ),
     )
 

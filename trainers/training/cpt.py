@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from trainers.contract import Pretraining
 from trainers.contract.recipe import CptSection
 from trainers.runner.ranks import leader_first
 from trainers.runner.stage import StageContext, StageResult
@@ -29,11 +30,10 @@ def run(context: StageContext) -> StageResult:
         """TRL's trainer with our checkpoints."""
 
     corpus, scratch = context.inputs["corpus"], context.scratch
-    extra: dict[str, Any] = {}
-    replay = None
+    expansion = continued_from = replay = None
     if previous is not None:
         earlier = context.manifests["previous_checkpoint"]
-        extra["continued_from"] = f"{earlier.request.release} ({earlier.digest})"
+        continued_from = f"{earlier.request.release} ({earlier.digest})"
         context.reporter.say(f"going on from the checkpoint of release {earlier.request.release}")
         replay = Replay(context.inputs["previous_corpus"] / "train", section.replay_share or 0.0)
     elif section.start_from == "previous_release":
@@ -43,10 +43,10 @@ def run(context: StageContext) -> StageResult:
     if new_tokens is not None:
         base = folder
         with leader_first():
-            folder, extra = expanded(base, corpus / "train", scratch / "expanded", new_tokens.tokens, section)
+            folder, expansion = expanded(base, corpus / "train", scratch / "expanded", new_tokens.tokens, section)
         context.reporter.say(
-            f"{extra['new_tokens']} new tokens; {extra['tokens_saved']:.1%} fewer tokens to train on, which saves "
-            f"{sum(extra['gpu_hours_saved'].values()):.3g} hours of one {extra['gpu']}"
+            f"{expansion.new_tokens} new tokens; {expansion.tokens_saved:.1%} fewer tokens to train on, which saves "
+            f"{sum(expansion.gpu_hours_saved.values()):.3g} hours of one {expansion.gpu}"
         )
     tokenizer = AutoTokenizer.from_pretrained(folder.path)
     share, length = section.english_replay_share, section.max_length
@@ -71,8 +71,8 @@ def run(context: StageContext) -> StageResult:
     def build(batching: Batching) -> Any:
         splits = (data.rows, held_out.rows)
         trainer = packed_trainer(CptTrainer, backend, folder.path, tokenizer, splits, context, batching)
-        if new_tokens is not None:
-            trainer.add_callback(NewTokensFirst(extra["first_new_token"], new_tokens.new_tokens_first))
+        if new_tokens is not None and expansion is not None:
+            trainer.add_callback(NewTokensFirst(expansion.first_new_token, new_tokens.new_tokens_first))
         return trainer
 
     tokens = int(data.audit["tokens"])
@@ -85,9 +85,10 @@ def run(context: StageContext) -> StageResult:
         backend=backend.name,
         tokens_per_epoch=tokens,
         packing=data.audit,
-        extra={
-            "english_share": round(data.english_share, 6),
-            **({"replay_share": round(data.replay_share, 6)} if replay else {}),
-            **extra,
-        },
+        pretraining=Pretraining(
+            english_share=round(data.english_share, 6),
+            replay_share=round(data.replay_share, 6) if replay else None,
+            continued_from=continued_from,
+        ),
+        expansion=expansion,
     )

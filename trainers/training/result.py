@@ -10,7 +10,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from trainers.contract import STAGES, Manifest, TrainingDetails
+from trainers.contract import STAGES, Alignment, Manifest, Pretraining, TrainingDetails, VocabularyExpansion
 from trainers.runner.ranks import wait_for_all
 from trainers.runner.stage import StageContext, StageResult
 from trainers.training.loop import Trained
@@ -28,7 +28,9 @@ def training_result(
     tokens_per_epoch: int,
     packing: dict[str, float],
     mask_sample: str | None = None,
-    extra: dict[str, Any] | None = None,
+    pretraining: Pretraining | None = None,
+    expansion: VocabularyExpansion | None = None,
+    alignment: Alignment | None = None,
     metrics: dict[str, float] | None = None,
     measure: Callable[[Any], dict[str, float]] = lambda model: {},
 ) -> StageResult:
@@ -68,7 +70,9 @@ def training_result(
         loss=trained.curve("loss"),
         evaluation_loss=trained.curve("eval_loss"),
         mask_sample=mask_sample,
-        extra=extra or {},
+        pretraining=pretraining,
+        expansion=expansion,
+        alignment=alignment,
     )
     speed = tokens_per_epoch * trained.epochs * trained.steps_here / max(trained.steps, 1) / trained.seconds
     return StageResult(
@@ -153,7 +157,7 @@ def reward_model_result(
             lineage=_lineage(context),
             loss=trained.curve("loss"),
             evaluation_loss=trained.curve("eval_loss"),
-            extra={"algorithm": context.section.algorithm},
+            alignment=Alignment(algorithm=context.section.algorithm),
         ),
         timings=_timings(trained),
     )

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from trainers.contract import BadRequest, sha256_of
+from trainers.contract import Alignment, BadRequest, sha256_of
 from trainers.contract.recipe import RlhfSection
 from trainers.runner.ranks import is_leader, leader_first
 from trainers.runner.stage import StageContext, StageResult
@@ -74,12 +74,8 @@ def run(context: StageContext) -> StageResult:
         return trainer
 
     trainer, trained = train(build, context, sha256_of(rows), audit["tokens"] / len(pairs))
-    extra: dict[str, Any] = {"algorithm": section.algorithm}
-    if judged_by is not None:
-        extra["reward_model"] = context.manifests["reward_model"].digest
-    if reason := trainer.stopped_because():
-        context.reporter.warn(f"stopped before the end: {reason}")
-        extra["stopped"] = reason
+    if stopped := trainer.stopped_because():
+        context.reporter.warn(f"stopped before the end: {stopped}")
     if judges:
         return reward_model_result(context, trainer, trained, folder, backend.name, int(audit["tokens"]), audit)
     metrics = {"preference_accuracy_before": before[0]}
@@ -93,7 +89,11 @@ def run(context: StageContext) -> StageResult:
         backend=backend.name,
         tokens_per_epoch=int(audit["tokens"]),
         packing=audit,
-        extra=extra,
+        alignment=Alignment(
+            algorithm=section.algorithm,
+            reward_model=context.manifests["reward_model"].digest if judged_by is not None else None,
+            stopped=stopped or None,
+        ),
         metrics=metrics,
         measure=lambda merged: {"preference_accuracy": preference_accuracy(merged, held_out, tokenizer.pad_token_id)},
     )

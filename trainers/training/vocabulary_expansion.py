@@ -16,7 +16,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from trainers.contract import BadData
+from trainers.contract import BadData, VocabularyExpansion
 from trainers.contract.files import write_atomically
 from trainers.contract.planner import GPUS, Setting, Shape, gpu_hours
 from trainers.contract.recipe import CptSection
@@ -151,11 +151,10 @@ def _three_digits(value: float) -> float:
 
 def expanded(
     base: ModelFolder, corpus: Path, target: Path, count: int, section: CptSection
-) -> tuple[ModelFolder, dict[str, Any]]:
-    """The base model with new tokens learned on a corpus split, kept in `target`; and a report of what they are worth.
+) -> tuple[ModelFolder, VocabularyExpansion]:
+    """The base model with new tokens learned on a corpus split, kept in `target`; and what they are worth.
 
-    The report: new_tokens, first_new_token, tokens per word by source before and after, share of tokens saved, and the
-    hours of one GPU that training on the whole split takes less, by source (a larger vocabulary's own cost is counted).
+    A domain is a source of the corpus; a larger vocabulary's own cost is counted.
     """
     report = target / "expansion.json"
     if not report.exists():
@@ -173,18 +172,18 @@ def expanded(
             }
             for shape, tokens in zip(shapes, counts, strict=True)
         ]
-        content = {
-            "new_tokens": added,
-            "first_new_token": before.get_vocab_size(),
-            "tokens_per_word_before": fertility(sampled, before),
-            "tokens_per_word_after": fertility(sampled, after),
-            "tokens_saved": round(1 - sum(counts[1].values()) / sum(counts[0].values()), 4),
-            "gpu": _GPU,
-            "gpu_hours_saved": {name: _three_digits(spent - hours[1][name]) for name, spent in hours[0].items()},
-        }
-        write_atomically(report, json.dumps(content, ensure_ascii=False, indent=1))
-    content = json.loads(report.read_text(encoding="utf-8"))
-    return ModelFolder(target).check(), content
+        worth = VocabularyExpansion(
+            new_tokens=added,
+            first_new_token=before.get_vocab_size(),
+            tokens_per_word_before=fertility(sampled, before),
+            tokens_per_word_after=fertility(sampled, after),
+            tokens_saved=round(1 - sum(counts[1].values()) / sum(counts[0].values()), 4),
+            gpu=_GPU,
+            gpu_hours_saved={name: _three_digits(spent - hours[1][name]) for name, spent in hours[0].items()},
+        )
+        write_atomically(report, worth.model_dump_json(indent=1))
+    worth = VocabularyExpansion.model_validate_json(report.read_text(encoding="utf-8"))
+    return ModelFolder(target).check(), worth
 
 
 class NewTokensFirst(TrainerCallback):

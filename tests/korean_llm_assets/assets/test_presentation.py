@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 
-from korean_llm_assets.assets.presentation import describe
+from korean_llm_assets.assets.presentation import describe, headline
 from korean_llm_assets.compute.profiles import Price
 from korean_llm_assets.costs import Spent, report
 from tests.korean_llm_assets.conftest import ended
 from tests.support.hostile import HOSTILE, cells, markup
-from trainers.contract import Attempt, CorpusDetails, TrainingDetails
+from trainers.contract import Attempt, CorpusDetails, Manifest, TrainingDetails
 from trainers.contract.artifacts import ArtifactStore
+
+OF_0_1 = Path(__file__).parents[2] / "trainers" / "contract" / "manifests_0.1"
 
 TRAINING: dict[str, Any] = {
     **{"method": "lora", "backend": "transformers", "steps": 2, "epochs": 1.0, "tokens_seen": 9, "tokens_trained": 9},
@@ -56,3 +58,16 @@ def test_hostile_releases_stay_text_in_the_costs() -> None:
     table = report([Spent("corpus", HOSTILE, HOSTILE, 3600.0, 0, 0, 0)], Price())
     name = " ".join(HOSTILE.replace("\x00", "\ufffd").split())
     assert cells(table)[1][:4] == [name, name, "1", "1.00"]
+
+
+@pytest.mark.parametrize(
+    "path", sorted(OF_0_1.rglob("manifest.json")), ids=lambda path: path.relative_to(OF_0_1).parts[0]
+)
+def test_artifacts_of_0_1_are_shown(path: Path) -> None:
+    manifest = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+    metadata = describe(manifest, ArtifactStore(OF_0_1), 0.0, 1.0)
+    assert headline(manifest.details)
+    expanded = isinstance(manifest.details, TrainingDetails) and manifest.details.expansion is not None
+    assert ("vocabulary by domain" in metadata) == expanded
+    went_on = any(item.name == "previous_checkpoint" for item in manifest.request.inputs)
+    assert ("continued from release" in metadata) == went_on

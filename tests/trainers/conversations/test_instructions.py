@@ -113,8 +113,8 @@ def test_length_language_privacy_and_manners(tmp_path):
     assert excluded == {21: "too_long", 22: "language"}
     kept = read_jsonl(folder / "train.jsonl") + read_jsonl(folder / "validation.jsonl")
     assert any("[PHONE]" in row["messages"][0]["content"] for row in kept)
-    assert manifest.details.extra["masked"] == {"PHONE": 1}
-    assert manifest.details.extra["honorifics"] == {"formal": 20, "polite": 1}
+    assert manifest.details.masked == {"PHONE": 1}
+    assert manifest.details.honorifics == {"formal": 20, "polite": 1}
 
 
 def test_rows_that_a_benchmark_asks_or_holds_are_left_out_with_evidence(tmp_path):

@@ -94,7 +94,7 @@ def test_a_later_release_takes_nothing_that_an_earlier_one_has(tmp_path):
         "nearly": ("near_duplicate", "d001", "in release r1"),
     }
     assert manifest.details.kept == 20
-    assert manifest.details.extra["earlier"] == {"r1": 3}
+    assert manifest.details.earlier == {"r1": 3}
 
 
 @pytest.mark.realdata

@@ -27,9 +27,9 @@ def test_drift_is_what_no_earlier_release_has():
     mine = Vocabulary("kiwi", {"사과": 5, "우주선": 3, "바다": 2})
     earlier = {"r1": Vocabulary("kiwi", {"사과": 1}), "r2": Vocabulary("kiwi", {"바다": 9})}
     found = drift(mine, {**earlier, "r3": Vocabulary("soynlp", {"우주선": 1})})  # another tagger's says nothing
-    assert found["new_words"] == {"우주선": 3} and found["new_word_share"] == 0.3
-    assert found["drift"] == {"r2": round(divergence(mine.nouns, {"바다": 9}), 4)}
-    assert drift(mine, {})["new_words"] == drift(mine, {})["drift"] == {}
+    assert found.new_words == {"우주선": 3} and found.new_word_share == 0.3
+    assert found.drift == {"r2": round(divergence(mine.nouns, {"바다": 9}), 4)}
+    assert drift(mine, {}).new_words == drift(mine, {}).drift == {}
 
 
 def test_divergence_goes_from_nothing_to_one_bit():
@@ -44,15 +44,15 @@ def test_a_release_is_compared_with_the_nouns_that_the_last_one_kept(tmp_path):
     write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", rows("거북이"))
     first, folder = run_data_stage("corpus", tmp_path, **SETTINGS)
     assert "거북이" in Vocabulary.read(folder).nouns
-    assert first.details.extra["new_words"] == {}
+    assert first.details.nouns.new_words == {}
     write_jsonl(tmp_path / "landing/r2/corpus/a.jsonl", rows("거북이", "우주선"))
     wanted = data_request("corpus", tmp_path / "landing", release="r2", **SETTINGS)
     parts = ("dedup_index", "vocabulary.json")
     earlier = Input(name="earlier_r1", digest=first.digest, path=Artifact.of(first).path, only=parts)
     wanted = wanted.model_copy(update={"inputs": (*wanted.inputs, earlier)})
     second = run_stage(wanted, ArtifactStore(tmp_path / "artifacts"), tmp_path / "landing")
-    assert "우주선" in second.details.extra["new_words"] and "거북이" not in second.details.extra["new_words"]
-    assert 0 < second.details.extra["drift"]["r1"] < 1
+    assert "우주선" in second.details.nouns.new_words and "거북이" not in second.details.nouns.new_words
+    assert 0 < second.details.nouns.drift["r1"] < 1
     report = (ArtifactStore(tmp_path / "artifacts").folder(wanted) / "report.md").read_text()
     assert "Jensen-Shannon divergence from r1" in report and "우주선" in report
     _, plain = run_data_stage("corpus", tmp_path, **{**SETTINGS, "noun_statistics": 0})
@@ -98,7 +98,7 @@ def test_tokens_per_word_by_language_and_source(tmp_path):
     write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", [{**row, "source": "site@1:a"} for row in rows("거북이")])
     section = {**SETTINGS, "noun_statistics": 0, "fertility_of": [str(model)]}
     manifest, folder = run_data_stage("corpus", tmp_path, **section)
-    assert manifest.details.extra["fertility"] == {str(model): {"ko, site": 1.0}}
+    assert manifest.details.fertility == {str(model): {"ko, site": 1.0}}
     for report in ("report.md", "report.html"):
         assert f"Tokens per word, {model}" in (folder / report).read_text()
     with pytest.raises(BadRequest, match="there is no tokenizer"):

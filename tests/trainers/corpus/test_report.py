@@ -2,7 +2,7 @@
 
 from tests.support.hostile import HOSTILE, cells, markup, read_page
 from tests.trainers.runner.test_page import DRAWN, SHELL
-from trainers.contract import CorpusDetails
+from trainers.contract import Contamination, CorpusDetails, NounStatistics
 from trainers.corpus.report import html, markdown
 
 COUNTS = {
@@ -32,12 +32,15 @@ def test_the_funnel_says_what_each_reason_took():
 
 def test_hostile_text_in_every_field_stays_text():
     fields = ("excluded", "masked", "repaired", "removed_lines", "by_source", "by_licence", "by_language")
+    fields += ("earlier", "cluster_size")
     counted = {name: {HOSTILE: 1} for name in fields}
-    evidence = [dict.fromkeys(("id", "item", "piece"), HOSTILE)]
-    extra = {name: {HOSTILE: 1} for name in ("earlier", "cluster_size", "new_words")} | {
-        "fertility": {HOSTILE: {HOSTILE: 1}}
-    }
-    details = CorpusDetails(**COUNTS, **counted, contaminated=evidence, extra=extra)
+    details = CorpusDetails(
+        **COUNTS,
+        **counted,
+        contaminated=[Contamination(item=HOSTILE, document=HOSTILE, piece=HOSTILE)],
+        nouns=NounStatistics(nouns=1, new_words={HOSTILE: 1}, new_word_share=1, drift={HOSTILE: 1}),
+        fertility={HOSTILE: {HOSTILE: 1}},
+    )
     read = read_page(html(details))
     assert read.tags <= SHELL | DRAWN and read.text.count("<script>alert(1)</script>") > 12
     assert not markup(markdown(details)) & {"html_inline", "html_block", "image", "link", "code_inline", "bullet_list"}

@@ -118,7 +118,7 @@ def test_weights_that_are_nan_and_a_leaked_item_fail_the_gate_and_not_the_stage(
     assert "leaky:l0 in train60" in gate["not_contaminated"].explanation
     report = json.loads((lineage.store.path(Artifact.of(manifest)) / "report.json").read_text())
     assert [(row["item"], row["document"]) for row in report["contamination"]] == [("leaky:l0", "train60")]
-    assert manifest.details.extra["contamination"] == report["contamination"]
+    assert [row.model_dump() for row in manifest.details.contamination] == report["contamination"]
 
 
 def test_a_stage_with_another_template_is_refused(tmp_path):

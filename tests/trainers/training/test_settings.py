@@ -37,18 +37,18 @@ def test_cpt_goes_on_from_the_previous_release_with_its_tokenizer_and_replay(mic
     going_on = {"start_from": "previous_release", "replay_share": 0.2, "vocabulary": vocabulary, "max_steps": 4}
     base = micro.made["base_model"].digest
     first = micro.here("cpt", **going_on)
-    assert "continued_from" not in first.details.extra
+    assert first.details.pretraining.continued_from is None
     assert first.details.lineage == [base]
-    assert first.details.extra["new_tokens"] > 0
+    assert first.details.expansion.new_tokens > 0
 
     micro.made["previous_checkpoint"] = micro.made["cpt_checkpoint"].model_copy(update={"name": "previous_checkpoint"})
     micro.made["previous_corpus"] = micro.made["corpus"].model_copy(update={"name": "previous_corpus"})
     second = micro.here("cpt", **going_on)
-    assert second.details.extra["continued_from"] == f"r1 ({first.digest})"
+    assert second.details.pretraining.continued_from == f"r1 ({first.digest})"
     assert second.details.lineage == [base, first.digest]
     assert second.details.tokenizer_hash == first.details.tokenizer_hash  # expanded once
-    assert "new_tokens" not in second.details.extra
-    assert second.details.extra["replay_share"] == pytest.approx(0.2, abs=0.03)
+    assert second.details.expansion is None
+    assert second.details.pretraining.replay_share == pytest.approx(0.2, abs=0.03)
     assert second.details.loss[0][1] < first.details.loss[0][1]
 
 
@@ -119,7 +119,7 @@ def test_a_trained_reward_model_judges_beside_the_rules(micro):
     judge = micro.here("rlhf", **ALL_WEIGHTS, algorithm="reward_model", max_steps=12)
     micro.made["reward_model"] = micro.made["rlhf_model"].model_copy(update={"name": "reward_model"})
     manifest = micro.here("rlhf", **online)
-    assert manifest.details.extra["reward_model"] == judge.digest
+    assert manifest.details.alignment.reward_model == judge.digest
     for row in history(micro, "rlhf_model"):
         judged = row["rewards/reward_model/mean"]
         assert 0 < judged < 1 and judged <= row["reward"] <= judged + 1  # `language` gives 0 to 1

@@ -48,7 +48,7 @@ def test_cpt_loses_and_pads_nothing(manifests):
     assert packing["lost_tokens"] == packing["padded_tokens"] == 0
     assert packing["fill"] >= 0.99
     assert [manifests[stage].details.packing["leakage"] for stage in ("cpt", "sft", "rlhf")] == [0, 0, 0]
-    assert manifests["cpt"].details.extra["english_share"] == pytest.approx(0.1, abs=0.03)
+    assert manifests["cpt"].details.pretraining.english_share == pytest.approx(0.1, abs=0.03)
 
 
 @needs("prometheus")
@@ -109,8 +109,8 @@ def test_cpt_expands_the_vocabulary_and_goes_on(micro, manifests):
     elsewhere = dict(micro.made)
     details = micro.run("cpt", vocabulary={"tokens": 40, "new_tokens_first": 0.5}).details
     micro.made = elsewhere
-    assert details.extra["new_tokens"] > 0
-    assert details.extra["tokens_saved"] > 0
+    assert details.expansion.new_tokens > 0
+    assert details.expansion.tokens_saved > 0
     assert details.tokenizer_hash != manifests["base_model"].details.tokenizer_hash
     assert details.loss[-1][1] < details.loss[0][1]
 

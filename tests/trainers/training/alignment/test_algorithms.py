@@ -98,7 +98,7 @@ def test_an_algorithm_of_a_plugin_learns_the_preference(micro, monkeypatch):
     manifest = micro.run("rlhf", algorithm="korean_extras.algorithms:ipo", **WHOLE)
     metrics = manifest.metrics
     assert metrics["preference_accuracy"] >= metrics["preference_accuracy_before"] + PREFERENCE_RISE
-    assert manifest.details.extra["algorithm"] == "korean_extras.algorithms:ipo"
+    assert manifest.details.alignment.algorithm == "korean_extras.algorithms:ipo"
     assert list(manifest.request.plugins) == ["korean_extras.algorithms:ipo"]
 
 
@@ -122,5 +122,5 @@ def test_the_algorithm_trains_on_two_processes(micro, algorithm):
 @pytest.mark.prove
 def test_a_rule_stops_a_model_that_games_its_reward(micro):
     manifest = micro.run("rlhf", algorithm="grpo", stop={"kl": 0.02}, **ONLINE)
-    assert manifest.details.extra["stopped"].startswith("kl ")
+    assert manifest.details.alignment.stopped.startswith("kl ")
     assert manifest.details.steps < ONLINE["max_steps"]
