@@ -102,7 +102,7 @@ def test_an_error_in_a_worker_is_the_parents(tmp_path):
 def test_kill_9_and_run_again_gives_the_same_bytes_and_repeats_at_most_a_block_per_worker(tmp_path):
     write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", rows(6000))
     small_blocks = (
-        "from trainers.corpus import chain, read, unpack; "
+        "from trainers.corpus import chain; from trainers.text import read, unpack; "
         "chain.BLOCK_BYTES = read.BLOCK_BYTES = 200_000; unpack.CHUNK = 50_000"
     )
     run = f"{small_blocks}; import sys; from trainers.__main__ import main; sys.exit(main(sys.argv[1:]))"
