@@ -172,4 +172,4 @@ def test_a_bucket_is_read_over_s3(tmp_path, monkeypatch):
     with s3(monkeypatch) as files:
         files.pipe_file("drops/korean/a.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
         assert main(["corpus", "--input", "s3://drops/korean", "--output", str(tmp_path / "out")]) == 0
-    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["details"]["read"] == 12
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["details"]["decides"]["read"] == 12
