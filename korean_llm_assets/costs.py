@@ -14,7 +14,7 @@ from korean_llm_assets.partitions.requests import settings
 from trainers.contract import Attempt, Manifest, StageRequest, lost_seconds
 from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.markdown import table
-from trainers.contract.planner import plan_recipe, training_sections
+from trainers.contract.planner import Gpu, recipe_gpu_hours
 
 _HOUR = 3600
 
@@ -120,8 +120,15 @@ class Estimate:
     source: str
 
 
-def estimate(assets: Sequence[str], model: str, past: Sequence[Spent]) -> list[Estimate]:
-    """Hours of each asset for one release: the mean of past runs of this model, else the planner's arithmetic."""
+def estimate(assets: Sequence[str], model: str, past: Sequence[Spent], gpu: Gpu | None) -> list[Estimate]:
+    """Hours of each asset for one release: the mean of past runs of this model, else the planner's arithmetic.
+
+    Args:
+        gpu: what it would run on; None where there is none.
+
+    Raises:
+        DoesNotFit: it never ran, and cannot run on such GPUs.
+    """
     found = []
     for asset in assets:
         rows = [row for row in past if row.asset == asset and row.model == model and row.finished]
@@ -131,20 +138,12 @@ def estimate(assets: Sequence[str], model: str, past: Sequence[Spent]) -> list[E
             hours = mean(row.seconds for row in rows) / _HOUR
             gpu_hours = mean(row.asked for row in rows) / _HOUR
             found.append(Estimate(asset, model, hours, gpu_hours, f"the mean of {len(rows)} past runs"))
-        elif stage.trains and gpus:
-            gpu_hours = _planned_gpu_hours(model, stage.name)
+        elif stage.trains and gpus and gpu is not None:
+            gpu_hours = recipe_gpu_hours(model_recipes()[model], stage.name, gpu)
             found.append(Estimate(asset, model, gpu_hours / gpus, gpu_hours, "the planner's arithmetic"))
         else:
             found.append(Estimate(asset, model, 0.0, 0.0, "unknown: no past run, and nothing to plan from"))
     return found
-
-
-def _planned_gpu_hours(model: str, stage: str) -> float:
-    """As the planner reckons, which plans all stages on one number of GPUs: the recipe's largest."""
-    recipe = model_recipes()[model]
-    gpus = max(section.needs.gpus for section in training_sections(recipe).values())
-    hours: float = plan_recipe(recipe, "h100", gpus)["stages"][stage]["hours"]
-    return hours * gpus
 
 
 def estimate_table(estimates: Sequence[Estimate], releases: int, price: float) -> str:

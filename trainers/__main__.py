@@ -165,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     planning.add_argument("--gpu", choices=sorted(GPUS), default="h100", help="kind of GPU (%(default)s)")
     planning.add_argument("--gpus", type=int, default=1, help="how many, over all nodes (%(default)s)")
     planning.add_argument("--tokens", type=float, help="tokens of each stage (the recipe's max_steps, else 1e9)")
-    planning.add_argument("--price", type=float, help="US dollars per GPU and hour, instead of the assumed one")
+    planning.add_argument("--price", type=float, help="US dollars per GPU and hour: says what it costs too")
     planning.add_argument("--json", action="store_true", help="JSON instead of a table")
     reference = commands.add_parser("reference", help="print the page of all recipe keys, or of all variables")
     reference.add_argument("page", choices=PAGES)

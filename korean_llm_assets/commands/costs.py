@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from korean_llm_assets.compute.profiles import Price, load_profile
+from korean_llm_assets.compute.profiles import ClusterProfile, Price, load_profile
 from korean_llm_assets.costs import report, spent
 from korean_llm_assets.home import Home
 from trainers.contract import settings
@@ -31,7 +31,12 @@ def add_price(parser: ArgumentParser) -> None:
 
 
 def price(options: Namespace) -> Price:
-    """What the command line says, else the cluster profile's (KOREAN_LLM_PROFILE; on a laptop, the guide's cluster)."""
+    """What the command line says, else the cluster profile's."""
     if options.price is not None:
         return Price(gpu=options.price)
-    return load_profile(settings.PROFILE.get() or "h100").price
+    return profile().price
+
+
+def profile() -> ClusterProfile:
+    """The cluster's (KOREAN_LLM_PROFILE); on a laptop, that of the guide's cluster."""
+    return load_profile(settings.PROFILE.get() or "h100")

@@ -5,7 +5,7 @@ from typing import Any
 
 from dagster import DagsterInstance
 
-from korean_llm_assets.commands.costs import add_price, price
+from korean_llm_assets.commands.costs import add_price, price, profile
 from korean_llm_assets.costs import estimate, estimate_table, spent
 from korean_llm_assets.home import Home
 from korean_llm_assets.http import post_json
@@ -38,7 +38,8 @@ def run(options: Namespace, home: Home) -> int:
         known = list(instance.get_dynamic_partitions(releases.name or ""))
     chosen = _chosen("release", options.releases, known)
     past = list(spent(ArtifactStore(home.artifacts)))
-    estimates = [row for model in models for row in estimate(assets, model, past)]
+    pool = profile().gpu_pool
+    estimates = [row for model in models for row in estimate(assets, model, past, pool.gpu if pool else None)]
     print(estimate_table(estimates, len(chosen), price(options).gpu))
     if not options.yes:
         print("nothing was started; the same with --yes starts it")

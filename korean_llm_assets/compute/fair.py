@@ -8,9 +8,6 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SHARES: dict[str, float] = {"qwen2.5-7b": 1, "qwen2.5-72b": 2}
-"""GPU shares by model, when more than one waits; every other queue has 1. The Kueue manifests say the same (a test)."""
-
 
 class Ticket(BaseModel):
     """One run that wants units (GPUs or cores), or holds them since `started`. Times are seconds of one clock."""
@@ -36,7 +33,7 @@ class FairPool(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     total: int = Field(ge=1, description="units that there are")
-    shares: dict[str, float] = Field(default_factory=lambda: dict(SHARES), description="by queue; 1 where absent")
+    shares: dict[str, float] = Field(default_factory=dict, description="by queue; 1 where absent")
     patience: float = Field(
         default=600, description="how long smaller runs may pass the first one; then it is kept room"
     )

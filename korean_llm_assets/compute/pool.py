@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from korean_llm_assets.compute.fair import SHARES, FairPool, Ticket
+from korean_llm_assets.compute.fair import FairPool, Ticket
+from korean_llm_assets.partitions.recipes import model_recipes
 from trainers.contract import BadRequest, DoesNotFit, StageRequest, settings
 from trainers.contract.files import write_atomically
 from trainers.contract.locks import is_held, locked
@@ -37,11 +38,13 @@ class LocalPool:
         folder: of the state and of the locks.
         gpus: device names as CUDA_VISIBLE_DEVICES has them; empty: cores are shared instead.
         cores: of the machine.
+        shares: by model, as the recipes say them; 1 where absent.
     """
 
     folder: Path
     gpus: tuple[str, ...]
     cores: int
+    shares: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of_this_machine(cls, folder: Path) -> "LocalPool":
@@ -51,7 +54,8 @@ class LocalPool:
             visible = os.environ.get("CUDA_VISIBLE_DEVICES")
             in_driver = tuple(str(number) for number in range(len(list(_DRIVER.glob("*")))))
             gpus = in_driver if visible is None else listed(visible)
-        return cls(folder, gpus, settings.CORES.get() or os.cpu_count() or 1)
+        shares = {name: recipe.share for name, recipe in model_recipes().items()}
+        return cls(folder, gpus, settings.CORES.get() or os.cpu_count() or 1, shares)
 
     @contextmanager
     def hold(self, request: StageRequest, interactive: bool, say: Callable[[str], None]) -> Iterator[Held]:
@@ -118,7 +122,7 @@ class LocalPool:
                 raise BadRequest(
                     f"{path} is no state of the pool; stop all runs, remove it, then run again: {error}"
                 ) from error
-            state.total, state.shares = total, dict(SHARES)
+            state.total, state.shares = total, dict(self.shares)
             for ticket in list(state.tickets):
                 if not self._is_alive(ticket):
                     state.leave(ticket.id, time.time())

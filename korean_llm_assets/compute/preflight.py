@@ -2,26 +2,9 @@
 
 from korean_llm_assets.compute.profiles import ClusterProfile, quantity
 from trainers.contract import STAGES, DoesNotFit, Needs, StageRequest
-
-_FROZEN = {"lora": 1.15, "qlora": 4.127 / 16 + 0.15}
-_USABLE = 0.9
-"""Of a GPU's memory: the CUDA context, NCCL's buffers and fragmentation take the rest."""
-
-
-def training_factor(request: StageRequest) -> float:
-    """GPU memory a stage needs for certain, in multiples of its bf16 weights.
-
-    full: weights and gradients 2 bytes each, AdamW's two moments 4 each, fp32 master 4 = 16 bytes for 2 (Rajbhandari
-    et al. 2020, section 3.1). lora: frozen weights, and 15% for adapters, their optimizer and the least activations;
-    qlora: the same with the weights in 4 bits (Dettmers et al. 2023: 0.127 bits more per parameter for constants).
-    A reference model (DPO, GRPO without adapters) is one more copy. Other stages hold the weights only.
-    """
-    if not STAGES[request.stage].trains:
-        return 1.0
-    method = request.section.get("method", "lora")
-    if method == "full":
-        return 9.0 if request.stage == "rlhf" else 8.0
-    return _FROZEN[method]
+from trainers.contract.model_shape import Shape
+from trainers.contract.planner import Gpu, Setting, loaded_memory, refusal
+from trainers.contract.recipe import TrainingSection
 
 
 def joining_needs(request: StageRequest, needs: Needs) -> Needs:
@@ -33,11 +16,11 @@ def _is_sliced(request: StageRequest) -> bool:
     return STAGES[request.stage].spread == "slices"
 
 
-def check_fit(request: StageRequest, needs: Needs, profile: ClusterProfile, weight_bytes: int | None = None) -> None:
-    """Compare needs with the profile.
+def check_fit(request: StageRequest, needs: Needs, profile: ClusterProfile, shape: Shape | None = None) -> None:
+    """Compare needs with the profile, and what the planner reckons with the profile's GPU.
 
     Args:
-        weight_bytes: size of the model that the stage starts from, where it is known.
+        shape: of the model that the stage starts from, where it is known.
 
     Raises:
         DoesNotFit: with the arithmetic, and what would fit.
@@ -45,8 +28,8 @@ def check_fit(request: StageRequest, needs: Needs, profile: ClusterProfile, weig
     problems = [*_node_problems(needs, profile), *_gpu_problems(request, needs, profile)]
     if needs.nodes > 1 and STAGES[request.stage].spread is None:
         problems.append(f"it asks for {needs.nodes} nodes, but a stage like {request.stage} uses one")
-    if not problems and weight_bytes and needs.gpus and profile.gpu_pool and STAGES[request.stage].parent:
-        problems = _memory_problems(request, needs, profile, weight_bytes)
+    if not problems and shape and needs.gpus and profile.gpu_pool and STAGES[request.stage].parent:
+        problems = _memory_problems(request, needs, profile.gpu_pool.gpu, shape)
     if problems:
         what = f"{request.asset} {request.partition}".strip()
         raise DoesNotFit(
@@ -89,17 +72,12 @@ def _gpu_problems(request: StageRequest, needs: Needs, profile: ClusterProfile) 
     return []
 
 
-def _memory_problems(request: StageRequest, needs: Needs, profile: ClusterProfile, weight_bytes: int) -> list[str]:
-    pool = profile.gpu_pool
-    assert pool is not None  # check_fit asked
-    factor = training_factor(request)
-    usable = quantity(pool.gpu_memory) * _USABLE
-    wanted = weight_bytes * factor
-    if wanted <= usable * needs.gpus:
-        return []
-    least = -int(-wanted // usable)
-    method = request.section.get("method", "lora")
-    return [
-        f"weights {weight_bytes / 1e9:.1f} GB x {factor:g} ({method}) = {wanted / 1e9:.1f} GB, but {needs.gpus} x "
-        f"{pool.gpu_memory} x {_USABLE:g} = {usable * needs.gpus / 1e9:.1f} GB; at least {least} GPUs are needed"
-    ]
+def _memory_problems(request: StageRequest, needs: Needs, gpu: Gpu, shape: Shape) -> list[str]:
+    stage = STAGES[request.stage]
+    if not stage.trains:
+        loaded = loaded_memory(shape, needs.gpus, gpu.memory)
+        return [] if loaded.fits else [f"{stage.name} on {needs.gpus} x {gpu.name} does not fit: {loaded.arithmetic}"]
+    section = stage.section.model_validate(request.section)
+    assert isinstance(section, TrainingSection), "stages that train have such a section"
+    problem = refusal(stage.name, shape, Setting.of(section, needs.gpus), gpu.memory)
+    return [problem] if problem else []

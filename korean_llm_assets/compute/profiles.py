@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from korean_llm_assets.compute.outcome import MAX_ATTEMPTS
 from trainers.contract import BadRequest, settings
+from trainers.contract.planner import GPUS, Gpu
 
 _PACKAGED = Path(__file__).parent / "cluster_profiles"
 _QUANTITY = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
@@ -65,8 +66,25 @@ class GpuPool(NodePool):
 
     type: str = Field(description="as in the node label gpu-type, e.g. h100")
     per_node: int = Field(ge=1, description="GPUs of a node")
-    gpu_memory: str = Field(description="memory of one GPU")
+    gpu_memory: str | None = Field(default=None, description="memory of one GPU; absent: what its type has")
+    gpu_tflops: float | None = Field(
+        default=None, gt=0, description="dense bfloat16 TFLOP/s of one GPU; absent: what its type has"
+    )
     resource: str = "nvidia.com/gpu"
+
+    @model_validator(mode="after")
+    def _memory_is_known(self) -> "GpuPool":
+        if self.gpu_memory is None and self.type not in GPUS:
+            raise ValueError(f"how much memory a {self.type} has is not known ({', '.join(GPUS)} are): add gpu_memory")
+        return self
+
+    @property
+    def gpu(self) -> Gpu:
+        """One GPU of the pool, for the planner."""
+        known = GPUS.get(self.type)
+        memory = quantity(self.gpu_memory) if self.gpu_memory else known.memory if known else 0.0
+        flops = self.gpu_tflops * 1e12 if self.gpu_tflops else known.flops if known else None
+        return Gpu(self.type, memory, flops)
 
 
 class Price(_Strict):

@@ -9,12 +9,12 @@ from random import Random
 from statistics import mean, quantiles
 from typing import Any
 
-from korean_llm_assets.compute import fair
 from korean_llm_assets.compute.fair import FairPool, Ticket
+from trainers.contract.recipe.loading import load_model_recipes
 
 HOUR = 3600.0
 GPUS = 16
-SHARES = {**fair.SHARES, "tiny": 1.0, "tiny-wide": 1.0}
+SHARES = {name: recipe.share for name, recipe in load_model_recipes().items()}
 _MIX = {
     "qwen2.5-72b": (40, (8,), (1.0, 4.0)),
     "qwen2.5-7b": (60, (2, 4), (0.5, 3.0)),

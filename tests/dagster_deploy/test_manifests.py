@@ -14,10 +14,10 @@ import yaml
 from korean_llm_assets.compute.cluster.cluster_check import required_permissions
 from korean_llm_assets.compute.cluster.job_spec import METRICS_PORT
 from korean_llm_assets.compute.cluster.kubeflow import render
-from korean_llm_assets.compute.fair import SHARES
 from korean_llm_assets.compute.profiles import load_profile, profile_paths
 from tests.support.crds import crd_schema
 from trainers.contract import Needs, StageRequest
+from trainers.contract.recipe.loading import load_model_recipes
 
 _DEPLOY = Path(__file__).parents[2] / "dagster_deploy"
 _OVERLAYS = ("production", "staging", "kind")
@@ -134,9 +134,12 @@ def _gpus(queue: dict[str, Any]) -> int:
 
 
 @pytest.mark.parametrize("overlay", ["production", "staging"])
-def test_queues_share_as_the_local_pool_does(overlay: str):
+def test_queues_share_as_the_recipes_say(overlay: str):
     profile, queues = load_profile("h100"), _queues(overlay)
-    shares = {profile.queue_of(model): share for model, share in SHARES.items()} | {profile.queue: 1}
+    shares = {profile.queue: 1.0}
+    for name, recipe in load_model_recipes().items():
+        assert recipe.share == 1 or name in profile.model_queues, f"{name} has a share, and no queue of its own"
+        shares[profile.queue_of(name)] = recipe.share
     assert {name: float(queue["fairSharing"]["weight"]) for name, queue in queues.items()} == shares
     unit = sum(_gpus(queue) for queue in queues.values()) / sum(shares.values())
     assert {name: _gpus(queue) / unit for name, queue in queues.items()} == shares

@@ -25,7 +25,8 @@ import torch
 from tests.gpu.report import largest_difference, markdown, verdicts
 from tests.support.micro import ROOT, Micro
 from trainers.contract import ExitCode
-from trainers.contract.planner import Setting, Shape, flops_per_token
+from trainers.contract.model_shape import Shape
+from trainers.contract.planner import Setting, flops_per_token
 
 RESULTS = Path(__file__).parent / "results"
 SHAPES = {

@@ -21,7 +21,7 @@ from korean_llm_assets.partitions.requests import code_version, stage_request
 from trainers.__main__ import main
 from trainers.contract import STAGES, Artifact, BadRequest, DoesNotFit, Needs, Stage, StageRequest, TrainingDetails
 from trainers.contract.artifacts import ArtifactStore
-from trainers.contract.planner import plan_recipe
+from trainers.contract.planner import GPUS, plan_recipe
 from trainers.contract.recipe import LoraSettings, TrainingSection
 from trainers.contract.recipe.loading import load_model_recipes
 from trainers.evaluation.report import Report, colours
@@ -117,7 +117,7 @@ def test_preflight_and_the_job_know_how_it_is_spread(monkeypatch: pytest.MonkeyP
 def test_the_planner_and_the_estimate_plan_it() -> None:
     planned = plan_recipe(model_recipes()["qwen2.5-7b"], "h100", 4)["stages"]
     assert "lora rank 16" in planned["distill"]["setting"] and planned["distill"]["hours"] > 0
-    (row,) = estimate(["distilled_model"], "qwen2.5-7b", [])
+    (row,) = estimate(["distilled_model"], "qwen2.5-7b", [], GPUS["h100"])
     assert row.source == "the planner's arithmetic" and row.gpu_hours > 0
 
 

@@ -13,8 +13,9 @@ from korean_llm_assets.compute.profiles import Price, load_profile
 from korean_llm_assets.costs import Spent, cost_metadata, estimate, estimate_table, report, spent
 from korean_llm_assets.home import Home
 from tests.korean_llm_assets.conftest import WHOLE, Platform, drop, ended
-from trainers.contract import Attempt, GpuSeconds, Manifest
+from trainers.contract import Attempt, DoesNotFit, GpuSeconds, Manifest
 from trainers.contract.artifacts import ArtifactStore
+from trainers.contract.planner import GPUS, Gpu
 
 HOUR = 3600.0
 PAST = [
@@ -101,7 +102,7 @@ def test_totals_of_a_release_count_its_data_and_its_base_model(monkeypatch: pyte
 
 
 def test_an_estimate_is_the_mean_of_past_runs_of_the_same_model() -> None:
-    (row,) = estimate(["sft_model"], "qwen2.5-7b", PAST)
+    (row,) = estimate(["sft_model"], "qwen2.5-7b", PAST, None)
     assert (row.hours, row.gpu_hours, row.source) == (3.0, 12.0, "the mean of 2 past runs")
     told = estimate_table([row], releases=5, price=3.0)
     assert "in all 60.00 GPU-hours, 180.00 US dollars" in told
@@ -109,13 +110,18 @@ def test_an_estimate_is_the_mean_of_past_runs_of_the_same_model() -> None:
 
 @pytest.mark.parametrize("model", ["qwen2.5-7b", "qwen2.5-72b"])
 def test_without_past_runs_the_planner_is_asked(model: str) -> None:
-    for row in estimate(["cpt_checkpoint", "sft_model", "rlhf_model"], model, []):
+    for row in estimate(["cpt_checkpoint", "sft_model", "rlhf_model"], model, [], GPUS["h100"]):
         assert row.source == "the planner's arithmetic"
         assert row.gpu_hours >= row.hours > 0
 
 
+def test_what_cannot_run_where_it_would_is_refused_with_a_way_out() -> None:
+    with pytest.raises(DoesNotFit, match=r"qwen2.5-7b on a10: cpt .* does not fit: .* This fits: "):
+        estimate(["cpt_checkpoint"], "qwen2.5-7b", [], Gpu("a10", 24e9, 125e12))
+
+
 def test_what_nobody_can_know_is_said() -> None:
-    (row,) = estimate(["eval_report"], "tiny", [])
+    (row,) = estimate(["eval_report"], "tiny", [], GPUS["h100"])
     assert row.source.startswith("unknown")
 
 

@@ -1,6 +1,6 @@
-"""What a recipe will take on given GPUs, from the model's shape alone: memory, step time, hours, money.
+"""What a recipe will take on given GPUs, from the model's shape alone: memory, step time, hours; the one memory model.
 
-    python -m trainers plan --recipe qwen2.5-7b --gpu h100 --gpus 4 --tokens 1e9
+    python -m trainers plan --recipe qwen2.5-7b --gpu h100 --gpus 4 --tokens 1e9 --price 3
 
 The arithmetic (bytes per weight; Rajbhandari et al. 2020, section 3; Korthikanti et al. 2022, section 4):
 
@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from trainers.contract import STAGES, BadRequest, DoesNotFit
-from trainers.contract.recipe import BaseSection, RlhfSection, TrainingSection
+from trainers.contract.model_shape import Shape
+from trainers.contract.recipe import RlhfSection, TrainingSection
 from trainers.contract.recipe.loading import ModelRecipe
 
 GIB = 2**30
@@ -25,100 +26,31 @@ _RESERVED = 3 * GIB
 """CUDA context, communication buffers and cuBLAS' workspace."""
 _FRAGMENTATION = 1.05
 _LOSS_CHUNK = 256  # tokens whose logits exist at once in SFT's and CPT's loss
-_MFU = 0.40
-"""Share of the peak that training reaches: an assumption until `make gpu-check` has measured it."""
+UTILISATION = 0.40
+"""Share of the peak that training reaches, MFU as Chowdhery et al. 2022 (PaLM, section 4.1) define it. Llama 3 reports
+0.38 to 0.43 on H100 (Grattafiori et al. 2024, table 4); an assumption until `make gpu-check` has measured ours."""
 _DEFAULT_TOKENS = 1e9
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """One kind of GPU: memory in bytes, dense bfloat16 FLOP/s, assumed price per hour in US dollars."""
+    """One kind of GPU: memory in bytes, dense bfloat16 FLOP/s (None: not known)."""
 
     name: str
     memory: float
-    flops: float
-    price: float
+    flops: float | None
 
 
 GPUS = {
     gpu.name: gpu
     for gpu in (
-        Gpu("a100", 80e9, 312e12, 1.8),
-        Gpu("h100", 80e9, 989e12, 3.0),
-        Gpu("h200", 141e9, 989e12, 3.8),
-        Gpu("b200", 180e9, 2250e12, 6.0),
+        Gpu("a100", 80e9, 312e12),
+        Gpu("h100", 80e9, 989e12),
+        Gpu("h200", 141e9, 989e12),
+        Gpu("b200", 180e9, 2250e12),
     )
 }
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What the arithmetic needs to know of a model."""
-
-    hidden: int
-    layers: int
-    heads: int
-    kv_heads: int
-    intermediate: int
-    vocabulary: int
-    tied: bool
-
-    @classmethod
-    def of(cls, recipe: ModelRecipe) -> "Shape":
-        """A recipe's model.
-
-        Raises:
-            BadRequest: the recipe does not say the model's shape.
-        """
-        base = recipe.section(BaseSection)
-        if base.architecture is not None and base.vocabulary is not None:
-            built = base.architecture
-            return cls(
-                built.hidden_size,
-                built.layers,
-                built.heads,
-                built.kv_heads,
-                built.intermediate_size,
-                base.vocabulary,
-                True,
-            )
-        if base.shape is None:
-            raise BadRequest(f"recipe {recipe.model!r} does not say its model's shape; add base_model's key 'shape'")
-        return cls(**base.shape.model_dump())
-
-    @classmethod
-    def of_config(cls, config: dict[str, Any]) -> "Shape":
-        """The model of a `config.json`."""
-        return cls(
-            config["hidden_size"],
-            config["num_hidden_layers"],
-            config["num_attention_heads"],
-            config["num_key_value_heads"],
-            config["intermediate_size"],
-            config["vocab_size"],
-            config.get("tie_word_embeddings", False),
-        )
-
-    @property
-    def matrices(self) -> list[tuple[int, int]]:
-        """(inputs, outputs) of one layer's linear maps."""
-        kv = self.hidden // self.heads * self.kv_heads
-        attention = [(self.hidden, self.hidden), (self.hidden, kv), (self.hidden, kv), (self.hidden, self.hidden)]
-        return [*attention, *[(self.hidden, self.intermediate)] * 2, (self.intermediate, self.hidden)]
-
-    @property
-    def layer_weights(self) -> int:
-        """Weights of all layers."""
-        return self.layers * sum(inputs * outputs for inputs, outputs in self.matrices)
-
-    @property
-    def weights(self) -> int:
-        """All weights (norms and biases are left out: less than 0.1%)."""
-        return self.layer_weights + self.vocabulary * self.hidden * (1 if self.tied else 2)
-
-    def adapter_weights(self, rank: int) -> int:
-        """Weights of adapters on every linear map."""
-        return self.layers * sum(rank * (inputs + outputs) for inputs, outputs in self.matrices)
+"""By their makers' data sheets. What they cost is a cluster profile's to say."""
 
 
 @dataclass(frozen=True)
@@ -154,41 +86,59 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """One stage on one set of GPUs."""
+class Memory:
+    """What each GPU holds, in bytes, by what it is for."""
 
-    setting: Setting
-    sharded: bool
-    parts: dict[str, float]  # bytes on each GPU, by what they are for
+    parts: dict[str, float]
     limit: float
-    step_seconds: float
-    hours: float
-    dollars: float
+    sharded: bool = False
 
     @property
-    def memory(self) -> float:
+    def total(self) -> float:
         """Bytes on each GPU."""
         return sum(self.parts.values())
 
     @property
     def fits(self) -> bool:
         """True where it fits."""
-        return self.memory <= self.limit
+        return self.total <= self.limit
 
     @property
     def arithmetic(self) -> str:
         """The memory of one GPU, as a sum."""
         parts = " + ".join(f"{name} {size / GIB:,.1f}" for name, size in self.parts.items())
-        return f"{parts} = {self.memory / GIB:,.1f} GiB of {self.limit / GIB:,.1f} GiB"
+        return f"{parts} = {self.total / GIB:,.1f} GiB of {self.limit / GIB:,.1f} GiB"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One stage on one set of GPUs."""
+
+    setting: Setting
+    memory: Memory
+    step_seconds: float
+    hours: float
 
 
 def plan(shape: Shape, setting: Setting, gpu: Gpu, tokens: float) -> Plan:
-    """Predict one stage. Weights are sharded over the GPUs (FSDP) only where a copy on each does not fit."""
-    whole = _plan(shape, setting, gpu, tokens, sharded=False)
-    return whole if whole.fits or setting.gpus == 1 else _plan(shape, setting, gpu, tokens, sharded=True)
+    """Predict one stage."""
+    step_tokens = setting.row_tokens * setting.accumulation
+    seconds = gpu_hours(shape, setting, gpu, step_tokens) * 3600
+    hours = gpu_hours(shape, setting, gpu, tokens) / setting.gpus
+    return Plan(setting, training_memory(shape, setting, gpu.memory), seconds, hours)
 
 
-def _plan(shape: Shape, setting: Setting, gpu: Gpu, tokens: float, sharded: bool) -> Plan:
+def training_memory(shape: Shape, setting: Setting, limit: float) -> Memory:
+    """What training holds. Weights are sharded over the GPUs (FSDP) only where a copy on each does not fit.
+
+    Args:
+        limit: bytes of one GPU.
+    """
+    whole = _training_memory(shape, setting, limit, sharded=False)
+    return whole if whole.fits or setting.gpus == 1 else _training_memory(shape, setting, limit, sharded=True)
+
+
+def _training_memory(shape: Shape, setting: Setting, limit: float, sharded: bool) -> Memory:
     over = setting.gpus if sharded else 1
     adapters = shape.adapter_weights(setting.rank)
     row = setting.row_tokens
@@ -205,15 +155,27 @@ def _plan(shape: Shape, setting: Setting, gpu: Gpu, tokens: float, sharded: bool
     if sharded:  # a whole layer is gathered to be computed, and the next one ahead of it
         parts["gathered layers"] = 2 * shape.layer_weights / shape.layers * 2.0
     parts = {name: size * (1 if name == "reserved" else _FRAGMENTATION) for name, size in parts.items() if size}
-    step_tokens = row * setting.accumulation
-    seconds = step_tokens * flops_per_token(shape, setting) / (gpu.flops * _MFU)
-    hours = gpu_hours(shape, setting, gpu, tokens) / setting.gpus
-    return Plan(setting, sharded, parts, gpu.memory, seconds, hours, hours * setting.gpus * gpu.price)
+    return Memory(parts, limit, sharded)
+
+
+def loaded_memory(shape: Shape, gpus: int, limit: float) -> Memory:
+    """What a model holds that is only read, its bfloat16 weights shared out over the GPUs; the least, without rows."""
+    weights = shape.weights * 2.0 * _FRAGMENTATION / gpus
+    return Memory({"weights": weights, "reserved": float(_RESERVED)}, limit, gpus > 1)
 
 
 def gpu_hours(shape: Shape, setting: Setting, gpu: Gpu, tokens: float) -> float:
-    """Hours of one GPU for training on these tokens."""
-    return tokens * flops_per_token(shape, setting) / (gpu.flops * _MFU) / 3600
+    """Hours of one GPU for training on these tokens.
+
+    Raises:
+        BadRequest: nobody said how fast such a GPU is.
+    """
+    if gpu.flops is None:
+        raise BadRequest(
+            f"how fast a {gpu.name} is nobody knows here ({', '.join(GPUS)} are known): add gpu_tflops to the "
+            "gpu_pool of its cluster profile"
+        )
+    return tokens * flops_per_token(shape, setting) / (gpu.flops * UTILISATION) / 3600
 
 
 def flops_per_token(shape: Shape, setting: Setting, recomputing: bool = True) -> float:
@@ -223,7 +185,7 @@ def flops_per_token(shape: Shape, setting: Setting, recomputing: bool = True) ->
     return passes * (shape.layer_weights + shape.vocabulary * shape.hidden + attention)
 
 
-def proposal(shape: Shape, setting: Setting, gpu: Gpu, tokens: float) -> Plan | None:
+def proposal(shape: Shape, setting: Setting, limit: float) -> tuple[Setting, Memory] | None:
     """The first setting that fits: smaller micro-batches, then lighter methods, then more GPUs; None if none does."""
     methods = ("full", "lora", "qlora")
     for gpus in (setting.gpus * 2**power for power in range(6)):
@@ -239,10 +201,20 @@ def proposal(shape: Shape, setting: Setting, gpu: Gpu, tokens: float) -> Plan | 
                     batch_size=setting.batch_size // parts,
                     accumulation=setting.accumulation * parts,
                 )
-                found = plan(shape, tried, gpu, tokens)
-                if found.fits:
-                    return found
+                memory = training_memory(shape, tried, limit)
+                if memory.fits:
+                    return tried, memory
     return None
+
+
+def refusal(stage: str, shape: Shape, setting: Setting, limit: float) -> str | None:
+    """Why a stage cannot train so, with the arithmetic and a setting that can; None where it can."""
+    memory = training_memory(shape, setting, limit)
+    if memory.fits:
+        return None
+    better = proposal(shape, setting, limit)
+    advice = f"This fits: {better[0]}: {better[1].arithmetic}" if better else "No setting fits on this GPU"
+    return f"{stage} ({setting}) does not fit: {memory.arithmetic}. {advice}"
 
 
 def training_sections(recipe: ModelRecipe) -> dict[str, TrainingSection]:
@@ -250,10 +222,27 @@ def training_sections(recipe: ModelRecipe) -> dict[str, TrainingSection]:
     return {name: getattr(recipe, name) for name, stage in STAGES.items() if stage.trains}
 
 
+def recipe_gpu_hours(recipe: ModelRecipe, stage: str, gpu: Gpu) -> float:
+    """Hours of one GPU of a stage that trains, on as many as the recipe asks for.
+
+    Raises:
+        DoesNotFit: it cannot train there; the message has the arithmetic, and a setting that can.
+        BadRequest: the model's shape or the GPU's speed is not known.
+    """
+    shape, section = Shape.of(recipe), training_sections(recipe)[stage]
+    setting = Setting.of(section, section.needs.gpus)
+    if problem := refusal(stage, shape, setting, gpu.memory):
+        raise DoesNotFit(f"{recipe.model} on {gpu.name}: {problem}")
+    return gpu_hours(shape, setting, gpu, _planned_tokens(section, setting))
+
+
 def plan_recipe(
     recipe: ModelRecipe, gpu_name: str, gpus: int, tokens: float | None = None, price: float | None = None
 ) -> dict[str, Any]:
     """The plan of each training stage of a recipe, as plain values.
+
+    Args:
+        price: US dollars per GPU and hour; without it nothing is said of money.
 
     Raises:
         BadRequest: an unknown GPU.
@@ -261,27 +250,24 @@ def plan_recipe(
     """
     if gpu_name not in GPUS:
         raise BadRequest(f"unknown GPU {gpu_name!r}; there are: {', '.join(GPUS)}")
-    gpu = GPUS[gpu_name] if price is None else replace(GPUS[gpu_name], price=price)
-    shape = Shape.of(recipe)
+    gpu, shape = GPUS[gpu_name], Shape.of(recipe)
     stages: dict[str, Any] = {}
-    failures = []
+    failures: list[str] = []
     for name, section in training_sections(recipe).items():
         setting = Setting.of(section, gpus)
-        found = plan(shape, setting, gpu, tokens or _planned_tokens(section, setting))
+        planned = plan(shape, setting, gpu, tokens or _planned_tokens(section, setting))
         stages[name] = {
             "setting": str(setting),
-            "sharded": found.sharded,
-            "memory_gib": round(found.memory / GIB, 1),
-            "memory": found.arithmetic,
-            "step_seconds": round(found.step_seconds, 2),
-            "hours": round(found.hours, 1),
-            "dollars": round(found.dollars),
-            "fits": found.fits,
+            "sharded": planned.memory.sharded,
+            "memory_gib": round(planned.memory.total / GIB, 1),
+            "memory": planned.memory.arithmetic,
+            "step_seconds": round(planned.step_seconds, 2),
+            "hours": round(planned.hours, 1),
+            **({} if price is None else {"dollars": round(planned.hours * gpus * price)}),
+            "fits": planned.memory.fits,
         }
-        if not found.fits:
-            better = proposal(shape, setting, gpu, tokens or _planned_tokens(section, setting))
-            advice = f"This fits: {better.setting}: {better.arithmetic}" if better else "No setting fits on this GPU"
-            failures.append(f"{name} ({setting}) does not fit: {found.arithmetic}. {advice}")
+        if problem := refusal(name, shape, setting, gpu.memory):
+            failures.append(problem)
     if failures:
         raise DoesNotFit(f"{shape.weights / 1e9:.1f} billion weights on {gpus} x {gpu_name}: " + "\n".join(failures))
     return {"model": recipe.model, "weights": shape.weights, "gpu": gpu_name, "gpus": gpus, "stages": stages}
@@ -300,9 +286,10 @@ def table(planned: dict[str, Any]) -> str:
     ]
     for name, stage in planned["stages"].items():
         shared = ", weights sharded over the GPUs (FSDP)" if stage["sharded"] else ""
+        money = f", {stage['dollars']:,} US dollars" if "dollars" in stage else ""
         lines += [
             f"{name}: {stage['setting']}{shared}",
             f"  memory on each GPU: {stage['memory']}",
-            f"  {stage['step_seconds']} s a step, {stage['hours']:,} h, {stage['dollars']:,} US dollars",
+            f"  {stage['step_seconds']} s a step, {stage['hours']:,} h{money}",
         ]
-    return "\n".join([*lines, f"Assumed: {_MFU:.0%} of the GPU's peak; `make gpu-check` measures it."])
+    return "\n".join([*lines, f"Assumed: {UTILISATION:.0%} of the GPU's peak; `make gpu-check` measures it."])

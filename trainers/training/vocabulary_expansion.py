@@ -18,7 +18,8 @@ from transformers import AutoModelForCausalLM, TrainerCallback, TrainerControl, 
 
 from trainers.contract import BadData, VocabularyExpansion
 from trainers.contract.files import write_atomically
-from trainers.contract.planner import GPUS, Setting, Shape, gpu_hours
+from trainers.contract.model_shape import Shape
+from trainers.contract.planner import GPUS, Setting, gpu_hours
 from trainers.contract.recipe import CptSection
 from trainers.contract.shards import read_shards
 from trainers.text.fertility import fertility, tokens_by_domain

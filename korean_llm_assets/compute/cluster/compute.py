@@ -1,5 +1,6 @@
 """Stages as Kubernetes Jobs: what the Dagster run does around the launcher."""
 
+import json
 import os
 import signal
 import threading
@@ -29,9 +30,11 @@ from korean_llm_assets.compute.outcome import in_words, what_now
 from korean_llm_assets.compute.overrides import Overrides, Step
 from korean_llm_assets.compute.preflight import check_fit, joining_needs
 from korean_llm_assets.compute.profiles import ClusterProfile, Price, load_profile
-from trainers.contract import BadRequest, Manifest, Needs, StageError, StageRequest
+from korean_llm_assets.partitions.recipes import model_recipes
+from trainers.contract import STAGES, BadRequest, Manifest, Needs, StageError, StageRequest
 from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.files import write_atomically
+from trainers.contract.model_shape import Shape
 
 
 class KubernetesCompute:
@@ -77,7 +80,7 @@ class KubernetesCompute:
         profile = self._profile(launch)
         needs = launch.apply_to_needs(request.needs)
         self._check_paths(profile)
-        check_fit(request, needs, profile, self._weight_bytes(request))
+        check_fit(request, needs, profile, self._shape(request))
         api = KubeApi(connect(profile.context), profile.namespace, profile.patience.api)
         check_cluster(api, profile, needs)
         path = self.store.beside(request).request
@@ -150,15 +153,20 @@ class KubernetesCompute:
                     "at the same path in run workers and training pods"
                 )
 
-    def _weight_bytes(self, request: StageRequest) -> int | None:
-        """Bytes of the model that the stage starts from: the largest set of weights among its inputs."""
-        sizes = [self._weights_in(item.path) for item in request.inputs if item.root == "artifacts"]
-        return max(sizes, default=0) or None
-
-    def _weights_in(self, path: str) -> int:
-        manifest = self.store.read_manifest(path)
-        files = manifest.files if manifest else ()  # one that is gone the stage itself tells, in better words
-        return sum(each.size for each in files if each.path.startswith("model/") and each.path.endswith(".safetensors"))
+    def _shape(self, request: StageRequest) -> Shape | None:
+        """Of the model that the stage starts from: as the recipe says it, else as its own folder does."""
+        recipe, parent = model_recipes().get(request.model or ""), STAGES[request.stage].parent
+        shape = Shape.said_by(recipe) if recipe else None
+        if shape is not None or parent is None:
+            return shape
+        for item in request.inputs:
+            config = self.store.root / item.path / "model" / "config.json"
+            if item.name == parent.asset and config.exists():
+                try:
+                    return Shape.of_config(json.loads(config.read_text(encoding="utf-8")))
+                except KeyError:
+                    return None  # a family whose sizes have other names: nothing is reckoned, as for a missing file
+        return None
 
 
 def execute_op_body(step: Step, job: Body, profile: ClusterProfile) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from korean_llm_assets.compute.fair import FairPool, Ticket
 from korean_llm_assets.compute.pool import LocalPool, is_interactive
+from korean_llm_assets.partitions.recipes import model_recipes
 from tests.bench.pool import GPUS, HOUR, SHARES, Run, report, runs, simulate
 from trainers.contract import DoesNotFit, Needs, StageRequest
 
@@ -143,3 +144,9 @@ def test_runs_of_people_are_interactive() -> None:
     assert is_interactive({"dagster/partition": "r1", "user": "hana"})
     assert not is_interactive({"dagster/sensor_name": "new_releases"})
     assert not is_interactive({"dagster/backfill": "abc"})
+
+
+def test_shares_are_those_of_the_recipes(tmp_path: Path) -> None:
+    shares = LocalPool.of_this_machine(tmp_path).shares
+    assert shares == {name: recipe.share for name, recipe in model_recipes().items()}
+    assert shares["qwen2.5-72b"] == 2 * shares["qwen2.5-7b"]

@@ -4,31 +4,80 @@ import pytest
 
 from korean_llm_assets.compute.preflight import check_fit
 from korean_llm_assets.compute.profiles import load_profile
-from trainers.contract import DoesNotFit, Needs, StageRequest
+from trainers.contract import STAGES, DoesNotFit, Needs, StageRequest
+from trainers.contract.model_shape import Shape
+from trainers.contract.planner import GPUS, Setting, plan, recipe_gpu_hours, training_memory
+from trainers.contract.recipe import LoraSettings, TrainingSection
+from trainers.contract.recipe.loading import load_model_recipes, section_dict
 
-_72B = 145_400_000_000  # bytes of bf16 weights of 72.7 billion parameters
-_7B = 15_200_000_000
+RECIPES = load_model_recipes()
+PACKAGED = ("qwen2.5-7b", "qwen2.5-72b")
 
 
 def _request(stage: str = "sft", **section: object) -> StageRequest:
     return StageRequest(stage=stage, stage_version=1, model="m", release="r", section=section)
 
 
-def test_72b_on_two_gpus_is_refused_with_the_arithmetic():
+def _changed(model: str, stage: str, method: str) -> TrainingSection:
+    """What a recipe says of a stage, trained by another method."""
+    section = getattr(RECIPES[model], stage)
+    changes = {"method": method, "lora": None if method == "full" else section.lora or LoraSettings()}
+    changes |= {"embedding_learning_rate": None} if method == "qlora" else {}
+    return type(section).model_validate({**dict(section), **changes})
+
+
+@pytest.mark.parametrize("gpus", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("method", ["full", "lora", "qlora"])
+@pytest.mark.parametrize("stage", [name for name, stage in STAGES.items() if stage.trains])
+@pytest.mark.parametrize("model", PACKAGED)
+def test_preflight_and_the_planner_give_one_answer(model: str, stage: str, method: str, gpus: int):
+    profile, shape = load_profile("h100"), Shape.of(RECIPES[model])
+    section = _changed(model, stage, method)
+    needs = Needs(gpus=gpus, nodes=-(-gpus // 8), cpu=16, memory="200Gi")
+    request = StageRequest(stage=stage, stage_version=1, model=model, release="r", section=section_dict(section))
+    planned = plan(shape, Setting.of(section, gpus), GPUS["h100"], 1e9)
+    recipe = RECIPES[model].model_copy(update={stage: section.model_copy(update={"needs": needs})})
+    if planned.memory.fits:
+        check_fit(request, needs, profile, shape)
+        assert recipe_gpu_hours(recipe, stage, profile.gpu_pool.gpu) == pytest.approx(planned.hours * gpus)
+        return
+    for asked in (
+        lambda: check_fit(request, needs, profile, shape),
+        lambda: recipe_gpu_hours(recipe, stage, profile.gpu_pool.gpu),
+    ):
+        with pytest.raises(DoesNotFit) as refused:
+            asked()
+        assert planned.memory.arithmetic in str(refused.value)
+
+
+def test_the_answers_differ_and_none_is_always_given():
+    """The ninety cases above hold both answers, in each stage and method that can have both."""
+    gpu = load_profile("h100").gpu_pool.gpu
+    fits = {
+        training_memory(Shape.of(RECIPES[model]), Setting.of(_changed(model, stage, method), gpus), gpu.memory).fits
+        for model in PACKAGED
+        for stage in ("cpt", "sft", "rlhf")
+        for method in ("full", "lora", "qlora")
+        for gpus in (1, 16)
+    }
+    assert fits == {True, False}
+
+
+def test_what_does_not_fit_is_refused_with_the_sum_and_a_way_out():
+    section = section_dict(_changed("qwen2.5-72b", "sft", "lora"))
     with pytest.raises(DoesNotFit) as caught:
-        check_fit(_request(), Needs(gpus=2, cpu=16, memory="100Gi"), load_profile("h100"), _72B)
+        needs, shape = Needs(gpus=2, cpu=16, memory="100Gi"), Shape.of(RECIPES["qwen2.5-72b"])
+        check_fit(_request(**section), needs, load_profile("h100"), shape)
     message = str(caught.value)
-    assert "145.4 GB x 1.15 (lora) = 167.2 GB, but 2 x 80Gi x 0.9 = 154.6 GB; at least 3 GPUs" in message
+    assert "sft (lora rank 64" in message and "GiB of 74.5 GiB. This fits: " in message
     assert "Nothing was launched" in message
 
 
-def test_72b_on_four_gpus_fits():
-    check_fit(_request(), Needs(gpus=4, cpu=16, memory="100Gi"), load_profile("h100"), _72B)
-
-
-def test_full_training_needs_sixteen_bytes_a_parameter():
-    with pytest.raises(DoesNotFit, match=r"15\.2 GB x 8 \(full\) = 121\.6 GB, but 1 x"):
-        check_fit(_request("cpt", method="full"), Needs(gpus=1), load_profile("h100"), _7B)
+def test_a_model_that_is_only_read_has_to_be_held():
+    shape, profile = Shape.of(RECIPES["qwen2.5-72b"]), load_profile("h100")
+    with pytest.raises(DoesNotFit, match="evaluate on 1 x h100 does not fit: weights 142.2 "):
+        check_fit(_request("evaluate"), Needs(gpus=1, cpu=16), profile, shape)
+    check_fit(_request("evaluate"), Needs(gpus=4, cpu=16), profile, shape)
 
 
 def test_only_training_is_spread_over_machines():

@@ -8,9 +8,13 @@ import pytest
 from dagster import DagsterInvalidConfigError, validate_run_config
 
 from korean_llm_assets.compute.overrides import Overrides
-from korean_llm_assets.compute.profiles import load_profile, profile_paths, quantity
+from korean_llm_assets.compute.profiles import GpuPool, load_profile, profile_paths, quantity
 from korean_llm_assets.definitions import defs
 from trainers.contract import BadRequest, Needs
+from trainers.contract.planner import GPUS, Gpu, recipe_gpu_hours
+from trainers.contract.recipe.loading import load_model_recipes
+
+_POOL = "{{type: {}, nodes: 1, cpu: 9, memory: 9Gi, per_node: 8}}"
 
 
 def test_every_packaged_profile_loads():
@@ -35,6 +39,7 @@ def test_an_unknown_profile_names_those_there_are():
         ("extends: h100\nworkload: trainjob\n", "neither env_secrets nor node_local_inputs"),
         ("extends: kind\nvolumes: [{name: a, mount_path: /a}]\n", "exactly one of: claim, host_path"),
         ("- a\n- b\n", "cannot be read"),
+        (f"extends: kind\ngpu_pool: {_POOL.format('a10')}\n", "memory a a10 has is not known .*add gpu_memory"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: str):
@@ -47,6 +52,16 @@ def test_mistakes_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tex
 def test_the_image_of_a_release_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("KOREAN_LLM_TRAINER_IMAGE", "registry/trainer:abc123")
     assert load_profile("h100").image == "registry/trainer:abc123"
+
+
+def test_a_gpu_is_what_its_type_says_unless_the_profile_says_more():
+    assert load_profile("h100").gpu_pool.gpu == GPUS["h100"]
+    pool = {"type": "a10", "nodes": 1, "cpu": 9, "memory": "9Gi", "per_node": 8, "gpu_memory": "24Gi"}
+    unknown = GpuPool(**pool).gpu
+    assert unknown == Gpu("a10", 24 * 2**30, None)
+    with pytest.raises(BadRequest, match="how fast a a10 is nobody knows here .*add gpu_tflops"):
+        recipe_gpu_hours(load_model_recipes()["tiny"], "sft", unknown)
+    assert GpuPool(**pool, gpu_tflops=125).gpu.flops == 125e12
 
 
 def test_quantities():

@@ -7,7 +7,8 @@ import pytest
 
 from trainers.__main__ import main
 from trainers.contract import BadRequest, DoesNotFit, ExitCode
-from trainers.contract.planner import GPUS, Setting, Shape, plan, plan_recipe, proposal
+from trainers.contract.model_shape import Shape
+from trainers.contract.planner import GPUS, Setting, plan, plan_recipe, proposal
 from trainers.contract.recipe.loading import load_model_recipes
 
 RECIPES = load_model_recipes()
@@ -56,11 +57,11 @@ def test_72b_in_bfloat16_on_two_gpus_is_refused_with_the_sum_and_a_way_out():
 def test_what_is_proposed_fits_and_keeps_the_rows_of_a_step(name, gpus):
     shape, gpu = Shape.of(RECIPES[name]), GPUS["h100"]
     setting = Setting.of(RECIPES[name].cpt, gpus)
-    found = proposal(shape, setting, gpu, 1e9)
-    assert found is not None and found.memory <= gpu.memory
-    again = found.setting
+    found = proposal(shape, setting, gpu.memory)
+    assert found is not None and found[1].total <= gpu.memory
+    again, _ = found
     assert again.batch_size * again.accumulation == setting.batch_size * setting.accumulation
-    assert plan(shape, again, gpu, 1e9).fits
+    assert plan(shape, again, gpu, 1e9).memory.fits
 
 
 def test_more_tokens_take_longer_and_more_gpus_shorter():
@@ -74,7 +75,8 @@ def test_more_tokens_take_longer_and_more_gpus_shorter():
 
 def test_the_command(capsys):
     assert main(["plan", "--recipe", "qwen2.5-7b", "--gpus", "4", "--json", "--price", "2"]) == 0
-    assert json.loads(capsys.readouterr().out)["stages"]["cpt"]["sharded"]
+    planned = json.loads(capsys.readouterr().out)["stages"]["cpt"]
+    assert planned["sharded"] and planned["dollars"] == pytest.approx(planned["hours"] * 4 * 2, rel=0.01)
     assert main(["plan", "--recipe", "qwen2.5-72b", "--gpus", "2"]) == ExitCode.DOES_NOT_FIT
     assert main(["plan", "--recipe", "llama"]) == ExitCode.BAD_REQUEST
     assert "there are: qwen2.5-72b, qwen2.5-7b, tiny" in capsys.readouterr().err

@@ -9,7 +9,8 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.support.toy import build_model
-from trainers.contract.planner import GPUS, Setting, Shape, plan
+from trainers.contract.model_shape import Shape
+from trainers.contract.planner import GPUS, Setting, plan
 from trainers.contract.recipe import CptSection
 from trainers.text.fertility import fertility
 from trainers.training.model_folder import ModelFolder

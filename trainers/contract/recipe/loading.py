@@ -45,6 +45,13 @@ class ModelRecipe(Recipe):
         description="auto: new data and changed recipes re-make it unattended; ask: what would be made is proposed, "
         "and made once a person starts it; off: nothing at all, it is made by hand only",
     )
+    share: float = Field(
+        default=1,
+        gt=0,
+        exclude=True,
+        description="of the GPUs, against other models that wait too: 2 gets twice as many hours as 1. It changes no "
+        "result and is part of no digest",
+    )
 
 
 def model_page() -> type[ModelRecipe]:

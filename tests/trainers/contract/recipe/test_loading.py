@@ -78,3 +78,10 @@ def test_needs_and_written_out_defaults_leave_the_identity_alone(write):
     bumped = load_model_recipe(write(lambda d: d["sft"]["needs"].update(memory="64Gi"))).sft
     spelled = load_model_recipe(write(lambda d: d["sft"].update(weight_decay=0.0))).sft
     assert section_dict(plain) == section_dict(bumped) == section_dict(spelled)
+
+
+def test_a_share_is_of_the_platform_and_of_no_digest(write):
+    more = load_model_recipe(write(lambda data: data.update(share=3)))
+    assert more.share == 3 and more.model_dump() == load_model_recipes()["tiny"].model_dump()
+    with pytest.raises(BadRequest, match="key 'share': Input should be greater than 0"):
+        load_model_recipe(write(lambda data: data.update(share=0)))
