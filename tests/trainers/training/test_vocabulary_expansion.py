@@ -75,9 +75,9 @@ def test_the_report_says_by_domain_what_the_new_tokens_are_worth(base, tmp_path)
             2 * sum(len(tokenizer.encode(text).ids) for text in texts) * seconds_per_token(model, section) / 3600
             for tokenizer, model in ((old, base), (new, folder))
         ]
-        assert report["gpu_hours_saved"][name] == pytest.approx(hours[0] - hours[1], rel=5e-3)
-    assert report["gpu_hours_saved"]["news"] > 0
-    assert report["tokens_per_word_after"]["news"] < report["tokens_per_word_before"]["news"]
+        assert report.gpu_hours_saved[name] == pytest.approx(hours[0] - hours[1], rel=5e-3)
+    assert report.gpu_hours_saved["news"] > 0
+    assert report.tokens_per_word_after["news"] < report.tokens_per_word_before["news"]
 
 
 def seconds_per_token(folder, section):
