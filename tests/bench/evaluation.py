@@ -78,14 +78,14 @@ def main() -> int:
 def measure_ours(folder: Path, suites: dict[str, list[dict[str, Any]]], batch_tokens: int) -> dict[str, Any]:
     """Seconds of all suites, model loading apart (for both)."""
     from trainers.benchmarks.formats import MultipleChoice, Suite
-    from trainers.evaluation.measures import measure
+    from trainers.evaluation.measures import measure_suite
     from trainers.evaluation.model import ModelUnderTest
 
     model = ModelUnderTest(folder, 512, batch_tokens)
     started = time.perf_counter()
     accuracy = {}
     for name, rows in suites.items():
-        measured = measure(model, Suite(name, "multiple_choice", tuple(MultipleChoice(**row) for row in rows)))
+        measured = measure_suite(model, Suite(name, "multiple_choice", tuple(MultipleChoice(**row) for row in rows)))
         accuracy[name] = sum(row.value for row in measured) / len(measured)
     return {"seconds": time.perf_counter() - started, "accuracy": accuracy}
 
@@ -108,10 +108,10 @@ def measure_lm_eval(folder: Path, suites: dict[str, list[dict[str, Any]]], scrat
     runner = HFLM(pretrained=model, tokenizer=AutoTokenizer.from_pretrained(folder), batch_size=32, max_length=512)
     manager = TaskManager(include_defaults=False)
     started = time.perf_counter()
-    found = simple_evaluate(runner, tasks=tasks, task_manager=manager, bootstrap_iters=0, log_samples=False)
+    results = simple_evaluate(runner, tasks=tasks, task_manager=manager, bootstrap_iters=0, log_samples=False)
     seconds = time.perf_counter() - started
     metric = {name: "acc" if rows[0].get("score") == "sum" else "acc_norm" for name, rows in suites.items()}
-    return {"seconds": seconds, "accuracy": {name: found["results"][name][f"{metric[name]},none"] for name in suites}}
+    return {"seconds": seconds, "accuracy": {name: results["results"][name][f"{metric[name]},none"] for name in suites}}
 
 
 if __name__ == "__main__":

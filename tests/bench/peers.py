@@ -66,11 +66,11 @@ def ours(path: Path, work: Path, section: CorpusSection | None = None, workers: 
     import zstandard
 
     from trainers.corpus.chain import build
-    from trainers.corpus.plan import Plan
+    from trainers.corpus.plan import CorpusPlan
 
     output = work / "output"
     output.mkdir(parents=True)
-    corpus = build(Plan(section or chain_section(), {path.name: path}), work, output, Quiet(), workers)
+    corpus = build(CorpusPlan(section or chain_section(), {path.name: path}), work, output, Quiet(), workers)
     (work / "timings.json").write_text(json.dumps({**corpus.timings, **corpus.metrics}))
     with (output / "exclusions.jsonl.zst").open("rb") as stream:
         rows = zstandard.ZstdDecompressor().stream_reader(stream).read().splitlines()
@@ -154,8 +154,8 @@ def rensa(path: Path, work: Path) -> set[str]:
     index = library.RMinHashLSH(threshold=THRESHOLD, num_perm=112, num_bands=28)
     index.insert_many(sketches)
     dropped = set()
-    for number, (row, found) in enumerate(zip(rows, index.query_all(sketches), strict=True)):
-        if any(other < number and sketches[other].jaccard(sketches[number]) >= 0.6 for other in found):
+    for number, (row, candidates) in enumerate(zip(rows, index.query_all(sketches), strict=True)):
+        if any(other < number and sketches[other].jaccard(sketches[number]) >= 0.6 for other in candidates):
             dropped.add(row["id"])
     _write(rows, dropped, work / "out.jsonl")
     return dropped

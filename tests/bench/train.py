@@ -119,12 +119,12 @@ def forked(work: Callable[[], Any], gauge: Path) -> dict[str, float]:
     Raises:
         RuntimeError: the child failed.
     """
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as output:
         began = time.monotonic()
         child = os.fork()
         if not child:
             for stream in (1, 2):
-                os.dup2(said.fileno(), stream)
+                os.dup2(output.fileno(), stream)
             code, before = 1, Trainer.__init__
 
             def init(self: Any, *arguments: Any, **named: Any) -> None:
@@ -140,10 +140,10 @@ def forked(work: Callable[[], Any], gauge: Path) -> dict[str, float]:
                 sys.stderr.flush()
                 os._exit(code)
         if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
-            said.seek(0)
-            raise RuntimeError(io.TextIOWrapper(said, errors="replace").read()[-4000:])
-    found: dict[str, float] = json.loads(gauge.read_text())
-    return {**found, "first": found["first"] - began}
+            output.seek(0)
+            raise RuntimeError(io.TextIOWrapper(output, errors="replace").read()[-4000:])
+    figures: dict[str, float] = json.loads(gauge.read_text())
+    return {**figures, "first": figures["first"] - began}
 
 
 def ours(micro: Micro, stage: str, seed: int) -> tuple[Manifest, dict[str, float]]:
@@ -205,12 +205,12 @@ def first_step(micro: Micro, stage: str) -> float:
     began, first = time.monotonic(), 0.0
     with micro.start(request) as process:
         assert process.stdout is not None
-        said = []
+        lines = []
         for line in process.stdout:
-            said.append(line)
+            lines.append(line)
             if not first and "step 1/" in line:
                 first = time.monotonic() - began
-    assert process.returncode == 0, "".join(said)
+    assert process.returncode == 0, "".join(lines)
     micro.keep(request)
     return first
 
@@ -224,20 +224,20 @@ def interval(ratios: list[float]) -> tuple[float, float]:
 
 def summary(pairs: list[dict[str, float]], first: float, checkpoint_steps: int) -> dict[str, Any]:
     """One stage's figures, and whether each is what is wanted."""
-    found = {name: statistics.fmean(one[name] for one in pairs) for name in pairs[0]}
-    between = checkpoint_steps * found["step_seconds"]
-    found["saving_share"] = found["save_seconds"] / (found["save_seconds"] + between)
-    found["first_step_with_imports_seconds"] = first
-    found["loss_difference"] = max(one["loss_difference"] for one in pairs)
+    figures = {name: statistics.fmean(one[name] for one in pairs) for name in pairs[0]}
+    between = checkpoint_steps * figures["step_seconds"]
+    figures["saving_share"] = figures["save_seconds"] / (figures["save_seconds"] + between)
+    figures["first_step_with_imports_seconds"] = first
+    figures["loss_difference"] = max(one["loss_difference"] for one in pairs)
     low, high = interval([one["ratio"] for one in pairs])
     met = {
         "as fast as bare TRL": high >= 1.0,
-        "useful tokens": found["useful_share"] >= USEFUL,
-        "checkpoints": found["saving_share"] < SAVING,
-        "start": found["first_step_seconds"] < FIRST_STEP_SECONDS,
-        "same maths": found["loss_difference"] < SAME_LOSS,
+        "useful tokens": figures["useful_share"] >= USEFUL,
+        "checkpoints": figures["saving_share"] < SAVING,
+        "start": figures["first_step_seconds"] < FIRST_STEP_SECONDS,
+        "same maths": figures["loss_difference"] < SAME_LOSS,
     }
-    return {**{name: round(value, 5) for name, value in found.items()}, "interval": [low, high], "met": met}
+    return {**{name: round(value, 5) for name, value in figures.items()}, "interval": [low, high], "met": met}
 
 
 def main() -> int:

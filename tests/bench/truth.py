@@ -51,15 +51,15 @@ def score(truth: list[dict], ids: list[str], removed: set[str], residual: Path, 
     injected = [row for row in truth if wanted(row) and row["id"] in present]
     survivors = Counter(base.get(name, name) for name in ids if name not in removed and name not in outside)
 
-    def found(row: dict) -> bool:
+    def is_removed(row: dict) -> bool:
         return row["id"] in removed or survivors[row["base"]] == 1 < clusters[row["base"]]
 
     alive = {base.get(name, name) for name in ids if name not in removed}
     good = [name for name in removed if base.get(name, name) in alive or name in natural]
     return Score(
-        recall=sum(map(found, injected)) / len(injected) if injected else 1.0,
+        recall=sum(map(is_removed, injected)) / len(injected) if injected else 1.0,
         precision=len(good) / len(removed) if removed else 1.0,
         injected=len(injected),
         removed=len(removed),
-        nfd_missed=sum(not found(row) for row in injected if row["edit"] == "nfd"),
+        nfd_missed=sum(not is_removed(row) for row in injected if row["edit"] == "nfd"),
     )

@@ -116,12 +116,12 @@ def compare_backends(
     """The same LoRA training by each backend; `peak` is the matrix product's FLOP/s."""
     length, rows = settings["max_length"], settings["batch_size"]
     setting = Setting("lora", LORA["rank"], rows, 1, length, gpus=1)
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     for backend in backends:
         manifest = micro.run("cpt", timeout=clock.left, **settings, backend=backend)
         # The usual step: what compiles and warms up in the first ones is no part of a week's training.
         speed = manifest.metrics["tokens"] / manifest.metrics["steps"] / manifest.timings["step_seconds"]
-        found[backend] = {
+        figures[backend] = {
             "tokens_per_second": round(speed, 1),
             "peak_memory_gib": round(manifest.timings.get("peak_gpu_bytes", 0) / 2**30, 2),
             "mfu": round(speed * flops_per_token(shape, setting, recomputing=False) / peak, 4),
@@ -129,7 +129,7 @@ def compare_backends(
             "losses": [round(loss, 4) for _, loss in manifest.details.loss],
             "merge": manifest.details.merge,
         }
-    return found
+    return figures
 
 
 def resume_check(micro: Micro, settings: dict[str, Any], backend: str, losses: list[float]) -> dict[str, Any]:
@@ -143,10 +143,10 @@ def resume_check(micro: Micro, settings: dict[str, Any], backend: str, losses: l
             break
     process.communicate()
     again = micro.start(request)
-    said, _ = again.communicate()
+    output, _ = again.communicate()
     manifest = micro.store.find(request)
-    if process.returncode != ExitCode.RESUMABLE or manifest is None or "going on from step" not in said:
-        raise RuntimeError(f"resume check: exits {process.returncode} and {again.returncode}: {said[-2000:]}")
+    if process.returncode != ExitCode.RESUMABLE or manifest is None or "going on from step" not in output:
+        raise RuntimeError(f"resume check: exits {process.returncode} and {again.returncode}: {output[-2000:]}")
     step = manifest.attempts[-1].resumed_from_step
     difference = largest_difference([loss for _, loss in manifest.details.loss], losses)
     return {"said": f"stopped with exit 75, went on from step {step} and finished", "difference": difference}
@@ -165,17 +165,17 @@ def later_stages(micro: Micro, settings: dict[str, Any]) -> dict[str, Any]:
 
 def differing_versions() -> dict[str, str]:
     """Installed versions that are not the lock's."""
-    found = {}
+    differences = {}
     for line in (ROOT / "requirements.lock").read_text().splitlines():
-        name, _, wanted = line.partition("==")
-        if wanted and not name.startswith("#"):
+        name, _, locked = line.partition("==")
+        if locked and not name.startswith("#"):
             try:
                 installed = metadata.version(name)
             except metadata.PackageNotFoundError:
                 installed = "not installed"
-            if installed != wanted.split(";")[0].strip():
-                found[name] = f"{installed} (lock: {wanted})"
-    return found
+            if installed != locked.split(";")[0].strip():
+                differences[name] = f"{installed} (lock: {locked})"
+    return differences
 
 
 def check(dry: bool, shapes: list[str], clock: Clock) -> dict[str, Any]:
@@ -202,16 +202,16 @@ def check(dry: bool, shapes: list[str], clock: Clock) -> dict[str, Any]:
                 own = {"source": "folder", "folder": str(home / "random"), "architecture": None, "vocabulary": None}
                 micro.run("base_model", timeout=clock.left, **own)
                 shutil.rmtree(home / "random")  # 15 GB, where it is a 7B
-                found = compare_backends(micro, shape, settings, backends, peak, clock)
+                runs = compare_backends(micro, shape, settings, backends, peak, clock)
             except subprocess.TimeoutExpired:
                 if name == shapes[0]:
                     raise
                 result["left_out"].append(f"shape {name}: the minutes are over")
                 continue
-            result["shapes"][name] = found
+            result["shapes"][name] = runs
             if name == shapes[0]:  # nothing is timed any more: side by side
                 with ThreadPoolExecutor() as pool:
-                    losses = found[backends[-1]]["losses"]
+                    losses = runs[backends[-1]]["losses"]
                     resumed = pool.submit(resume_check, micro, settings, backends[-1], losses)
                     result |= later_stages(micro, settings)
                     result["resume"] = resumed.result()

@@ -9,28 +9,28 @@ LOSS_TOLERANCE = 0.02
 
 def verdicts(result: dict[str, Any], golden: dict[str, Any] | None) -> list[dict[str, Any]]:
     """What is wanted, what was found, whether that is enough. `golden` is an earlier result on the same device."""
-    found = [_verdict("resume: losses like the uninterrupted run's", result["resume"]["difference"], LOSS_TOLERANCE)]
+    rows = [_verdict("resume: losses like the uninterrupted run's", result["resume"]["difference"], LOSS_TOLERANCE)]
     for shape, runs in result["shapes"].items():
         for name, figures in runs.items():
             merge = figures["merge"]
-            found.append(_verdict(f"{shape} {name}: merged = adapter + base, mean KL", merge["mean_kl"], 0.02))
+            rows.append(_verdict(f"{shape} {name}: merged = adapter + base, mean KL", merge["mean_kl"], 0.02))
             earlier = (golden or {}).get("shapes", {}).get(shape, {}).get(name)
             if earlier:
                 difference = largest_difference(figures["losses"], earlier["losses"])
-                found.append(_verdict(f"{shape} {name}: losses like the golden ones", difference, LOSS_TOLERANCE))
+                rows.append(_verdict(f"{shape} {name}: losses like the golden ones", difference, LOSS_TOLERANCE))
         if {"transformers", "unsloth"} <= runs.keys():
             plain, fast = runs["transformers"], runs["unsloth"]
             losses = largest_difference(fast["losses"], plain["losses"])
             speed = fast["tokens_per_second"] / plain["tokens_per_second"]
             memory = fast["peak_memory_gib"] / plain["peak_memory_gib"]
-            found += [
+            rows += [
                 _verdict(f"{shape}: unsloth's losses like plain TRL's", losses, LOSS_TOLERANCE),
                 _verdict(f"{shape}: unsloth's tokens/s over plain TRL's", speed, SPEED, at_least=True),
                 _verdict(f"{shape}: unsloth's peak memory over plain TRL's", memory, MEMORY),
             ]
             if shape == "7b":
-                found.append(_verdict("7b: MFU of unsloth's LoRA", fast["mfu"], MFU_7B, at_least=True))
-    return found
+                rows.append(_verdict("7b: MFU of unsloth's LoRA", fast["mfu"], MFU_7B, at_least=True))
+    return rows
 
 
 def largest_difference(losses: list[float], others: list[float]) -> float:
@@ -38,9 +38,9 @@ def largest_difference(losses: list[float], others: list[float]) -> float:
     return max(abs(a - b) / abs(b) for a, b in zip(losses, others, strict=True))
 
 
-def _verdict(what: str, found: float, wanted: float, at_least: bool = False) -> dict[str, Any]:
-    met = found >= wanted if at_least else found <= wanted
-    return {"what": what, "found": round(found, 4), "wanted": f"{'>=' if at_least else '<='} {wanted}", "met": met}
+def _verdict(what: str, value: float, wanted: float, at_least: bool = False) -> dict[str, Any]:
+    met = value >= wanted if at_least else value <= wanted
+    return {"what": what, "found": round(value, 4), "wanted": f"{'>=' if at_least else '<='} {wanted}", "met": met}
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -54,8 +54,8 @@ def markdown(result: dict[str, Any]) -> str:
         "| shape | backend | tokens/s | peak memory GiB | MFU | HFU | first loss | last loss |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for name, found in result["shapes"].items():
-        for backend, figures in found.items():
+    for name, runs in result["shapes"].items():
+        for backend, figures in runs.items():
             losses = figures["losses"]
             lines.append(
                 f"| {name} | {backend} | {figures['tokens_per_second']:,} | {figures['peak_memory_gib']} | "

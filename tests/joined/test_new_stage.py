@@ -25,7 +25,7 @@ from trainers.contract.planner import GPUS, plan_recipe
 from trainers.contract.recipe import LoraSettings, TrainingSection
 from trainers.contract.recipe.loading import load_model_recipes
 from trainers.evaluation.report import Report, colours
-from trainers.evaluation.results import Results, Row
+from trainers.evaluation.results import ItemScore, Results
 from trainers.runner.stage import StageContext, StageResult
 
 
@@ -134,7 +134,9 @@ def test_it_runs_by_its_name_and_what_it_took_is_counted(tmp_path: Path) -> None
 def test_the_report_compares_it_with_its_parent_once_evaluation_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
     evaluate = STAGES["evaluate"]
     monkeypatch.setitem(STAGES, "evaluate", evaluate.model_copy(update={"reads": (*evaluate.reads, "distill")}))
-    rows = {name: [Row("facts", "accuracy", str(n), n % 2) for n in range(8)] for name in ("base", "rlhf", "small")}
+    rows = {
+        name: [ItemScore("facts", "accuracy", str(n), n % 2) for n in range(8)] for name in ("base", "rlhf", "small")
+    }
     report = Report("t", Results(rows, {}, 0), [], [], {"small": [(1, 2.0), (2, 1.0)]}, {})
     assert ("small", "rlhf") in {(stage, other) for _, stage, other, _ in report.comparisons()}
     assert len(set(colours().values())) == len(colours()) == 7

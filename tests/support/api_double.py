@@ -144,9 +144,9 @@ def _serve(cluster: Cluster, method: str, url: str, body: Body) -> tuple[int, Bo
     parts = urlsplit(url)
     query = {key: values[0] for key, values in parse_qs(parts.query).items()}
     if parts.path.endswith("/selfsubjectaccessreviews"):
-        asked = body["spec"]["resourceAttributes"]
-        resource = "/".join(filter(None, (asked["resource"], asked.get("subresource"))))
-        return 201, {**body, "metadata": {}, "status": {"allowed": (asked["verb"], resource) not in cluster.forbidden}}
+        attributes = body["spec"]["resourceAttributes"]
+        resource = "/".join(filter(None, (attributes["resource"], attributes.get("subresource"))))
+        return 201, {**body, "metadata": {}, "status": {"allowed": (attributes["verb"], resource) not in cluster.forbidden}}
     match = _PATH.fullmatch(parts.path)
     if match is None:
         raise Refused(404, "NotFound", f"the server could not find the requested resource {parts.path}")
@@ -161,16 +161,16 @@ def _serve(cluster: Cluster, method: str, url: str, body: Body) -> tuple[int, Bo
 
 
 def _existing(cluster: Cluster, match: re.Match[str]) -> Body:
-    found = cluster.objects.get((match["plural"], match["ns"], match["name"]))
-    if found is None:
+    existing = cluster.objects.get((match["plural"], match["ns"], match["name"]))
+    if existing is None:
         raise Refused(404, "NotFound", f'{match["plural"]} "{match["name"]}" not found')
-    return found
+    return existing
 
 
 def _get(cluster: Cluster, match: re.Match[str], query: dict[str, str], body: Body) -> tuple[int, Body | str]:
-    found = _existing(cluster, match)
+    existing = _existing(cluster, match)
     if match["sub"] != "log":
-        return 200, found
+        return 200, existing
     path = cluster.folder / f"{match['name']}.log"
     if not path.exists():
         raise Refused(400, "BadRequest", f'container "trainer" in pod "{match["name"]}" is waiting to start')
@@ -213,9 +213,9 @@ def _create(cluster: Cluster, match: re.Match[str], query: dict[str, str], body:
 
 
 def _patch(cluster: Cluster, match: re.Match[str], query: dict[str, str], body: Body) -> tuple[int, Body]:
-    found = _existing(cluster, match)
-    _merge(found, body)
-    return 200, cluster.put(match["plural"], found)
+    existing = _existing(cluster, match)
+    _merge(existing, body)
+    return 200, cluster.put(match["plural"], existing)
 
 
 def _merge(into: Body, patch: Body) -> None:
@@ -227,17 +227,17 @@ def _merge(into: Body, patch: Body) -> None:
 
 
 def _delete(cluster: Cluster, match: re.Match[str], query: dict[str, str], body: Body) -> tuple[int, Body]:
-    found = _existing(cluster, match)
+    existing = _existing(cluster, match)
     uid = (body.get("preconditions") or {}).get("uid")
-    if uid not in (None, found["metadata"]["uid"]):
+    if uid not in (None, existing["metadata"]["uid"]):
         raise Refused(409, "Conflict", f"Precondition failed: UID in precondition: {uid}")
     if match["plural"] in ("jobs", "pods"):
-        found["metadata"].setdefault("deletionTimestamp", stamp())
-        found["metadata"]["deletionGracePeriodSeconds"] = body.get("gracePeriodSeconds")
-        cluster.put(match["plural"], found)
+        existing["metadata"].setdefault("deletionTimestamp", stamp())
+        existing["metadata"]["deletionGracePeriodSeconds"] = body.get("gracePeriodSeconds")
+        cluster.put(match["plural"], existing)
     else:
-        cluster.remove(match["plural"], found)
-    return 200, found
+        cluster.remove(match["plural"], existing)
+    return 200, existing
 
 
 _ANSWERS: dict[str, Callable[..., tuple[int, Body | str]]] = {

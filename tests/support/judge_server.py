@@ -9,7 +9,7 @@ from typing import Any
 
 from trainers.contract.recipe.evaluation import JudgeSettings
 
-Asked = list[tuple[str | None, dict[str, Any]]]
+Requests = list[tuple[str | None, dict[str, Any]]]
 
 
 def fair(first: str, second: str) -> str:
@@ -18,19 +18,19 @@ def fair(first: str, second: str) -> str:
 
 
 @contextmanager
-def judging(rule: Callable[[str, str], str], status: int = 200) -> Iterator[tuple[JudgeSettings, Asked]]:
+def judging(rule: Callable[[str, str], str], status: int = 200) -> Iterator[tuple[JudgeSettings, Requests]]:
     """Settings that reach the judge, and (authorization, body) of every request so far; a refusal repeats the key."""
-    asked: Asked = []
+    requests: Requests = []
 
     class Judge(BaseHTTPRequestHandler):
         def do_POST(self):
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            asked.append((self.headers.get("Authorization"), body))
+            requests.append((self.headers.get("Authorization"), body))
             text = body["messages"][1]["content"]
             first = text.split("[답변 A]\n")[1].split("\n\n[답변 B]")[0]
             second = text.split("[답변 B]\n")[1].split("\n\n[판정]")[0]
-            said = f"둘을 견주면 다음과 같습니다.\n{rule(first, second)}"
-            answer = {"choices": [{"message": {"content": said}}]}
+            reply = f"둘을 견주면 다음과 같습니다.\n{rule(first, second)}"
+            answer = {"choices": [{"message": {"content": reply}}]}
             refusal = {"error": {"message": f"no such key: {self.headers.get('Authorization')}"}}
             data = json.dumps(answer if status == 200 else refusal).encode()
             self.send_response(status)
@@ -45,7 +45,7 @@ def judging(rule: Callable[[str, str], str], status: int = 200) -> Iterator[tupl
     server = ThreadingHTTPServer(("127.0.0.1", 0), Judge)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield JudgeSettings(url=f"http://127.0.0.1:{server.server_port}/v1", model="judge"), asked
+        yield JudgeSettings(url=f"http://127.0.0.1:{server.server_port}/v1", model="judge"), requests
     finally:
         server.shutdown()
         server.server_close()

@@ -146,10 +146,10 @@ class Micro:
         request = self.request(stage, **changes)
         process = self.start(request, processes)
         try:
-            said, _ = process.communicate(timeout=timeout)
+            output, _ = process.communicate(timeout=timeout)
         finally:
             process.kill()  # nothing, where it has ended
-        assert process.returncode == 0, said
+        assert process.returncode == 0, output
         return self.keep(request)
 
     def keep(self, request: StageRequest) -> Manifest:

@@ -56,8 +56,8 @@ def fetch(url: str) -> bytes:
 def query(page: str, expression: str, **more: float) -> list[dict[str, Any]]:
     """A Prometheus server's answer to a PromQL query."""
     answer = json.loads(fetch(f"{page}/api/v1/query?{urlencode({'query': expression, **more})}"))
-    found: list[dict[str, Any]] = answer["data"]["result"]
-    return found
+    series: list[dict[str, Any]] = answer["data"]["result"]
+    return series
 
 
 @contextmanager

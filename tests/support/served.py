@@ -57,8 +57,8 @@ class Served:
             "query($f: RunsFilter!) { runsOrError(filter: $f) { ... on Runs { results { runId status jobName } } } }"
         )
         wanted = [{"key": key.replace("__", "/"), "value": value} for key, value in tags.items()]
-        found: list[dict[str, Any]] = self.ask(query, f={"tags": wanted})["runsOrError"]["results"]
-        return found
+        runs: list[dict[str, Any]] = self.ask(query, f={"tags": wanted})["runsOrError"]["results"]
+        return runs
 
     def finish(self, run_id: str, seconds: float = 240) -> str:
         """Wait for a run; its status."""
@@ -69,8 +69,8 @@ class Served:
 
     def materialized(self, asset: str) -> set[str]:
         """Partitions of an asset that were made."""
-        found = self.ask(_MADE, key={"path": [asset]})["assetOrError"].get("assetMaterializations", [])
-        return {row["partition"] for row in found}
+        materializations = self.ask(_MADE, key={"path": [asset]})["assetOrError"].get("assetMaterializations", [])
+        return {row["partition"] for row in materializations}
 
 
 def wait_until(condition: Callable[[], object], seconds: float) -> None:

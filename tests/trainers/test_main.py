@@ -12,8 +12,8 @@ def test_a_stage_tells_of_a_misspelt_variable(
 ) -> None:
     monkeypatch.setenv("KOREAN_LLM_PUSH_GATEWAY", "http://127.0.0.1:9")
     assert main(["sft", "--request", str(tmp_path / "absent.json")]) == 64
-    told = capsys.readouterr().err
-    assert "warning: nothing reads the variable KOREAN_LLM_PUSH_GATEWAY; did you mean KOREAN_LLM_PUSHGATEWAY?" in told
+    errors = capsys.readouterr().err
+    assert "warning: nothing reads the variable KOREAN_LLM_PUSH_GATEWAY; did you mean KOREAN_LLM_PUSHGATEWAY?" in errors
 
 
 def test_a_wrong_value_ends_a_stage_with_its_exit_code(

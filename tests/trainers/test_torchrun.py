@@ -6,7 +6,7 @@ from trainers.torchrun import cause
 
 
 @pytest.mark.parametrize(
-    ("codes", "told"),
+    ("codes", "expected"),
     [
         ([65], 65),
         ([75, 65, -15], 65),  # two that lost the third, which had bad data
@@ -15,5 +15,5 @@ from trainers.torchrun import cause
         ([-15], 143),
     ],
 )
-def test_the_cause_is_told_not_its_consequences(codes: list[int], told: int):
-    assert cause(codes) == told
+def test_the_cause_is_told_not_its_consequences(codes: list[int], expected: int):
+    assert cause(codes) == expected

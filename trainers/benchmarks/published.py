@@ -180,10 +180,10 @@ def _ner(path: Path) -> Iterator[Row]:
     """The kind of the first entity of each sentence that has one."""
     kinds = list(_ENTITIES)
     for identity, marked, _ in _examples(path):
-        if found := _ENTITY.search(marked):
+        if entity := _ENTITY.search(marked):
             sentence = _ENTITY.sub(r"\1", marked)
-            question = f"문장: {sentence} 이 문장에서 '{found[1]}'의 종류는? 답변:"
-            yield _item(identity, question, list(_ENTITIES.values()), kinds.index(found[2]))
+            question = f"문장: {sentence} 이 문장에서 '{entity[1]}'의 종류는? 답변:"
+            yield _item(identity, question, list(_ENTITIES.values()), kinds.index(entity[2]))
 
 
 @_published(r"(^|/)klue-dp-[^/]*_dev\.tsv$", "klue_dp")
@@ -256,11 +256,11 @@ def _click(path: Path) -> Iterator[Row]:
     for number, row in enumerate(json.loads(path.read_text("utf-8-sig"))):
         options = row["choices"]
         shown = ", ".join([f"A:{options[0]}", *(f"{letter}: {options[n]}" for n, letter in enumerate("BCD", start=1))])
-        wanted = "적절한 정답을 A, B, C, D 중에 골라 알파벳 하나로 답하시오."
-        asked = f"주어진 질문을 천천히 읽고, {wanted}\n\n"
+        instruction = "적절한 정답을 A, B, C, D 중에 골라 알파벳 하나로 답하시오."
+        intro = f"주어진 질문을 천천히 읽고, {instruction}\n\n"
         if row["paragraph"]:
-            asked = f"주어진 맥락을 천천히 읽고, 질문에 대한 {wanted}\n\n맥락: {row['paragraph']}\n"
-        question = f"{asked}질문: {row['question']}\n보기:\n{shown}\n정답:"
+            intro = f"주어진 맥락을 천천히 읽고, 질문에 대한 {instruction}\n\n맥락: {row['paragraph']}\n"
+        question = f"{intro}질문: {row['question']}\n보기:\n{shown}\n정답:"
         letters = list("ABCDE" if "CSAT" in row["id"] else "ABCD")
         answer = options.index(row["answer"])
         yield _item(f"{path.stem}-{number}", question, letters, answer, score="sum", subject=subject)

@@ -135,7 +135,7 @@ def _own_files(context: StageContext) -> dict[str, Path]:
     Tasks of lm_eval are no suites of ours: they are copied.
     """
     read_otherwise = [reader.files for reader in context.section.readers.values()]
-    own = {}
+    files = {}
     for name, path in files_below(context.inputs["landing"]).items():
         if is_published(name) or any(fnmatch.fnmatchcase(name, pattern) for pattern in read_otherwise):
             continue
@@ -149,8 +149,8 @@ def _own_files(context: StageContext) -> dict[str, Path]:
                 f"{name}: left alone, no published benchmark has its test items in a file of this name"
             )
         else:
-            own[name] = path
-    return own
+            files[name] = path
+    return files
 
 
 def item(row: Row) -> tuple[str, Row]:
@@ -177,21 +177,21 @@ def item(row: Row) -> tuple[str, Row]:
 
 
 def _instruction(row: Row) -> Row:
-    asked = messages(row["messages"])
-    if asked[-1]["role"] != "user":
+    prompt = messages(row["messages"])
+    if prompt[-1]["role"] != "user":
         raise Unusable("roles_out_of_order", "the messages must end with the user")
     if "checks" in row:
-        return {"messages": asked, "checks": _checks(row["checks"]), "task": str(row.get("task") or "unnamed")}
+        return {"messages": prompt, "checks": _checks(row["checks"]), "task": str(row.get("task") or "unnamed")}
     answer = content(row.get("answer"), "answer")
     choices = {"choices": _choices(row)} if "choices" in row else {}
     if choices and answer not in choices["choices"]:
         raise Unusable("bad_answer", "the answer is none of the choices")
-    return {"messages": asked, "answer": answer, **choices, "task": str(row.get("task") or "unnamed")}
+    return {"messages": prompt, "answer": answer, **choices, "task": str(row.get("task") or "unnamed")}
 
 
-def _checks(given: Any) -> list[dict[str, Any]]:
+def _checks(checks: Any) -> list[dict[str, Any]]:
     try:
-        return [Check.model_validate(check).model_dump() for check in given]
+        return [Check.model_validate(check).model_dump() for check in checks]
     except (ValidationError, TypeError) as error:
         raise Unusable("bad_checks", str(error)[:200]) from error
 
@@ -200,10 +200,10 @@ def _choices(row: Row) -> list[str]:
     choices = row.get("choices")
     if not isinstance(choices, list) or len(choices) < 2:
         raise Unusable("bad_choices", "choices must be a list of at least two")
-    found = [content(choice, f"choice {number}") for number, choice in enumerate(choices)]
-    if len(set(found)) != len(found):
+    texts = [content(choice, f"choice {number}") for number, choice in enumerate(choices)]
+    if len(set(texts)) != len(texts):
         raise Unusable("bad_choices", "two choices are the same")
-    return found
+    return texts
 
 
 def _domain(row: Row) -> Row:

@@ -20,27 +20,27 @@ def conversation(row: Row) -> Row:
     Raises:
         Unusable: the row is no conversation; says why.
     """
-    turns = row.get("messages", row.get("conversations"))
+    landed = row.get("messages", row.get("conversations"))
     if "messages" in row or "conversations" in row:
-        found = messages(turns)
+        turns = messages(landed)
     elif "instruction" in row:
-        asked = content(row["instruction"], "instruction")
-        given = row.get("input")
-        if given not in (None, ""):
-            asked = f"{asked}\n\n{content(given, 'input')}"
-        found = [
-            {"role": "user", "content": asked},
+        question = content(row["instruction"], "instruction")
+        context = row.get("input")
+        if context not in (None, ""):
+            question = f"{question}\n\n{content(context, 'input')}"
+        turns = [
+            {"role": "user", "content": question},
             {"role": "assistant", "content": content(row.get("output"), "output")},
         ]
         if row.get("system"):
-            found.insert(0, {"role": "system", "content": content(row["system"], "system")})
+            turns.insert(0, {"role": "system", "content": content(row["system"], "system")})
     else:
         raise Unusable(
             "unknown_schema", f"neither messages nor instruction; there are {', '.join(map(str, row))[:120]!r}"
         )
-    if found[-1]["role"] != "assistant":
+    if turns[-1]["role"] != "assistant":
         raise Unusable("no_answer", "the last message is not the assistant's")
-    return {"messages": found, **_marks(row)}
+    return {"messages": turns, **_marks(row)}
 
 
 def _marks(row: Row) -> Row:

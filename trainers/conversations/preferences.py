@@ -30,15 +30,15 @@ def pair(row: Row) -> Row:
 
 
 def _prompt_messages(row: Row) -> list[Message]:
-    given = row.get("prompt")
-    if given is None and isinstance(row.get("chosen"), list) and len(row["chosen"]) > 1:
-        given = row["chosen"][:-1]
-    if isinstance(given, list):
-        found = messages(given, "prompt")
-        if found[-1]["role"] != "user":
+    prompt = row.get("prompt")
+    if prompt is None and isinstance(row.get("chosen"), list) and len(row["chosen"]) > 1:
+        prompt = row["chosen"][:-1]
+    if isinstance(prompt, list):
+        turns = messages(prompt, "prompt")
+        if turns[-1]["role"] != "user":
             raise Unusable("roles_out_of_order", "the prompt does not end with the user")
-        return found
-    return [{"role": "user", "content": content(given, "prompt")}]
+        return turns
+    return [{"role": "user", "content": content(prompt, "prompt")}]
 
 
 def _answer(side: Any, name: str, prompt: list[Message]) -> list[Message]:

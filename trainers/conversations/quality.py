@@ -25,11 +25,11 @@ def refine(result: ConversationSet, section: ConversationsSection, suites: Seque
     owners = np.repeat(np.arange(len(spans)), [len(messages) for messages in spans])
     verdicts = _verdicts(texts, owners, len(spans), section)
     if section.decontamination.action != "off" and suites:
-        found = _asked_alike(result.kept, suites) | _overlapping(texts, owners, suites, section.decontamination)
-        evidence = Texts.of(list(found.values()))
+        contaminated = _asked_alike(result.kept, suites) | _overlapping(texts, owners, suites, section.decontamination)
+        evidence = Texts.of(list(contaminated.values()))
         if section.mask_personal_data:
             evidence, _ = mask(evidence)
-        for number, piece in zip(found, evidence.strings, strict=True):
+        for number, piece in zip(contaminated, evidence.strings, strict=True):
             verdicts.setdefault(number, ("contaminated", piece))
     masked: Counter[str] = Counter()
     if section.mask_personal_data:
@@ -64,16 +64,16 @@ def _verdicts(
 ) -> dict[int, tuple[str, str]]:
     """Rows that are too long, or in a script that no model here is trained on; by their number."""
     measures = measure(texts)
-    characters, letters, known = np.zeros(count), np.zeros(count), np.zeros(count)
+    characters, letters, readable = np.zeros(count), np.zeros(count), np.zeros(count)
     np.add.at(characters, owners, measures.count("characters"))
     np.add.at(letters, owners, measures.count("letters"))
-    np.add.at(known, owners, measures.count("hangul") + measures.count("latin"))
-    found = {
+    np.add.at(readable, owners, measures.count("hangul") + measures.count("latin"))
+    verdicts = {
         n: ("too_long", f"{characters[n]:.0f} characters") for n in np.flatnonzero(characters > section.max_characters)
     }
-    for number in np.flatnonzero(known < section.min_hangul_or_latin_share * letters):
-        found.setdefault(number, ("language", f"{known[number] / letters[number]:.2f} of the letters"))
-    return {int(number): verdict for number, verdict in found.items()}
+    for number in np.flatnonzero(readable < section.min_hangul_or_latin_share * letters):
+        verdicts.setdefault(number, ("language", f"{readable[number] / letters[number]:.2f} of the letters"))
+    return {int(number): verdict for number, verdict in verdicts.items()}
 
 
 def _overlapping(
@@ -89,17 +89,17 @@ def _asked_alike(rows: Sequence[Row], suites: Sequence[Path]) -> dict[int, str]:
 
     A prompt that many items share is their template, no evidence.
     """
-    asked: dict[str, list[str]] = {}
+    names_of: dict[str, list[str]] = {}
     for name, item in items(suites):
         if prompt := _letters(_prompt_of_item(item)):
-            asked.setdefault(prompt, []).append(name)
-    found = {}
+            names_of.setdefault(prompt, []).append(name)
+    evidence = {}
     for number, row in enumerate(rows):
         prompt = _joined(row.get("prompt") or row["messages"][:-1])
-        names = asked.get(_letters(prompt), ())
+        names = names_of.get(_letters(prompt), ())
         if 0 < len(names) <= SHARED_BY:
-            found[number] = f"{names[0]}: {prompt}"
-    return found
+            evidence[number] = f"{names[0]}: {prompt}"
+    return evidence
 
 
 def _prompt_of_item(item: Row) -> str:

@@ -111,7 +111,7 @@ def messages(value: Any, name: str = "messages") -> list[Message]:
         raise Unusable("messages_not_list", f"{name} is a JSON {type(value).__name__}")
     if not value:
         raise Unusable("field_empty", name)
-    found: list[Message] = []
+    checked: list[Message] = []
     for number, message in enumerate(value, 1):
         where = f"{name}, message {number}"
         if not isinstance(message, dict):
@@ -119,12 +119,12 @@ def messages(value: Any, name: str = "messages") -> list[Message]:
         role = message.get("role", message.get("from"))
         if not isinstance(role, str) or role not in _ROLES:
             raise Unusable("unknown_role", f"{where}: {str(role)[:40]!r}; there are system, user, assistant")
-        found.append({"role": _ROLES[role], "content": content(message.get("content", message.get("value")), where)})
-    turns = found[1:] if found[0]["role"] == "system" else found
+        checked.append({"role": _ROLES[role], "content": content(message.get("content", message.get("value")), where)})
+    turns = checked[1:] if checked[0]["role"] == "system" else checked
     for number, message in enumerate(turns):
         if message["role"] != ("user", "assistant")[number % 2]:
-            raise Unusable("roles_out_of_order", f"{name}: {' '.join(m['role'] for m in found)[:80]}")
-    return found
+            raise Unusable("roles_out_of_order", f"{name}: {' '.join(m['role'] for m in checked)[:80]}")
+    return checked
 
 
 def write_jsonl(path: Path, rows_: list[Row]) -> None:

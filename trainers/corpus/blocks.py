@@ -135,8 +135,8 @@ class PublishedBlock:
 
     def origins(self) -> list[tuple[str, int, str, str]]:
         """(id, line, source, licence) of each document."""
-        found: list[tuple[str, int, str, str]] = self._load("origins")
-        return found
+        origins: list[tuple[str, int, str, str]] = self._load("origins")
+        return origins
 
     def exclusions(self) -> Iterator[Exclusion]:
         """What did not get past cleaning."""

@@ -17,7 +17,7 @@ from trainers.corpus.blocks import PublishedBlock, in_order
 from trainers.corpus.clean import Cleaner
 from trainers.corpus.earlier import EarlierCorpus, write_index
 from trainers.corpus.join import Joined
-from trainers.corpus.plan import Plan
+from trainers.corpus.plan import CorpusPlan
 from trainers.corpus.pool import Pool, Spent, Task, peak_bytes
 from trainers.corpus.report import html, markdown
 from trainers.corpus.statistics import statistics
@@ -30,7 +30,7 @@ _BLOCKS_WORTH_A_POOL = 3
 """Starting processes costs seconds; less work than this is done sooner without them."""
 
 
-class Voice(Protocol):
+class Log(Protocol):
     """Who is told how the work goes; a stage's Reporter is one."""
 
     def say(self, text: str) -> None:
@@ -50,7 +50,7 @@ class Corpus:
 
 
 def build(
-    plan: Plan, scratch: Path, output: Path, reporter: Voice, workers: int, earlier: Sequence[EarlierCorpus] = ()
+    plan: CorpusPlan, scratch: Path, output: Path, reporter: Log, workers: int, earlier: Sequence[EarlierCorpus] = ()
 ) -> Corpus:
     """Run the chain; finished blocks in `scratch` are not done again.
 
@@ -81,7 +81,7 @@ def build(
     return Corpus(details, joined.metrics(), {name: round(value, 3) for name, value in timings.items()})
 
 
-def _refuse_broken(plan: Plan, joined: Joined) -> None:
+def _refuse_broken(plan: CorpusPlan, joined: Joined) -> None:
     """Stop at a drop that was made wrongly.
 
     Raises:
@@ -98,7 +98,7 @@ def _refuse_broken(plan: Plan, joined: Joined) -> None:
 
 
 def clean_blocks(
-    plan: Plan, folder: Path, reporter: Voice, workers: int, index: int = 0, of: int = 1
+    plan: CorpusPlan, folder: Path, reporter: Log, workers: int, index: int = 0, of: int = 1
 ) -> tuple[list[PublishedBlock], dict[str, float]]:
     """Clean the blocks that are not published yet, of every `of` the one at `index`; all that are in order, timings."""
     cleaner = Cleaner(plan.section, plan.buckets, plan.suites)
@@ -125,11 +125,11 @@ def clean_blocks(
     return [PublishedBlock(place) for place in places], timings
 
 
-def _pool_size(plan: Plan, workers: int) -> int:
+def _pool_size(plan: CorpusPlan, workers: int) -> int:
     return workers if workers > 1 and plan.size * 2 > _BLOCKS_WORTH_A_POOL * BLOCK_BYTES else 0
 
 
-def _run(cleaner: Cleaner, tasks: Iterator[Task], processes: int, reporter: Voice) -> Iterator[tuple[Task, Spent]]:
+def _run(cleaner: Cleaner, tasks: Iterator[Task], processes: int, reporter: Log) -> Iterator[tuple[Task, Spent]]:
     if processes:
         with Pool(cleaner, processes, reporter.warn) as pool:
             yield from pool.run(tasks)
@@ -137,7 +137,7 @@ def _run(cleaner: Cleaner, tasks: Iterator[Task], processes: int, reporter: Voic
         yield from ((task, task.run(cleaner)) for task in tasks)
 
 
-def _write(plan: Plan, joined: Joined, scratch: Path, output: Path) -> None:
+def _write(plan: CorpusPlan, joined: Joined, scratch: Path, output: Path) -> None:
     mark = scratch / "joining.json"
     if not mark.exists() or json.loads(mark.read_text()) != plan.digest:
         for leftover in output.iterdir():  # of an attempt with other code, that was killed while it wrote

@@ -133,10 +133,10 @@ class Cleaner:
             hits.setdefault(hit.document, []).append(hit)
         evidence, cuts = [], []
         verdicts_: list[Verdict] = [None] * len(batch.texts)
-        for index, found in hits.items():
-            text, first = batch.texts[index], found[0]
+        for index, document_hits in hits.items():
+            text, first = batch.texts[index], document_hits[0]
             evidence.append({"id": batch.name(index), "item": first.item, "piece": text[first.begin : first.end][:200]})
-            rest = _cut(text, found) if settings.action == "cut" else ""
+            rest = _cut(text, document_hits) if settings.action == "cut" else ""
             if len(rest) >= max(1, self.section.filter.min_characters):
                 cuts.append((int(batch.texts.starts[index]), int(batch.texts.starts[index + 1]), rest))
                 batch.words[index] = len(rest.split())
@@ -203,13 +203,13 @@ def _fingerprinted(batch: _Batch, buckets: int, summary: dict[str, Any]) -> Clea
         origins.append((name, document.line, document.source, document.licence))
     table = np.array(meta, META)
     order = in_order(table)
-    found, keys = signatures(batch.texts)
+    hashes, keys = signatures(batch.texts)
     table = table[order]
     edges = np.arange(buckets, dtype=np.uint64) * np.uint64(2**64 // buckets)
     return Cleaned(
         rows=[rows[i] for i in order],
         meta=table,
-        signatures=found[order],
+        signatures=hashes[order],
         bands=np.ascontiguousarray(keys[order].T),
         origins=[origins[i] for i in order],
         buckets=[*np.searchsorted(table["high"], edges).tolist(), len(order)],

@@ -13,7 +13,7 @@ from trainers.contract import DEDUP_INDEX
 from trainers.contract.recipe.data import CorpusSection
 from trainers.corpus.chain import build
 from trainers.corpus.earlier import EarlierCorpus
-from trainers.corpus.plan import Plan
+from trainers.corpus.plan import CorpusPlan
 
 _TEXTS = (
     "강가에 나무가 한 그루 있고 그 아래에서 아이들이 책을 읽다가 해가 지면 집으로 돌아갔습니다.",
@@ -40,7 +40,7 @@ def main() -> int:
         second = _write(home / "second.jsonl", [" ".join(reversed(text.split())) for text in _TEXTS])
         section = CorpusSection(validation_share=0.4)
         for number, plan in enumerate(
-            (Plan(section, {first.name: first}), Plan(section, {second.name: second}, (suite,)))
+            (CorpusPlan(section, {first.name: first}), CorpusPlan(section, {second.name: second}, (suite,)))
         ):
             folder = home / str(number)
             (folder / "output").mkdir(parents=True)

@@ -25,14 +25,14 @@ def write_index(
     folder: Path,
     high: NDArray[np.uint64],
     low: NDArray[np.uint64],
-    found: Signatures,
+    signatures: Signatures,
     bands: Sequence[Keys],
     ids: list[str],
 ) -> None:
     """Write the index of the kept documents, given in the order of their hash."""
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "documents.npy", np.stack((high, low), axis=1))
-    np.save(folder / "signatures.npy", found)
+    np.save(folder / "signatures.npy", signatures)
     order = [np.argsort(keys, kind="stable").astype(np.uint32) for keys in bands]
     np.save(folder / "order.npy", np.array(order, np.uint32).reshape(len(bands), len(ids)))
     np.save(folder / "bands.npy", np.array([keys[o] for keys, o in zip(bands, order, strict=True)], np.uint32))
@@ -53,27 +53,27 @@ class EarlierCorpus:
 
     def exact(self, high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.int64]:
         """For each document its equal in the index, or -1."""
-        known = np.load(self.folder / "documents.npy", mmap_mode="r")
-        found = np.full(len(high), -1, np.int64)
-        if len(known):
-            place = np.searchsorted(known[:, 0], high)
-            inside = np.minimum(place, len(known) - 1)
-            same = (known[inside, 0] == high) & (known[inside, 1] == low)
-            found[same] = inside[same]
-        return found
+        earlier = np.load(self.folder / "documents.npy", mmap_mode="r")
+        equals = np.full(len(high), -1, np.int64)
+        if len(earlier):
+            place = np.searchsorted(earlier[:, 0], high)
+            inside = np.minimum(place, len(earlier) - 1)
+            same = (earlier[inside, 0] == high) & (earlier[inside, 1] == low)
+            equals[same] = inside[same]
+        return equals
 
     def near(self, mine: Signatures, bands: Sequence[Keys], threshold: float) -> NDArray[np.int64]:
         """For each document one near to it in the index, or -1."""
         signatures = np.load(self.folder / "signatures.npy", mmap_mode="r")
         keys = np.load(self.folder / "bands.npy", mmap_mode="r")
         order = np.load(self.folder / "order.npy", mmap_mode="r")
-        found = np.full(len(mine), -1, np.int64)
+        neighbours = np.full(len(mine), -1, np.int64)
         least = int(np.ceil(threshold * HASHES))
         for band in range(BANDS):
             begin = np.searchsorted(keys[band], bands[band])
             end = np.searchsorted(keys[band], bands[band], side="right")
-            _look(mine, begin, end, order[band], signatures, least, found)
-        return found
+            _look(mine, begin, end, order[band], signatures, least, neighbours)
+        return neighbours
 
 
 @njit(cache=True)
@@ -84,10 +84,10 @@ def _look(
     order: NDArray[np.uint32],
     signatures: Signatures,
     least: int,
-    found: NDArray[np.int64],
+    neighbours: NDArray[np.int64],
 ) -> None:
     for document in range(len(mine)):
         for place in range(begin[document], end[document]):
             other = order[place]
-            if found[document] < 0 and equal_hashes(mine[document], signatures[other]) >= least:
-                found[document] = other
+            if neighbours[document] < 0 and equal_hashes(mine[document], signatures[other]) >= least:
+                neighbours[document] = other

@@ -14,7 +14,7 @@ from trainers.contract import BadRequest, ServiceMissing
 from trainers.text.read import files_below
 
 _WILD = re.compile(r"[*?\[]")
-Found = Iterator[tuple[str, Callable[[Path], None]]]
+RemoteFiles = Iterator[tuple[str, Callable[[Path], None]]]
 """Name of each file below its input, and what puts the file at a path."""
 
 
@@ -35,7 +35,7 @@ def gather(inputs: Sequence[str], folder: Path) -> None:
             put(place)
 
 
-def _local(source: str, is_one_of_several: bool) -> Found:
+def _local(source: str, is_one_of_several: bool) -> RemoteFiles:
     path = Path(source)
     if path.exists():
         beside = f"{path.name}/" if path.is_dir() and is_one_of_several else ""
@@ -53,22 +53,22 @@ def _link(file: Path, place: Path) -> None:
     place.symlink_to(file.absolute())
 
 
-def _remote(source: str, is_one_of_several: bool) -> Found:
+def _remote(source: str, is_one_of_several: bool) -> RemoteFiles:
     import fsspec
 
     try:
         files, path = fsspec.core.url_to_fs(source, skip_instance_cache=True, use_listings_cache=False)
-        found = files.glob(path) if _WILD.search(path) else files.find(path)
-        found = [entry for entry in found if not files.isdir(entry)]
+        entries = files.glob(path) if _WILD.search(path) else files.find(path)
+        entries = [entry for entry in entries if not files.isdir(entry)]
     except Exception as error:
         raise ServiceMissing(f"--input {source} cannot be read: {type(error).__name__}: {error}") from error
-    if not found:
+    if not entries:
         raise BadRequest(f"--input {source}: there is no such file or folder")
     whole = PurePosixPath(files._strip_protocol(path))
     base = _base(str(whole))
-    if not _WILD.search(path) and not is_one_of_several and found != [str(whole)]:
+    if not _WILD.search(path) and not is_one_of_several and entries != [str(whole)]:
         base = whole
-    for entry in sorted(found):
+    for entry in sorted(entries):
         yield PurePosixPath(entry).relative_to(base).as_posix(), partial(files.get_file, entry)
 
 

@@ -62,10 +62,10 @@ class Joined:
         self.kept[list(self._known)] = False
 
     def _mark_known(
-        self, reason: str, corpus: EarlierCorpus, members: NDArray[np.int64], found: NDArray[np.int64]
+        self, reason: str, corpus: EarlierCorpus, members: NDArray[np.int64], places: NDArray[np.int64]
     ) -> None:
-        for index in np.flatnonzero(found >= 0).tolist():
-            self._known.setdefault(int(members[index]), (reason, corpus, int(found[index])))
+        for index in np.flatnonzero(places >= 0).tolist():
+            self._known.setdefault(int(members[index]), (reason, corpus, int(places[index])))
 
     @cached_property
     def signatures(self) -> NDArray[np.uint8]:

@@ -27,8 +27,8 @@ class Vocabulary:
     @classmethod
     def of(cls, texts: Sequence[str], tagger: str) -> "Vocabulary":
         """From the beginnings of texts."""
-        found = nouns_of(tagger, [text[:_CHARACTERS] for text in texts])
-        counts = sorted((-count, noun) for noun, count in found.items())
+        occurrences = nouns_of(tagger, [text[:_CHARACTERS] for text in texts])
+        counts = sorted((-count, noun) for noun, count in occurrences.items())
         return cls(tagger, {noun: -count for count, noun in counts[:_MOST_NOUNS]})
 
     @classmethod
@@ -44,9 +44,9 @@ class Vocabulary:
 
 def drift(mine: Vocabulary, earlier: Mapping[str, Vocabulary]) -> NounStatistics:
     """What is new against earlier releases (by release, oldest first) that the same tagger has read."""
-    before = {release: found for release, found in earlier.items() if found.tagger == mine.tagger}
-    known = {noun for found in before.values() for noun in found.nouns}
-    new = {noun: count for noun, count in mine.nouns.items() if noun not in known} if before else {}
+    before = {release: vocabulary for release, vocabulary in earlier.items() if vocabulary.tagger == mine.tagger}
+    old = {noun for vocabulary in before.values() for noun in vocabulary.nouns}
+    new = {noun: count for noun, count in mine.nouns.items() if noun not in old} if before else {}
     share = sum(new.values()) / max(1, sum(mine.nouns.values()))
     last = next(reversed(before), None)
     return NounStatistics(

@@ -19,7 +19,7 @@ _EXPANSION = 4  # text bytes per packed byte, roughly: only the number of bucket
 
 
 @dataclass(frozen=True)
-class Plan:
+class CorpusPlan:
     """The section, the files to read by name, and the suites to keep out of the corpus."""
 
     section: CorpusSection

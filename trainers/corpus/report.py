@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from trainers.contract import CorpusDetails
 from trainers.contract.charts import bars
 from trainers.contract.markdown import escaped, table
-from trainers.runner.page import Section, Table, page
+from trainers.runner.page import PageSection, Table, page
 
 _MOST_BARS = 25
 _EVIDENCE = "Contamination: evidence"
@@ -27,8 +27,8 @@ def html(details: CorpusDetails) -> str:
     for title, counts in _sections(details):
         rest = len(counts) - _MOST_BARS
         chart = bars(title, dict(list(counts.items())[:_MOST_BARS]))
-        sections.append(Section(title, [chart], note=f"and {rest} more, in report.md" if rest > 0 else ""))
-    evidence = Section(_EVIDENCE, table=Table(("document", "item", "piece"), _evidence(details)))
+        sections.append(PageSection(title, [chart], note=f"and {rest} more, in report.md" if rest > 0 else ""))
+    evidence = PageSection(_EVIDENCE, table=Table(("document", "item", "piece"), _evidence(details)))
     return page("Corpus report", [*sections, evidence])
 
 

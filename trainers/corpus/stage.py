@@ -13,7 +13,7 @@ from trainers.contract import DEDUP_INDEX, EARLIER, BadRequest, StageRequest
 from trainers.contract.artifacts import ArtifactStore
 from trainers.corpus.chain import build, clean_blocks
 from trainers.corpus.earlier import EarlierCorpus
-from trainers.corpus.plan import Plan
+from trainers.corpus.plan import CorpusPlan
 from trainers.corpus.write import EXCLUSIONS
 from trainers.runner.stage import StageContext, StageResult, typed_section
 from trainers.text.read import files_below, suite_files
@@ -67,9 +67,9 @@ class _Printer:
         print(f"[{self._name}] warning: {text}", flush=True, file=sys.stderr)
 
 
-def _plan(section: Any, inputs: dict[str, Path]) -> Plan:
+def _plan(section: Any, inputs: dict[str, Path]) -> CorpusPlan:
     suites = inputs.get("benchmarks")
-    return Plan(section, files_below(inputs["landing"]), suite_files(suites) if suites else ())
+    return CorpusPlan(section, files_below(inputs["landing"]), suite_files(suites) if suites else ())
 
 
 def _workers(request: StageRequest) -> int:

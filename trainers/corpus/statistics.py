@@ -32,8 +32,12 @@ def statistics(
         texts = [row["text"] for row in islice(read_shards(output / "train"), section.noun_statistics)]
         vocabulary = Vocabulary.of(texts, section.noun_tagger)
         vocabulary.write(output)
-        known = {release: read for release, folder in earlier.items() if (read := Vocabulary.read(folder)) is not None}
-        nouns = drift(vocabulary, known)
+        vocabularies = {
+            release: earlier_vocabulary
+            for release, folder in earlier.items()
+            if (earlier_vocabulary := Vocabulary.read(folder)) is not None
+        }
+        nouns = drift(vocabulary, vocabularies)
     return nouns, {name: _fertility(name, output / "train") for name in section.fertility_of}
 
 

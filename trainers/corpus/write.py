@@ -85,15 +85,15 @@ def write_documents(
     begins = np.cumsum([0, *(len(block.meta) for block in blocks)]).tolist()
     train, held_out = (ShardWriter(output / split, shard_bytes, form) for split in ("train", "validation"))
     for bucket in range(buckets):
-        found: list[tuple[int, int, bytes, bool]] = []
+        entries: list[tuple[int, int, bytes, bool]] = []
         for begin, block in zip(begins, blocks, strict=False):
             first, rows = block.rows(bucket)
             for index, row in enumerate(rows, first):
                 if kept[begin + index]:
                     meta = block.meta[index]
-                    found.append((int(meta["high"]), int(meta["low"]), row, bool(validation[begin + index])))
-        found.sort()
-        for _, _, row, is_validation in found:
+                    entries.append((int(meta["high"]), int(meta["low"]), row, bool(validation[begin + index])))
+        entries.sort()
+        for _, _, row, is_validation in entries:
             (held_out if is_validation else train).write(row)
     train.close()
     held_out.close()

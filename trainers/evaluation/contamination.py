@@ -26,6 +26,6 @@ def contamination(suite_files: Iterable[Path], corpus: Path) -> list[dict[str, A
         for hit in suites.find([row["text"] for row in batch]):
             row = batch[hit.document]
             piece = row["text"][hit.begin : hit.end][:_EXCERPT]
-            found = {"item": hit.item, "document": row["id"], "source": row.get("source", ""), "piece": piece}
-            evidence.setdefault((hit.item, row["id"]), found)
+            overlap = {"item": hit.item, "document": row["id"], "source": row.get("source", ""), "piece": piece}
+            evidence.setdefault((hit.item, row["id"]), overlap)
     return list(evidence.values())

@@ -10,7 +10,9 @@ from trainers.evaluation.results import Results
 CORPUS, INSTRUCTION, PREFERENCE, VERIFIED = "all/corpus", "all/instruction", "all/preference", "all/verified"
 
 
-def judge(gate: GateSection, results: Results, evidence: Sequence[Mapping[str, Any]] | None = None) -> list[GateResult]:
+def apply_gate(
+    gate: GateSection, results: Results, evidence: Sequence[Mapping[str, Any]] | None = None
+) -> list[GateResult]:
     """Every condition of the recipe, and those that always hold: finite numbers, and nothing lost to the champion.
 
     `evidence`: rows of `contamination`; None where nobody searched, and then that condition cannot be met.
@@ -34,51 +36,51 @@ def judge(gate: GateSection, results: Results, evidence: Sequence[Mapping[str, A
     return judged
 
 
-def _cpt_below_unigram(results: Results, wanted: float) -> GateResult:
+def _cpt_below_unigram(results: Results, threshold: float) -> GateResult:
     if not results.has(CORPUS, "cpt", "unigram"):
-        return _not_measured("cpt_below_unigram", wanted, "the corpus has no held-out text")
+        return _not_measured("cpt_below_unigram", threshold, "the corpus has no held-out text")
     ratio = results.ratio(CORPUS, "cpt", "unigram")
     cpt, unigram = (results.figure(CORPUS, stage).value for stage in ("cpt", "unigram"))
     below = round(1 - ratio.value, 6)
     return GateResult(
         name="cpt_below_unigram",
-        passed=below >= wanted,
+        passed=below >= threshold,
         value=below,
-        threshold=wanted,
+        threshold=threshold,
         explanation=f"CPT's held-out text costs {cpt:.3f} bits per byte, a unigram model of the same tokens "
         f"{unigram:.3f}: {below:.1%} below (95%: {1 - ratio.high:.1%} to {1 - ratio.low:.1%}), "
-        f"wanted at least {wanted:.0%}{_short(below, wanted)}",
+        f"wanted at least {threshold:.0%}{_short(below, threshold)}",
     )
 
 
-def _sft_over_cpt(results: Results, wanted: float) -> GateResult:
+def _sft_over_cpt(results: Results, threshold: float) -> GateResult:
     if not results.has(INSTRUCTION, "sft", "cpt"):
-        return _not_measured("sft_over_cpt", wanted, "the benchmarks have no instruction suite")
+        return _not_measured("sft_over_cpt", threshold, "the benchmarks have no instruction suite")
     gain = results.difference(INSTRUCTION, "sft", "cpt")
     sft, cpt = (results.figure(INSTRUCTION, stage).value for stage in ("sft", "cpt"))
     return GateResult(
         name="sft_over_cpt",
-        passed=gain.value >= wanted,
+        passed=gain.value >= threshold,
         value=gain.value,
-        threshold=wanted,
+        threshold=threshold,
         explanation=f"of {gain.n} held-out instruction items SFT has {sft:.1%} right, CPT {cpt:.1%}: "
         f"{gain.value * 100:+.1f} points (95%: {gain.low * 100:+.1f} to {gain.high * 100:+.1f}), "
-        f"wanted at least {wanted * 100:+.0f}{_short(gain.value, wanted)}",
+        f"wanted at least {threshold * 100:+.0f}{_short(gain.value, threshold)}",
     )
 
 
-def _rlhf_preference(results: Results, wanted: float) -> GateResult:
+def _rlhf_preference(results: Results, threshold: float) -> GateResult:
     if not results.has(PREFERENCE, "rlhf", "sft"):
-        return _not_measured("rlhf_preference", wanted, "the benchmarks have no preference suite")
+        return _not_measured("rlhf_preference", threshold, "the benchmarks have no preference suite")
     rlhf, sft = (results.figure(PREFERENCE, stage) for stage in ("rlhf", "sft"))
     above = rlhf.value > sft.value
     return GateResult(
         name="rlhf_preference",
-        passed=rlhf.value >= wanted and above,
+        passed=rlhf.value >= threshold and above,
         value=rlhf.value,
-        threshold=wanted,
+        threshold=threshold,
         explanation=f"RLHF puts the better reply first in {rlhf.value:.1%} of {rlhf.n} held-out pairs "
-        f"(95%: {rlhf.low:.1%} to {rlhf.high:.1%}), wanted at least {wanted:.0%}{_short(rlhf.value, wanted)}; "
+        f"(95%: {rlhf.low:.1%} to {rlhf.high:.1%}), wanted at least {threshold:.0%}{_short(rlhf.value, threshold)}; "
         f"SFT has {sft.value:.1%}, and RLHF must be above it{'' if above else ': it is not'}",
     )
 
@@ -102,17 +104,17 @@ def _english_rise(results: Results, most: float) -> GateResult:
     )
 
 
-def _instruction_following(results: Results, wanted: float) -> GateResult:
+def _instruction_following(results: Results, threshold: float) -> GateResult:
     if not results.has(VERIFIED, "rlhf"):
-        return _not_measured("instruction_following", wanted, "no instruction suite has items with checks")
+        return _not_measured("instruction_following", threshold, "no instruction suite has items with checks")
     figure = results.figure(VERIFIED, "rlhf")
     return GateResult(
         name="instruction_following",
-        passed=figure.value >= wanted,
+        passed=figure.value >= threshold,
         value=figure.value,
-        threshold=wanted,
+        threshold=threshold,
         explanation=f"RLHF follows {figure.value:.1%} of {figure.n} verifiable instructions (95%: {figure.low:.1%} to "
-        f"{figure.high:.1%}), wanted at least {wanted:.0%}{_short(figure.value, wanted)}",
+        f"{figure.high:.1%}), wanted at least {threshold:.0%}{_short(figure.value, threshold)}",
     )
 
 
@@ -213,11 +215,11 @@ def _against_champion(results: Results) -> list[GateResult]:
     return judged
 
 
-def _not_measured(name: str, wanted: float, why: str) -> GateResult:
+def _not_measured(name: str, threshold: float, why: str) -> GateResult:
     return GateResult(
-        name=name, passed=False, value=0, threshold=wanted, explanation=f"could not be measured, so not met: {why}"
+        name=name, passed=False, value=0, threshold=threshold, explanation=f"could not be measured, so not met: {why}"
     )
 
 
-def _short(value: float, wanted: float) -> str:
-    return "" if value >= wanted else f": {(wanted - value) * 100:.1f} points short"
+def _short(value: float, threshold: float) -> str:
+    return "" if value >= threshold else f": {(threshold - value) * 100:.1f} points short"

@@ -8,7 +8,7 @@ from typing import Any
 
 from trainers.contract import BadData, BadRequest, sha256_of
 from trainers.evaluation.model import ModelUnderTest
-from trainers.evaluation.results import Row
+from trainers.evaluation.results import ItemScore
 
 _FRACTIONS = {"acc", "acc_norm", "exact_match", "prefix_match"}
 """lm_eval's metrics that are 0 or 1 for an item; others (F1 over a set) have no items to resample."""
@@ -32,7 +32,7 @@ def local_task(name: str, path: Path) -> dict[str, Any]:
 
 def run_tasks(
     model: ModelUnderTest, tasks: Mapping[str, str], include: Path, limit: int | None, local: tuple[dict, ...] = ()
-) -> tuple[list[Row], dict[str, str]]:
+) -> tuple[list[ItemScore], dict[str, str]]:
     """Rows `lm_eval/<task>/<metric>` of the named tasks, and each name's pin, `<version>@<data digest>`.
 
     YAML tasks below `include` come before lm_eval's own; their data files are named relative to that folder.
@@ -46,10 +46,10 @@ def run_tasks(
     from lm_eval.tasks import TaskManager
 
     os.environ.setdefault("HF_DATASETS_TRUST_REMOTE_CODE", "0")
-    own = str(include) if include.is_dir() else None
-    manager = TaskManager(include_path=own, include_defaults=False)
+    folder = str(include) if include.is_dir() else None
+    manager = TaskManager(include_path=folder, include_defaults=False)
     if any(name not in manager.all_tasks for name in tasks):
-        manager = TaskManager(include_path=own)  # reads thousands of files: seconds, so only where it is needed
+        manager = TaskManager(include_path=folder)  # reads thousands of files: seconds, so only where it is needed
     if unknown := [name for name in tasks if name not in manager.all_tasks]:
         raise BadRequest(f"recipe key evaluate.lm_eval names {unknown}, which lm_eval does not have")
     runner = HFLM(
@@ -58,12 +58,12 @@ def run_tasks(
         max_length=model.window,
         batch_size=max(1, model.batch_tokens // model.window),
     )
-    with chdir(own or "."):
-        found = simple_evaluate(
+    with chdir(folder or "."):
+        results = simple_evaluate(
             runner, tasks=[*tasks, *local], limit=limit, task_manager=manager, bootstrap_iters=0, log_samples=True
         )
     rows = [
-        Row(
+        ItemScore(
             f"lm_eval/{task}/{metric}",
             "accuracy",
             str(sample["doc_id"]),
@@ -72,23 +72,23 @@ def run_tasks(
             str(sample["filtered_resps"])[:200],
             str(sample["target"]),
         )
-        for task, samples in found["samples"].items()
+        for task, samples in results["samples"].items()
         for sample in samples
         for metric in sorted(_FRACTIONS & set(sample["metrics"]))
     ]
-    pins = {name: _pin(name, found) for name in tasks}
-    for name, wanted in tasks.items():
-        if wanted not in ("", pins[name]):
-            raise BadData(f"lm_eval's {name} is {pins[name]}, but the recipe pins {wanted}; figures would not compare")
+    pins = {name: _pin(name, results) for name in tasks}
+    for name, pin in tasks.items():
+        if pin not in ("", pins[name]):
+            raise BadData(f"lm_eval's {name} is {pins[name]}, but the recipe pins {pin}; figures would not compare")
     return rows, pins
 
 
-def _pin(name: str, found: Mapping[str, Any]) -> str:
-    members = found.get("group_subtasks", {}).get(name) or [name]
-    versions = sorted({str(found["versions"].get(member)) for member in members})
+def _pin(name: str, results: Mapping[str, Any]) -> str:
+    members = results.get("group_subtasks", {}).get(name) or [name]
+    versions = sorted({str(results["versions"].get(member)) for member in members})
     documents = {
-        member: [sample["doc_hash"] for sample in found["samples"][member]]
+        member: [sample["doc_hash"] for sample in results["samples"][member]]
         for member in members
-        if member in found["samples"]
+        if member in results["samples"]
     }
     return f"{'+'.join(versions)}@{sha256_of(documents)[:16]}"

@@ -161,8 +161,8 @@ class Scorer:
         parts = []
         for start in range(0, len(targets), at_once):
             logits = self._head(hidden[start : start + at_once]).float()
-            wanted = logits.gather(1, targets[start : start + at_once, None].to(logits.device))[:, 0]
-            parts.append((wanted - logits.logsumexp(dim=1)).double().cpu())
+            chosen = logits.gather(1, targets[start : start + at_once, None].to(logits.device))[:, 0]
+            parts.append((chosen - logits.logsumexp(dim=1)).double().cpu())
         return torch.cat(parts)
 
 

@@ -15,12 +15,12 @@ from trainers.contract.files import write_atomically
 from trainers.contract.recipe.evaluation import JudgeSettings
 from trainers.contract.settings import JUDGE_KEY
 from trainers.evaluation.judge_questions import QUESTIONS, Question
-from trainers.evaluation.results import Row
+from trainers.evaluation.results import ItemScore
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionMessageParam
 
-Verdict = Literal["first", "second", "draw"]
+Judgement = Literal["first", "second", "draw"]
 _TRIES = 3
 _TIMEOUT_SECONDS = 120
 _INSTRUCTION = (
@@ -29,7 +29,7 @@ _INSTRUCTION = (
 )
 
 
-def judge_rows(settings: JudgeSettings, answers: Mapping[str, Sequence[str]], scratch: Path) -> list[Row]:
+def judge_rows(settings: JudgeSettings, answers: Mapping[str, Sequence[str]], scratch: Path) -> list[ItemScore]:
     """RLHF's rows: its wins over each stage named in the recipe, and the agreement of both orders.
 
     `answers` holds every stage's answers to QUESTIONS, in their order. Verdicts are kept in `scratch`, so that a
@@ -38,7 +38,7 @@ def judge_rows(settings: JudgeSettings, answers: Mapping[str, Sequence[str]], sc
     Raises:
         ServiceMissing: the endpoint does not answer, or not with a verdict.
     """
-    rows: list[Row] = []
+    rows: list[ItemScore] = []
     for other in settings.against:
         if other not in answers:
             continue
@@ -47,37 +47,39 @@ def judge_rows(settings: JudgeSettings, answers: Mapping[str, Sequence[str]], sc
             swapped = _kept(settings, scratch / f"judge-{other}-{question.id}-2.json", question, theirs, ours)
             agreed = _swap(swapped) == straight
             won = {"first": 1.0, "second": 0.0, "draw": 0.5}[straight] if agreed else 0.5
-            told = f"{straight} / swapped: {swapped}"
-            rows.append(Row(f"judge/over_{other}", "win_rate", question.id, won, 1.0, told, ours))
-            rows.append(Row(f"judge/agreement_{other}", "agreement", question.id, float(agreed), 1.0, told, theirs))
+            verdicts = f"{straight} / swapped: {swapped}"
+            rows.append(ItemScore(f"judge/over_{other}", "win_rate", question.id, won, 1.0, verdicts, ours))
+            rows.append(
+                ItemScore(f"judge/agreement_{other}", "agreement", question.id, float(agreed), 1.0, verdicts, theirs)
+            )
     return rows
 
 
-def _kept(settings: JudgeSettings, path: Path, question: Question, first: str, second: str) -> Verdict:
+def _kept(settings: JudgeSettings, path: Path, question: Question, first: str, second: str) -> Judgement:
     if not path.exists():
-        write_atomically(path, json.dumps(_verdict(settings, question, first, second)))
-    verdict: Verdict = json.loads(path.read_text())
-    return verdict
+        write_atomically(path, json.dumps(_judgement(settings, question, first, second)))
+    judgement: Judgement = json.loads(path.read_text())
+    return judgement
 
 
-def _swap(verdict: Verdict) -> Verdict:
-    swapped: dict[Verdict, Verdict] = {"first": "second", "second": "first", "draw": "draw"}
-    return swapped[verdict]
+def _swap(judgement: Judgement) -> Judgement:
+    swapped: dict[Judgement, Judgement] = {"first": "second", "second": "first", "draw": "draw"}
+    return swapped[judgement]
 
 
-def _verdict(settings: JudgeSettings, question: Question, first: str, second: str) -> Verdict:
-    asked = (
+def _judgement(settings: JudgeSettings, question: Question, first: str, second: str) -> Judgement:
+    prompt = (
         f"[질문]\n{question.text}\n\n[좋은 답의 조건]\n{question.wanted}\n\n"
         f"[답변 A]\n{first}\n\n[답변 B]\n{second}\n\n[판정]"
     )
-    said = ""
+    reply = ""
     for _ in range(_TRIES):
-        said = _ask(settings, asked)
-        last = said.strip().splitlines()[-1] if said.strip() else ""
-        for mark, verdict in (("[[A]]", "first"), ("[[B]]", "second"), ("[[비김]]", "draw")):
+        reply = _ask(settings, prompt)
+        last = reply.strip().splitlines()[-1] if reply.strip() else ""
+        for mark, judgement in (("[[A]]", "first"), ("[[B]]", "second"), ("[[비김]]", "draw")):
             if mark in last:
-                return verdict  # type: ignore[return-value] # the pairs above are literals
-    raise ServiceMissing(f"the judge {settings.model} at {settings.url} gave no verdict, but: {said[-200:]!r}")
+                return judgement  # type: ignore[return-value] # the pairs above are literals
+    raise ServiceMissing(f"the judge {settings.model} at {settings.url} gave no verdict, but: {reply[-200:]!r}")
 
 
 def _ask(settings: JudgeSettings, text: str) -> str:

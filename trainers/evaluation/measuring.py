@@ -11,14 +11,14 @@ from trainers.contract.recipe import EvaluateSection
 from trainers.contract.shards import read_shards
 from trainers.evaluation.bits_per_byte import Unigram
 from trainers.evaluation.judge_questions import QUESTIONS
-from trainers.evaluation.measures import measure, measure_behaviour, measure_unigram
+from trainers.evaluation.measures import measure_behaviour, measure_suite, measure_unigram
 from trainers.evaluation.model import ModelUnderTest
-from trainers.evaluation.results import Row
+from trainers.evaluation.results import ItemScore
 from trainers.runner.reporting import Reporter
 
 
 @dataclass(frozen=True)
-class Plan:
+class MeasuringPlan:
     """What is asked of every stage alike."""
 
     section: EvaluateSection
@@ -40,7 +40,7 @@ class Plan:
 class Measured:
     """What came of one stage: plain values, so that they can be kept between attempts."""
 
-    rows: dict[str, list[Row]]
+    rows: dict[str, list[ItemScore]]
     replies: list[str]
     answers: list[str] = field(default_factory=list)
     """To the LLM judge's questions."""
@@ -55,21 +55,21 @@ class Measured:
     @classmethod
     def from_json(cls, saved: dict[str, Any]) -> "Measured":
         """Read back what `to_json` gave."""
-        rows = {name: [Row(**row) for row in some] for name, some in saved["rows"].items()}
+        rows = {name: [ItemScore(**row) for row in some] for name, some in saved["rows"].items()}
         return cls(rows, saved["replies"], saved["answers"], saved["pins"], saved["speed"])
 
 
-def measure_stage(plan: Plan, stage: str, folder: Path, reporter: Reporter) -> Measured:
+def measure_stage(plan: MeasuringPlan, stage: str, folder: Path, reporter: Reporter) -> Measured:
     """Load the stage's model and measure it; `unigram` rows come beside those of `cpt`."""
     section, started = plan.section, time.monotonic()
     model = ModelUnderTest(folder, section.max_length, section.batch_tokens, plan.system_prompt)
-    rows: list[Row] = []
+    rows: list[ItemScore] = []
     for number, suite in enumerate(plan.suites, start=1):
-        rows += measure(model, suite)
+        rows += measure_suite(model, suite)
         reporter.progress(number, len(plan.suites), f"{stage}: suite")
     replies = model.generate([item.messages for item in plan.prompts], section.sample_tokens)
-    asked = [(item.id, item.messages[-1]["content"]) for item in plan.prompts]
-    rows += measure_behaviour(asked, replies) if section.behaviour_prompts else []
+    prompts = [(item.id, item.messages[-1]["content"]) for item in plan.prompts]
+    rows += measure_behaviour(prompts, replies) if section.behaviour_prompts else []
     measured = Measured({stage: rows}, replies)
     if section.judge:
         questions = [[{"role": "user", "content": question.text}] for question in QUESTIONS]
@@ -78,10 +78,10 @@ def measure_stage(plan: Plan, stage: str, folder: Path, reporter: Reporter) -> M
         from trainers.evaluation.harness import run_tasks  # seconds of imports that most recipes do not need
 
         os.environ.setdefault("HF_DATASETS_CACHE", str(plan.scratch / "datasets"))
-        found, measured.pins = run_tasks(
+        task_rows, measured.pins = run_tasks(
             model, section.lm_eval, plan.benchmarks / "lm_eval", section.max_items_per_suite
         )
-        rows += found
+        rows += task_rows
     if model.scorer.truncated:
         reporter.warn(
             f"{stage}: {model.scorer.truncated} items are longer than {model.window} tokens and lost the left of their "
@@ -93,7 +93,7 @@ def measure_stage(plan: Plan, stage: str, folder: Path, reporter: Reporter) -> M
     return measured
 
 
-def _unigram(plan: Plan, model: ModelUnderTest) -> list[Row]:
+def _unigram(plan: MeasuringPlan, model: ModelUnderTest) -> list[ItemScore]:
     texts = (row["text"] for row in read_shards(plan.corpus / "train"))
     unigram = Unigram.fit(texts, model.tokenizer, int(plan.section.unigram_megabytes * 1e6))
     held_out = [suite for suite in plan.suites if suite.name.startswith("corpus/")]

@@ -119,7 +119,7 @@ class ModelUnderTest:
             for row, index in enumerate(group):
                 fed[row, width - len(prompts[index]) :] = torch.tensor(prompts[index])
                 mask[row, width - len(prompts[index]) :] = 1
-            made = self.weights.generate(
+            sequences = self.weights.generate(
                 input_ids=fed.to(self.weights.device),
                 attention_mask=mask.to(self.weights.device),
                 max_new_tokens=new_tokens,
@@ -127,7 +127,7 @@ class ModelUnderTest:
                 pad_token_id=self._end,
             )
             for index, text in zip(
-                group, self.tokenizer.batch_decode(made[:, width:], skip_special_tokens=True), strict=True
+                group, self.tokenizer.batch_decode(sequences[:, width:], skip_special_tokens=True), strict=True
             ):
                 replies[index] = text
         return replies

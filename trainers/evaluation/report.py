@@ -12,8 +12,8 @@ import pyarrow.parquet
 from trainers.contract import STAGES, GateResult, Interval
 from trainers.contract.charts import FEWEST_AXES, Chart, bars, lines, radar
 from trainers.contract.markdown import escaped, table
-from trainers.evaluation.results import Results, Row
-from trainers.runner.page import Section, Table, Verdict, page
+from trainers.evaluation.results import ItemScore, Results
+from trainers.runner.page import Outcome, PageSection, Table, page
 
 _PALETTE = ("#7f8fa6", "#3f7cac", "#3a9d6e", "#d1603d", "#c2a03a", "#5d6d7e")
 _SHOWN_FLIPS = 10
@@ -80,17 +80,17 @@ class Report:
 
     def comparisons(self) -> list[tuple[str, str, str, Interval]]:
         """(suite, stage, compared with, difference): each stage against its parent, the base and the champion."""
-        found = []
+        differences = []
         for suite in self.results.suites:
             for stage, parent in parents().items():
                 for other in dict.fromkeys((parent, "base", "champion")):
                     if self.results.has(suite, stage, other):
-                        found.append((suite, stage, other, self.results.difference(suite, stage, other)))
-        return found
+                        differences.append((suite, stage, other, self.results.difference(suite, stage, other)))
+        return differences
 
-    def flips(self) -> list[tuple[str, str, str, list[Row], list[Row]]]:
+    def flips(self) -> list[tuple[str, str, str, list[ItemScore], list[ItemScore]]]:
         """(suite, stage, compared with, lost, won) where any item of a single suite changed sides."""
-        found = []
+        flips = []
         for suite in self.results.suites:
             if self.results.measures[suite] != "accuracy" or suite.startswith("all/"):
                 continue
@@ -99,8 +99,8 @@ class Report:
                     if self.results.has(suite, stage, other):
                         lost, won = self.results.flips(suite, stage, other)
                         if lost or won:
-                            found.append((suite, stage, other, lost, won))
-        return found
+                            flips.append((suite, stage, other, lost, won))
+        return flips
 
     def write(self, folder: Path) -> str:
         """Write report.json, report.md, report.html and items.parquet; returns the Markdown."""
@@ -186,26 +186,26 @@ class Report:
         evidence = [list(map(str, row.values())) for row in self.evidence]
         facts = [[key, str(value)] for key, value in self.facts.items()]
         sections = [
-            Section("Gate", table=Table(["", "condition", "what was measured"], gate)),
-            Section("Suites at a glance", self._radar()),
-            Section("Figures (bar: value; line: 95% bootstrap interval)", self._bars()),
-            Section("Training", self._curves()),
-            Section(
+            PageSection("Gate", table=Table(["", "condition", "what was measured"], gate)),
+            PageSection("Suites at a glance", self._radar()),
+            PageSection("Figures (bar: value; line: 95% bootstrap interval)", self._bars()),
+            PageSection("Training", self._curves()),
+            PageSection(
                 "Differences (paired bootstrap)",
                 table=Table(["suite", "stage", "against", "difference", "95%", "items"], differences),
             ),
-            Section(
+            PageSection(
                 f"Flips (the first {_SHOWN_FLIPS} of each; all are in items.parquet)",
                 table=Table(["suite", "stage", "way", "item", "now", "right"], flips),
             ),
-            Section("Samples, greedy", table=Table(["prompt", "right", *replies], samples)),
-            Section(
+            PageSection("Samples, greedy", table=Table(["prompt", "right", *replies], samples)),
+            PageSection(
                 "Benchmark items in the training corpus",
                 table=Table(["item", "document", "source", "piece"], evidence),
             ),
-            Section("Facts", table=Table(["", ""], facts)),
+            PageSection("Facts", table=Table(["", ""], facts)),
         ]
-        return page(self.title, sections, Verdict("Gate passed" if self.passed else "Gate FAILED", self.passed))
+        return page(self.title, sections, Outcome("Gate passed" if self.passed else "Gate FAILED", self.passed))
 
     def _bars(self) -> list[Chart]:
         charts = []

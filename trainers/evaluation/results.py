@@ -21,7 +21,7 @@ HIGHER_IS_BETTER = {
 
 
 @dataclass(frozen=True)
-class Row:
+class ItemScore:
     """One item's result. A figure is sum(value) / sum(weight) over its rows: right / 1, or bits / bytes."""
 
     suite: str
@@ -52,13 +52,13 @@ def _draws(items: int, seed: int) -> np.ndarray:
 class Results:
     """Rows by suite and stage; `groups` are virtual suites that pool the rows of several."""
 
-    def __init__(self, rows: dict[str, list[Row]], groups: dict[str, list[str]], seed: int):
+    def __init__(self, rows: dict[str, list[ItemScore]], groups: dict[str, list[str]], seed: int):
         self._seed = seed
         self.stages = list(rows)
         self.not_finite = {
             stage: [row for row in stage_rows if not row.is_finite] for stage, stage_rows in rows.items()
         }
-        self._rows: dict[tuple[str, str], dict[str, Row]] = {}
+        self._rows: dict[tuple[str, str], dict[str, ItemScore]] = {}
         self.measures: dict[str, str] = {}
         for stage, stage_rows in rows.items():
             for row in stage_rows:
@@ -81,7 +81,7 @@ class Results:
         """True where each of the stages has a figure."""
         return all((suite, stage) in self._rows for stage in stages)
 
-    def rows(self, suite: str, stage: str) -> dict[str, Row]:
+    def rows(self, suite: str, stage: str) -> dict[str, ItemScore]:
         """Rows by item; empty where there are none."""
         return self._rows.get((suite, stage), {})
 
@@ -104,7 +104,7 @@ class Results:
         ours, theirs, n = self._paired(suite, stage, against)
         return _interval(ours[1] / theirs[1], ours[0] / theirs[0], n)
 
-    def flips(self, suite: str, stage: str, against: str) -> tuple[list[Row], list[Row]]:
+    def flips(self, suite: str, stage: str, against: str) -> tuple[list[ItemScore], list[ItemScore]]:
         """Items that were right before and are wrong now, and the other way round (accuracy only)."""
         before, now = self.rows(suite, against), self.rows(suite, stage)
         both = [key for key in sorted(now) if key in before]

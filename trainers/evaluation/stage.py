@@ -11,27 +11,27 @@ from trainers.contract import STAGES, BadData, Contamination, EvaluationDetails,
 from trainers.contract.files import write_atomically
 from trainers.contract.recipe import EvaluateSection
 from trainers.evaluation.contamination import contamination
-from trainers.evaluation.gate import CORPUS, INSTRUCTION, PREFERENCE, VERIFIED, judge
+from trainers.evaluation.gate import CORPUS, INSTRUCTION, PREFERENCE, VERIFIED, apply_gate
 from trainers.evaluation.llm_judge import judge_rows
 from trainers.evaluation.measures import reward_margins
-from trainers.evaluation.measuring import Measured, Plan, measure_stage
+from trainers.evaluation.measuring import Measured, MeasuringPlan, measure_stage
 from trainers.evaluation.model import check_same_tokenizer
 from trainers.evaluation.report import Report, Sample
-from trainers.evaluation.results import Results, Row
+from trainers.evaluation.results import ItemScore, Results
 from trainers.runner.stage import StageContext, StageResult
 
 _MOST_EVIDENCE = 100
 
 
 def run(context: StageContext) -> StageResult:
-    """Measure every stage's model, judge the gate, write the report."""
+    """Measure every stage's model, apply the gate, write the report."""
     section: EvaluateSection = context.section
     transformers_logging.disable_progress_bar()
     folders = {str(stage.column): context.inputs[stage.asset] / "model" for stage in STAGES["evaluate"].models}
     tokenizer_hash, template_hash = check_same_tokenizer(folders)
     if "champion" in context.inputs:
         folders["champion"] = context.inputs["champion"] / "model"
-    plan = Plan(
+    plan = MeasuringPlan(
         section=section,
         suites=_suites(context, section),
         benchmarks=context.inputs["benchmarks"],
@@ -50,7 +50,7 @@ def run(context: StageContext) -> StageResult:
     report = Report(
         title=f"Evaluation of {context.request.partition}",
         results=results,
-        gate=judge(section.gate, results, evidence),
+        gate=apply_gate(section.gate, results, evidence),
         evidence=evidence,
         samples=_samples(plan, measured),
         losses=_losses(context),
@@ -87,7 +87,7 @@ def _suites(context: StageContext, section: EvaluateSection) -> list[Suite]:
     return suites
 
 
-def _measured(context: StageContext, plan: Plan, stage: str, folder: Path) -> Measured:
+def _measured(context: StageContext, plan: MeasuringPlan, stage: str, folder: Path) -> Measured:
     """From an earlier attempt where it finished this stage."""
     kept = context.scratch / f"{stage}.json"
     if not kept.exists():
@@ -96,7 +96,7 @@ def _measured(context: StageContext, plan: Plan, stage: str, folder: Path) -> Me
     return Measured.from_json(json.loads(kept.read_text(encoding="utf-8")))
 
 
-def _rows(plan: Plan, measured: dict[str, Measured]) -> dict[str, list[Row]]:
+def _rows(plan: MeasuringPlan, measured: dict[str, Measured]) -> dict[str, list[ItemScore]]:
     """Rows by stage, the unigram model among them, and RLHF's reward margins over SFT."""
     rows = {name: some for one in measured.values() for name, some in sorted(one.rows.items(), reverse=True)}
     for suite in plan.suites:
@@ -118,7 +118,7 @@ def _groups(suites: list[Suite]) -> dict[str, list[str]]:
     }
 
 
-def _samples(plan: Plan, measured: dict[str, Measured]) -> list[Sample]:
+def _samples(plan: MeasuringPlan, measured: dict[str, Measured]) -> list[Sample]:
     """Some of the prompts, with what every stage made of them."""
     if not plan.section.samples:
         return []

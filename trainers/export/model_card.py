@@ -22,7 +22,7 @@ def model_card(name: str, report: Manifest, lineage: Sequence[Manifest]) -> str:
     release = report.request.release
     model = STAGES["export"].parent
     assert model is not None, "what is exported is a model"
-    known = [manifest for stage in model.lineage for manifest in lineage if manifest.request.stage == stage.name]
+    manifests = [manifest for stage in model.lineage for manifest in lineage if manifest.request.stage == stage.name]
     return "\n".join(
         [
             f"# {escaped(name)}, release {escaped(release)}",
@@ -30,19 +30,19 @@ def model_card(name: str, report: Manifest, lineage: Sequence[Manifest]) -> str:
             "A Korean language model, made by continued pre-training, supervised fine-tuning and preference learning. "
             "This card is generated from the manifests of every artifact that it was made from.",
             "",
-            *_base(known),
-            *_data(known),
-            *_recipe(known, report),
+            *_base(manifests),
+            *_data(manifests),
+            *_recipe(manifests, report),
             *_results(report),
-            *_limits(report, known),
-            *_identity(known, report),
+            *_limits(report, manifests),
+            *_identity(manifests, report),
         ]
     )
 
 
-def _base(known: list[Manifest]) -> list[str]:
+def _base(manifests: list[Manifest]) -> list[str]:
     lines = []
-    for manifest in known:
+    for manifest in manifests:
         details = manifest.details
         if isinstance(details, BaseModelDetails):
             revision = f" at revision {escaped(details.revision)}" if details.revision else ""
@@ -52,10 +52,10 @@ def _base(known: list[Manifest]) -> list[str]:
     return lines
 
 
-def _data(known: list[Manifest]) -> list[str]:
+def _data(manifests: list[Manifest]) -> list[str]:
     rows = []
     licences: Counter[str] = Counter()
-    for manifest in known:
+    for manifest in manifests:
         details = manifest.details
         if isinstance(details, CorpusDetails | DatasetDetails):
             sources = ", ".join(f"{source} ({count:,})" for source, count in sorted(details.by_source.items())) or "-"
@@ -72,9 +72,9 @@ def _earlier(manifest: Manifest, report: Manifest) -> str:
     return "" if same else f" of release {manifest.request.release}"
 
 
-def _recipe(known: list[Manifest], report: Manifest) -> list[str]:
+def _recipe(manifests: list[Manifest], report: Manifest) -> list[str]:
     lines = ["## Recipe", ""]
-    for manifest in known:
+    for manifest in manifests:
         details = manifest.details
         if isinstance(details, TrainingDetails):
             name = f"{manifest.request.asset}{_earlier(manifest, report)}"
@@ -103,11 +103,11 @@ def _results(report: Manifest) -> list[str]:
     return [*lines, "", *table(["suite", "base", "this model", "95%", "items"], rows), ""]
 
 
-def _limits(report: Manifest, known: list[Manifest]) -> list[str]:
+def _limits(report: Manifest, manifests: list[Manifest]) -> list[str]:
     details = report.details
     assert isinstance(details, EvaluationDetails)
     lines = ["## Known limits", ""]
-    parameters = next((m.details.parameters for m in known if isinstance(m.details, BaseModelDetails)), None)
+    parameters = next((m.details.parameters for m in manifests if isinstance(m.details, BaseModelDetails)), None)
     if parameters is not None and parameters < 100_000_000:
         lines.append(f"- {parameters:,} parameters: it shows that the pipeline works and is of no use beyond that.")
     lines += [f"- A condition of the gate was not met: {escaped(g.explanation)}" for g in details.gate if not g.passed]
@@ -128,6 +128,6 @@ def _no_better_than_base(details: EvaluationDetails, suite: str, by_stage: Mappi
     return overlap or worse
 
 
-def _identity(known: list[Manifest], report: Manifest) -> list[str]:
-    rows = [(m.request.asset, m.request.partition, m.digest) for m in (*known, report)]
+def _identity(manifests: list[Manifest], report: Manifest) -> list[str]:
+    rows = [(m.request.asset, m.request.partition, m.digest) for m in (*manifests, report)]
     return ["## Identity", "", *table(["artifact", "partition", "content digest"], rows), ""]

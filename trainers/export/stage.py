@@ -52,16 +52,16 @@ def run(context: StageContext) -> StageResult:
 def lineage_of(context: StageContext) -> list[Manifest]:
     """Every artifact this model was made from, the nearest first (earlier releases' too, where it went on from one);
     those since deleted are left out."""
-    found: dict[str, Manifest] = {}
+    lineage: dict[str, Manifest] = {}
     waiting = list(context.manifests.values())
     while waiting:
         manifest = waiting.pop(0)
-        if manifest.digest in found:
+        if manifest.digest in lineage:
             continue
-        found[manifest.digest] = manifest
+        lineage[manifest.digest] = manifest
         paths = [item.path for item in manifest.request.inputs if item.root == "artifacts"]
         waiting += [above for path in paths if (above := context.store.read_manifest(path)) is not None]
-    return list(found.values())
+    return list(lineage.values())
 
 
 def _copy_verified(source: Path, target: Path) -> None:

@@ -100,13 +100,13 @@ class Exporter:
 
     def _now(self) -> dict[str, float]:
         """The figures, and those that change by waiting."""
-        known, now = dict(self._known), time.time()
+        values, now = dict(self._known), time.time()
         if self._last_save is not None:
-            known["korean_llm_checkpoint_age_seconds"] = now - self._last_save
-        held = sum((attempt.ended or now) - attempt.started for attempt in self._attempts)
-        if held > 0:
-            known["korean_llm_goodput_ratio"] = 1 - lost_seconds(self._attempts) / held
-        return known
+            values["korean_llm_checkpoint_age_seconds"] = now - self._last_save
+        elapsed = sum((attempt.ended or now) - attempt.started for attempt in self._attempts)
+        if elapsed > 0:
+            values["korean_llm_goodput_ratio"] = 1 - lost_seconds(self._attempts) / elapsed
+        return values
 
 
 @contextmanager

@@ -31,7 +31,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Section:
+class PageSection:
     """A part of a page; one without charts and rows is left out."""
 
     title: str
@@ -41,14 +41,14 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Outcome:
     """The line below the title, green or red."""
 
     text: str
     passed: bool
 
 
-def page(title: str, sections: Sequence[Section], verdict: Verdict | None = None) -> str:
+def page(title: str, sections: Sequence[PageSection], outcome: Outcome | None = None) -> str:
     """The whole page as HTML; the same content gives the same bytes."""
     shown = [section for section in sections if section.charts or section.table.rows]
-    return _TEMPLATES.get_template("page.html.jinja").render(title=title, verdict=verdict, sections=shown)
+    return _TEMPLATES.get_template("page.html.jinja").render(title=title, outcome=outcome, sections=shown)

@@ -63,9 +63,9 @@ def any_of(*flags: bool) -> tuple[bool, ...]:
     import torch
     import torch.distributed
 
-    found = torch.tensor([float(flag) for flag in flags], device=_state().device)
-    torch.distributed.all_reduce(found, op=torch.distributed.ReduceOp.MAX)
-    return tuple(bool(value) for value in found)
+    values = torch.tensor([float(flag) for flag in flags], device=_state().device)
+    torch.distributed.all_reduce(values, op=torch.distributed.ReduceOp.MAX)
+    return tuple(bool(value) for value in values)
 
 
 def _state() -> Any:
@@ -78,5 +78,5 @@ def _state() -> Any:
 def has_lost_another(error: BaseException) -> bool:
     """True where the error only says that another process of this training is gone; that one knows why."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
-    told = re.search("connection (closed|reset|refused)|broken pipe|gloo", str(error), re.IGNORECASE)
-    return world_size() > 1 and "RuntimeError" in kinds and ("DistError" in kinds or told is not None)
+    message = re.search("connection (closed|reset|refused)|broken pipe|gloo", str(error), re.IGNORECASE)
+    return world_size() > 1 and "RuntimeError" in kinds and ("DistError" in kinds or message is not None)

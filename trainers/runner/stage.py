@@ -213,7 +213,7 @@ def follow_stage(request: StageRequest, store: ArtifactStore, landing: Path | No
 def _manifests_of(request: StageRequest, store: ArtifactStore) -> dict[str, Manifest]:
     """The manifests of inputs that were verified when they were resolved."""
     paths = {item.name: item.path for item in request.inputs if item.root == "artifacts"}
-    return {name: found for name, path in paths.items() if (found := store.read_manifest(path)) is not None}
+    return {name: manifest for name, path in paths.items() if (manifest := store.read_manifest(path)) is not None}
 
 
 def _stage_function(stage: str) -> Callable[[StageContext], StageResult]:
@@ -222,8 +222,8 @@ def _stage_function(stage: str) -> Callable[[StageContext], StageResult]:
 
 
 def _manifest(request: StageRequest, workspace: Workspace, result: StageResult, reporter: Reporter) -> Manifest:
-    held = sum((attempt.ended or attempt.started) - attempt.started for attempt in workspace.attempts)
-    asked = held * request.needs.gpus
+    seconds = sum((attempt.ended or attempt.started) - attempt.started for attempt in workspace.attempts)
+    gpu_seconds = seconds * request.needs.gpus
     lost = lost_seconds(workspace.attempts) * request.needs.gpus
     return Manifest(
         request=request,
@@ -232,8 +232,8 @@ def _manifest(request: StageRequest, workspace: Workspace, result: StageResult, 
         metrics=result.metrics,
         details=result.details,
         attempts=workspace.attempts,
-        timings={"seconds": round(held, 3), **result.timings},
-        gpu_seconds=GpuSeconds(asked=asked, used=asked - lost, lost=lost),
+        timings={"seconds": round(seconds, 3), **result.timings},
+        gpu_seconds=GpuSeconds(asked=gpu_seconds, used=gpu_seconds - lost, lost=lost),
         environment=_environment(),
         tracking_run=reporter.tracking_run,
     )

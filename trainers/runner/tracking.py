@@ -120,9 +120,9 @@ class Journal:
 
     def send_if_possible(self) -> None:
         """Send what is new; on any trouble of the server warn and keep it for later."""
-        with ExitStack() as held:
+        with ExitStack() as lock:
             try:
-                held.enter_context(locked(self.path.with_suffix(".lock"), wait=False))
+                lock.enter_context(locked(self.path.with_suffix(".lock"), wait=False))
             except Timeout:
                 return  # another thread or process is sending this journal
             try:
@@ -186,9 +186,9 @@ def _create_run(client: Any, tags: dict[str, str], parent: str, folder: Path) ->
     with locked(folder / "parents.lock"):  # two stages of one release start at once and want one parent
         experiment = client.get_experiment_by_name(EXPERIMENT)
         experiment_id = experiment.experiment_id if experiment else _create_experiment(client)
-        found = client.search_runs([experiment_id], f"tags.pipeline = '{parent}'", max_results=1)
-        run = found[0] if found else client.create_run(experiment_id, run_name=parent, tags={"pipeline": parent})
-        if not found:
+        parents = client.search_runs([experiment_id], f"tags.pipeline = '{parent}'", max_results=1)
+        run = parents[0] if parents else client.create_run(experiment_id, run_name=parent, tags={"pipeline": parent})
+        if not parents:
             client.set_terminated(run.info.run_id)
     fsync_folder(folder)
     name = f"{tags['asset']} {tags['partition']}"

@@ -42,7 +42,7 @@ def assistant(text: str) -> list[dict[str, str]]:
 
 def suites(seed: int, scale: float) -> dict[str, list[dict[str, Any]]]:
     """Suite -> its items in the landing's form; `scale` 1 gives the full sizes."""
-    made = {
+    generated = {
         "instruct": [
             {"id": f"instruct-{n}", "messages": user(item.prompt), "answer": item.answer, "task": item.task}
             | ({"choices": list(item.choices)} if item.choices else {})
@@ -59,7 +59,7 @@ def suites(seed: int, scale: float) -> dict[str, list[dict[str, Any]]]:
         ],
         "commonsense": _commonsense(random.Random(f"{seed}/commonsense"), round(160 * scale) or 1),
     }
-    return made | _texts(seed, int(24_000 * scale))
+    return generated | _texts(seed, int(24_000 * scale))
 
 
 def _commonsense(rng: random.Random, count: int) -> list[dict[str, Any]]:
@@ -82,10 +82,10 @@ def _commonsense(rng: random.Random, count: int) -> list[dict[str, Any]]:
 
 def _texts(seed: int, size: int) -> dict[str, list[dict[str, Any]]]:
     """Text suites of about `size` bytes each: sentences and documents that no corpus of any seed holds."""
-    made: dict[str, list[dict[str, Any]]] = {}
+    suites: dict[str, list[dict[str, Any]]] = {}
 
     def add(suite: str, texts: list[str]) -> None:
-        rows = made.setdefault(suite, [])
+        rows = suites.setdefault(suite, [])
         domain = suite.removeprefix("text_").replace("_", "-")
         rows += [{"id": f"{suite}-{len(rows) + n}", "text": text, "domain": domain} for n, text in enumerate(texts)]
 
@@ -98,4 +98,4 @@ def _texts(seed: int, size: int) -> dict[str, list[dict[str, Any]]]:
         for name in names:
             rng = random.Random(f"{seed}/benchmarks/{name}")
             add(suite, generated(name, rng, size // len(names), held_out=True))
-    return made
+    return suites

@@ -6,7 +6,7 @@ import unicodedata
 from collections import Counter
 from dataclasses import replace
 
-from trainers.sample.documents import Document
+from trainers.sample.documents import SampleDocument
 from trainers.sample.grammar import Grammar
 from trainers.sample.vocabulary import words
 
@@ -50,7 +50,7 @@ def phone_number(rng: random.Random) -> str:
     return f"010-{rng.randint(0, 1999):04d}-{rng.randint(0, 9999):04d}"
 
 
-def soiled(documents: list[Document], rng: random.Random) -> tuple[list[str], Counter[str]]:
+def soiled(documents: list[SampleDocument], rng: random.Random) -> tuple[list[str], Counter[str]]:
     """The lines of a jsonl file (JSON without line ends) with dirt of every kind among `documents`, and its counts."""
     grammar = Grammar(words(), rng)
     counts = {kind: max(1, round(share * len(documents))) for kind, share in SHARES.items()}
@@ -80,7 +80,7 @@ def soiled(documents: list[Document], rng: random.Random) -> tuple[list[str], Co
     return lines, Counter(counts)
 
 
-def _line(one: Document, **changes: str) -> str:
+def _line(one: SampleDocument, **changes: str) -> str:
     return json.dumps(one.row() | changes, ensure_ascii=False)
 
 
@@ -91,17 +91,17 @@ def _contact(grammar: Grammar) -> str:
     return text.replace("[rrn]", resident_number(rng)).replace("[phone]", phone_number(rng)).replace("[mail]", mail)
 
 
-def _near(one: Document, grammar: Grammar, mark: str) -> str:
+def _near(one: SampleDocument, grammar: Grammar, mark: str) -> str:
     head = grammar.expand("({날짜} 수정) ")
     return _line(one, id=f"{one.id}-{mark}", text=head + one.text)
 
 
-def _broken(one: Document, grammar: Grammar, mark: str) -> str:
+def _broken(one: SampleDocument, grammar: Grammar, mark: str) -> str:
     line = _line(one, id=f"{one.id}-{mark}")
     return line[: grammar.rng.randint(20, len(line) - 2)]
 
 
-def _without_text(one: Document, _grammar: Grammar, mark: str) -> str:
+def _without_text(one: SampleDocument, _grammar: Grammar, mark: str) -> str:
     row = {key: value for key, value in one.row().items() if key != "text"}
     return json.dumps(row | {"id": f"{one.id}-{mark}"}, ensure_ascii=False)
 

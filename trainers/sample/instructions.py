@@ -21,12 +21,12 @@ class Item:
 
 def families(rng: random.Random) -> dict[str, list[Item]]:
     """Task -> its items, shuffled by `rng`, every prompt once. Wrong choices are drawn by `rng`, prompts are not."""
-    made: dict[str, list[Item]] = {}
+    items_of: dict[str, list[Item]] = {}
     for family in _FAMILIES:
         task = family.__name__.strip("_")
         unique = {item.prompt: item for item in family(rng)}
-        made[task] = rng.sample(list(unique.values()), len(unique))
-    return made
+        items_of[task] = rng.sample(list(unique.values()), len(unique))
+    return items_of
 
 
 def draw(seed: int, count: int, held_out: bool) -> list[Item]:
@@ -169,13 +169,13 @@ def _level(_rng: random.Random) -> Iterator[Item]:
 
 def _weekday(_rng: random.Random) -> Iterator[Item]:
     days = words()["요일"]
-    asked = (("내일은 무슨 요일인가요?", 1), ("어제는 무슨 요일이었나요?", -1))
+    questions = (("내일은 무슨 요일인가요?", 1), ("어제는 무슨 요일이었나요?", -1))
     for name in ("", *(f"{name}의 " for name in words()["이름"])):
         for n, day in enumerate(days):
-            for question, step in asked:
-                said = f"{name}생일은 {day}입니다. 그다음 날은 무슨 요일인가요?" if step > 0 and name else ""
+            for question, step in questions:
+                premise = f"{name}생일은 {day}입니다. 그다음 날은 무슨 요일인가요?" if step > 0 and name else ""
                 answer = days[(n + step) % len(days)]
-                yield Item("weekday", said or f"{name and name + '생일인 '}오늘은 {day}입니다. {question}", answer)
+                yield Item("weekday", premise or f"{name and name + '생일인 '}오늘은 {day}입니다. {question}", answer)
 
 
 _FAMILIES: tuple[Callable[[random.Random], Iterator[Item]], ...] = (

@@ -10,7 +10,7 @@ from trainers.sample.vocabulary import listed, words
 
 
 @dataclass(frozen=True)
-class Pair:
+class SamplePair:
     """A prompt, the answer that people prefer, and the one they do not."""
 
     task: str
@@ -94,12 +94,12 @@ _RUDE = (
 )
 
 
-def pairs(seed: int, count: int, held_out: bool) -> list[Pair]:
+def pairs(seed: int, count: int, held_out: bool) -> list[SamplePair]:
     """`count` pairs, one per prompt (fewer where there are not so many); training and held-out prompts never meet."""
     rng = random.Random(f"{seed}/preferences/{held_out}")
     grammar = Grammar(words(), rng)
-    asked = [entry for entry in _asked() if is_held_out(entry[1]) == held_out]
-    return [_pair(grammar, *entry) for entry in rng.sample(asked, min(count, len(asked)))]
+    entries = [entry for entry in _asked() if is_held_out(entry[1]) == held_out]
+    return [_pair(grammar, *entry) for entry in rng.sample(entries, min(count, len(entries)))]
 
 
 def _asked() -> Iterator[tuple[str, str, str]]:
@@ -123,7 +123,7 @@ def _every_word(template: str) -> list[str]:
     return list(dict.fromkeys(template[:start] + word + template[end + 1 :] for word in inside))
 
 
-def _pair(grammar: Grammar, topic: str, prompt: str, thing: str) -> Pair:
+def _pair(grammar: Grammar, topic: str, prompt: str, thing: str) -> SamplePair:
     rng = grammar.rng
     _, _, good, familiar = _TOPICS[topic]
     other = rng.choice([name for name in _TOPICS if name != topic])
@@ -133,7 +133,7 @@ def _pair(grammar: Grammar, topic: str, prompt: str, thing: str) -> Pair:
         rejected = rng.choice(_TOPICS[other][3]).replace("[것]", grammar.expand(listed(_TOPICS[other][0])[0]))
     else:
         rejected = rng.choice(_RUDE if kind == "rude" else familiar).replace("[것]", thing)
-    return Pair(
+    return SamplePair(
         f"{topic}/{kind}",
         prompt,
         grammar.expand(rng.choice(good).replace("[것]", thing)),

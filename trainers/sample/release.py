@@ -14,7 +14,7 @@ from trainers.contract import BadRequest
 from trainers.sample import documents, instructions, preferences
 from trainers.sample.benchmarks import assistant, suites, user
 from trainers.sample.dirt import soiled
-from trainers.sample.documents import Document
+from trainers.sample.documents import SampleDocument
 
 PARTS = ("corpus", "instructions", "preferences", "benchmarks")
 GENERATED_BYTES = 1_800_000
@@ -63,24 +63,24 @@ def write_release(
     return release
 
 
-def corpus_files(seed: int, scale: float) -> tuple[dict[str, list[str]], dict[str, list[Document]], Counter[str]]:
+def corpus_files(seed: int, scale: float) -> tuple[dict[str, list[str]], dict[str, list[SampleDocument]], Counter[str]]:
     """The corpus before it is written: lines of each jsonl file, documents of the other files, and counts of dirt."""
-    made = documents.corpus(seed, int(GENERATED_BYTES * scale))
+    generated = documents.corpus(seed, int(GENERATED_BYTES * scale))
     lines: dict[str, list[str]] = {}
-    whole: dict[str, list[Document]] = {}
+    whole: dict[str, list[SampleDocument]] = {}
     counts: Counter[str] = Counter()
     for file, names in _FILES.items():
         rng = random.Random(f"{seed}/dirt/{file}")
-        rows = [one for name in names for one in made[name]]
+        rows = [one for name in names for one in generated[name]]
         rng.shuffle(rows)
         if file.endswith(".parquet"):
             whole[file] = rows
         else:
             lines[file], dirt = soiled(rows, rng)
             counts += dirt
-    for n, essay in enumerate(made["essays"]):
+    for n, essay in enumerate(generated["essays"]):
         whole[f"essay-{n:02d}.txt"] = [essay]
-    for n, recipe in enumerate(made["recipes"]):
+    for n, recipe in enumerate(generated["recipes"]):
         whole[f"recipe-{n:02d}.md"] = [recipe]
     return lines, whole, counts
 
@@ -89,14 +89,14 @@ def _write_corpus(folder: Path, seed: int, scale: float) -> None:
     lines, whole, _ = corpus_files(seed, scale)
     for file, rows in lines.items():
         (folder / file).write_bytes(_compressed(file, "".join(f"{row}\n" for row in rows).encode()))
-    for file, made in whole.items():
+    for file, contents in whole.items():
         if file.endswith(".parquet"):
-            _write_parquet(folder / file, made)
+            _write_parquet(folder / file, contents)
         else:
             # One file as an old Windows editor saved it.
             encoding = "cp949" if file == "essay-00.txt" else "utf-8"
             heading = "# " if file.endswith(".md") else ""
-            (folder / file).write_bytes(f"{heading}{made[0].text}\n".encode(encoding))
+            (folder / file).write_bytes(f"{heading}{contents[0].text}\n".encode(encoding))
 
 
 def _compressed(file: str, content: bytes) -> bytes:
@@ -111,7 +111,7 @@ def _compressed(file: str, content: bytes) -> bytes:
     return content
 
 
-def _write_parquet(path: Path, rows: list[Document]) -> None:
+def _write_parquet(path: Path, rows: list[SampleDocument]) -> None:
     import pyarrow
     import pyarrow.parquet
 
@@ -153,17 +153,17 @@ def _write_instructions(folder: Path, seed: int, scale: float) -> None:
 
 def _write_preferences(folder: Path, seed: int, scale: float) -> None:
     """Pairs as strings and as messages, with one pair whose sides are equal."""
-    made = preferences.pairs(seed, round(900 * scale) or 1, held_out=False)
-    half = len(made) // 2
+    pairs = preferences.pairs(seed, round(900 * scale) or 1, held_out=False)
+    half = len(pairs) // 2
     plain = [
         _origin(f"plain-{n}", pair.task) | {"prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected}
-        for n, pair in enumerate(made[:half])
+        for n, pair in enumerate(pairs[:half])
     ]
     equal = _origin("plain-equal", "faulty") | {"prompt": "고마워요.", "chosen": "천만에요.", "rejected": "천만에요."}
     chats = [
         _origin(f"chat-{n}", pair.task)
         | {"prompt": user(pair.prompt), "chosen": assistant(pair.chosen), "rejected": assistant(pair.rejected)}
-        for n, pair in enumerate(made[half:])
+        for n, pair in enumerate(pairs[half:])
     ]
     _write_jsonl(folder / "plain.jsonl", [*plain, equal])
     _write_jsonl(folder / "chats.jsonl", chats)

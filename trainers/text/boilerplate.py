@@ -144,19 +144,19 @@ def _telling() -> NDArray[np.bool_]:
 @njit(cache=True)
 def _suspects(codes: Codes, starts: Starts, telling: NDArray[np.bool_], longest: int) -> NDArray[np.int64]:
     """(document, begin, end) of each line of at most `longest` characters that holds a telling group."""
-    found = [(0, 0, 0) for _ in range(0)]
+    lines = [(0, 0, 0) for _ in range(0)]
     for document in range(len(starts) - 1):
         begin, suspicious = starts[document], False
         for i in range(starts[document], starts[document + 1] + 1):
             code = codes[i] if i < starts[document + 1] else np.uint32(10)
             if code == 10:
                 if suspicious and i - begin <= longest:
-                    found.append((document, begin, i))
+                    lines.append((document, begin, i))
                 begin, suspicious = i + 1, False
             elif not suspicious and code < 0x10000 and telling[0, code]:
                 suspicious = _ends_telling(codes, begin, i, telling)
-    table = np.empty((len(found), 3), np.int64)
-    for number, row in enumerate(found):
+    table = np.empty((len(lines), 3), np.int64)
+    for number, row in enumerate(lines):
         table[number] = row
     return table
 

@@ -71,10 +71,10 @@ class Suites:
     def _scan(
         self, texts: Texts, filter_: NDArray[np.bool_], keys: NDArray[np.uint64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64]]:
-        found: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64]] = _scan(
+        hits: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64]] = _scan(
             texts.codes, texts.starts, word_characters(), filter_, keys, self._settings.words, self._settings.characters
         )
-        return found
+        return hits
 
 
 def items(files: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -32,8 +32,8 @@ def other_languages(
     texts: Sequence[str], scripts: Sequence[str], wanted: Sequence[str]
 ) -> list[tuple[str, str] | None]:
     """Per document a verdict where it is of Latin script (`en` in `scripts`) and of no wanted language."""
-    found: list[tuple[str, str] | None] = []
+    verdicts: list[tuple[str, str] | None] = []
     for text, script in zip(texts, scripts, strict=True):
         name = identifier().classify(text[:_CHARACTERS])[0] if script == "en" else None
-        found.append(None if name is None or name in wanted else ("language", f"{name}, by py3langid"))
-    return found
+        verdicts.append(None if name is None or name in wanted else ("language", f"{name}, by py3langid"))
+    return verdicts

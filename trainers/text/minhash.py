@@ -58,7 +58,7 @@ def _sign(
     offsets: NDArray[np.uint32],
 ) -> tuple[Signatures, Keys]:
     documents = len(starts) - 1
-    found = np.zeros((documents, HASHES), np.uint8)
+    signatures = np.zeros((documents, HASHES), np.uint8)
     keys = np.zeros((documents, BANDS), np.uint32)
     least = np.empty(HASHES, np.uint32)
     recent = np.zeros(_SHINGLE, np.uint64)
@@ -93,32 +93,32 @@ def _sign(
             key = np.uint64(band + 1)
             for row in range(ROWS):
                 value = least[band * ROWS + row]
-                found[document, band * ROWS + row] = np.uint8(value & np.uint32(0xFF))
+                signatures[document, band * ROWS + row] = np.uint8(value & np.uint32(0xFF))
                 key = (key ^ np.uint64(value)) * prime
                 key ^= key >> np.uint64(31)
             keys[document, band] = np.uint32(key >> np.uint64(32))
-    return found, keys
+    return signatures, keys
 
 
 def clusters(
-    found: Signatures, bands: Iterable[Keys], rank: NDArray[np.int64], threshold: float, members: NDArray[np.int64]
+    signatures: Signatures, bands: Iterable[Keys], rank: NDArray[np.int64], threshold: float, members: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """For each document the index of the one that stands for it (itself, where it stays).
 
     Args:
-        found: signatures of all documents.
+        signatures: signatures of all documents.
         bands: for each band the keys of all documents; one band at a time is in memory.
         rank: the best of a cluster is the one of lowest rank.
         threshold: least share of equal hashes.
         members: the documents to look at (those that are not exact duplicates).
     """
-    parent = np.arange(len(found), dtype=np.int64)
+    parent = np.arange(len(signatures), dtype=np.int64)
     least = int(np.ceil(threshold * HASHES))
     ordered = members[np.argsort(rank[members], kind="stable")]
     for keys in bands:
         mine = keys[ordered]
         order = np.argsort(mine, kind="stable")
-        _join_band(found, mine[order], ordered[order], parent, rank, least)
+        _join_band(signatures, mine[order], ordered[order], parent, rank, least)
     return _roots(parent)  # type: ignore[no-any-return]
 
 
@@ -141,7 +141,7 @@ def equal_hashes(one: Signatures, other: Signatures) -> int:
 
 @njit(cache=True)
 def _join_band(
-    found: Signatures,
+    signatures: Signatures,
     keys: Keys,
     documents: NDArray[np.int64],
     parent: NDArray[np.int64],
@@ -158,7 +158,7 @@ def _join_band(
         for left in range(begin, end):
             for right in range(left + 1, end if small or left == begin else min(left + 2, end)):
                 a, b = _root(parent, documents[left]), _root(parent, documents[right])
-                if a != b and equal_hashes(found[documents[left]], found[documents[right]]) >= least:
+                if a != b and equal_hashes(signatures[documents[left]], signatures[documents[right]]) >= least:
                     if rank[a] < rank[b]:
                         parent[b] = a
                     else:

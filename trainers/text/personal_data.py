@@ -46,16 +46,16 @@ def mask(texts: Texts, addresses: bool = False) -> tuple[Texts, Counter[str]]:
     return texts.replace(changed), masked
 
 
-def _mask_line(line: str, seen: int, counts: Counter[str]) -> str:
+def _mask_line(line: str, signs: int, counts: Counter[str]) -> str:
     for kind, needs, pattern, accepts in _RULES:
-        if not seen & needs:
+        if not signs & needs:
             continue
         folded = line.translate(_FOLD) if _FOLDABLE.search(line) else line
-        found = [match.span() for match in pattern.finditer(folded) if accepts(match, folded)]
-        for begin, end in reversed(found):
+        spans = [match.span() for match in pattern.finditer(folded) if accepts(match, folded)]
+        for begin, end in reversed(spans):
             line = f"{line[:begin]}[{kind}]{line[end:]}"
-        if found:
-            counts[kind] += len(found)
+        if spans:
+            counts[kind] += len(spans)
     return line
 
 

@@ -69,8 +69,8 @@ def files_below(root: Path) -> dict[str, Path]:
     """Files to read under a folder (or the one file), by their name relative to it, in order."""
     if root.is_file():
         return {root.name: root}
-    found = (path for path in root.rglob("*") if path.is_file() and path.name not in {READY_MARKER, *_DATASET_NOTES})
-    named = {path.relative_to(root).as_posix(): path for path in found if not _is_cache(path)}
+    files = (path for path in root.rglob("*") if path.is_file() and path.name not in {READY_MARKER, *_DATASET_NOTES})
+    named = {path.relative_to(root).as_posix(): path for path in files if not _is_cache(path)}
     return {name: named[name] for name in sorted(named) if not any(part.startswith(".") for part in name.split("/"))}
 
 

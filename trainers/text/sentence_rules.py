@@ -68,12 +68,12 @@ def _ends(text: str, end: int, start: int) -> bool:
     """True where a sentence ends at `end` and another may begin at `start`."""
     if end == start or text[end] == "[":
         return True  # a full stop without a space, after which Hangul follows
-    found = _END.search(text, max(0, end - _LONGEST_END), end)
-    if found is None:
+    ending = _END.search(text, max(0, end - _LONGEST_END), end)
+    if ending is None:
         return False
-    if (found["close"] or "")[:1] in _QUOTES and _SAID.match(text, start):
+    if (ending["close"] or "")[:1] in _QUOTES and _SAID.match(text, start):
         return False
-    return not (_GOES_ON if found["close"] or found["bare"] else _QUOTED).match(text, start)
+    return not (_GOES_ON if ending["close"] or ending["bare"] else _QUOTED).match(text, start)
 
 
 def split_by_rules(text: str) -> list[str]:

@@ -27,13 +27,13 @@ def split(texts: Sequence[str], workers: int = 1, cache: Path | None = None) -> 
         cache: a folder where the sentences of a text are kept under its hash.
     """
     lines = list(dict.fromkeys(line for text in texts for line in _lines(text)))
-    known = {line: found for line in lines if cache and (found := _recall(cache, line)) is not None}
-    missing = [line for line in lines if line not in known]
+    cached = {line: sentences for line in lines if cache and (sentences := _recall(cache, line)) is not None}
+    missing = [line for line in lines if line not in cached]
     for line, sentences in zip(missing, _split_lines(missing, workers), strict=True):
-        known[line] = sentences
+        cached[line] = sentences
         if cache:
             _remember(cache, line, sentences)
-    return [[sentence for line in _lines(text) for sentence in known[line]] for text in texts]
+    return [[sentence for line in _lines(text) for sentence in cached[line]] for text in texts]
 
 
 def _lines(text: str) -> Iterator[str]:

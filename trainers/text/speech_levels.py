@@ -146,14 +146,14 @@ def sentence_level(sentence: str) -> Level:
     brackets inside a sentence is not said to its hearer and does not count; a sentence that is all quote is its own.
     Nominal endings (했음, 확인함), nouns, headings and other languages show no level.
     """
-    own = KEPT_WHOLE.sub(" ", sentence)
-    if not _WORD.search(own):
-        own = sentence
-    level = _level_of_last_word(own)
-    if level and not (level is Level.CASUAL and _JOINED.search(own)):
+    unquoted = KEPT_WHOLE.sub(" ", sentence)
+    if not _WORD.search(unquoted):
+        unquoted = sentence
+    level = _level_of_last_word(unquoted)
+    if level and not (level is Level.CASUAL and _JOINED.search(unquoted)):
         return level
     # Turned round, the end stands before a comma: 고맙습니다, 선생님. One in 해체 may go on as well (바쁘니까, ...).
-    turned = _level_of_last_word(own.rpartition(",")[0])
+    turned = _level_of_last_word(unquoted.rpartition(",")[0])
     return NONE if turned is Level.CASUAL else turned
 
 
@@ -165,10 +165,10 @@ def _level_of_last_word(sentence: str) -> Level:
         return _ANSWERS[words[-1]]
     end = sentence.rindex(words[-1]) + len(words[-1])
     rest = sentence[end:].translate(_FULL_WIDTH)
-    said = sentence[:end].lstrip() + next((mark for mark in _MARKS if mark in rest), "")
-    if _NOUNS.search(said) or _OTHER_WORD.search(rest):
+    clause = sentence[:end].lstrip() + next((mark for mark in _MARKS if mark in rest), "")
+    if _NOUNS.search(clause) or _OTHER_WORD.search(rest):
         return NONE
-    return next((level for level, ending in _ENDINGS if ending.search(said)), NONE)
+    return next((level for level, ending in _ENDINGS if ending.search(clause)), NONE)
 
 
 def sentence_levels(text: str) -> list[Level]:

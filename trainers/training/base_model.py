@@ -149,7 +149,7 @@ def _fetch(repo: str, revision: str, folder: Path) -> None:
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # the hub client's notes carry times
 
 
-def _require_shape(said: ModelShape, model: ModelFolder) -> None:
+def _require_shape(shape: ModelShape, model: ModelFolder) -> None:
     keys = {
         "hidden": "hidden_size",
         "layers": "num_hidden_layers",
@@ -160,9 +160,9 @@ def _require_shape(said: ModelShape, model: ModelFolder) -> None:
         "tied": "tie_word_embeddings",
     }
     for key, name in keys.items():
-        if getattr(said, key) != model.config.get(name, False):
+        if getattr(shape, key) != model.config.get(name, False):
             raise BadRequest(
-                f"base_model's shape says {key} {getattr(said, key)}, but the model's config.json has {name} "
+                f"base_model's shape says {key} {getattr(shape, key)}, but the model's config.json has {name} "
                 f"{model.config.get(name)}; correct the recipe, because plans are made from it"
             )
 

@@ -118,7 +118,7 @@ def _set_apart(optimizer: Any, weights: set[Any], rate: float) -> None:
             optimizer.add_param_group({**group, "params": moved, "lr": rate, "initial_lr": rate})
 
 
-class Voice(TrainerCallback):
+class ReporterCallback(TrainerCallback):
     """Tells the stage's reporter how training goes, asks for checkpoints, and hears SIGTERM."""
 
     def __init__(self, context: StageContext, checkpoints: Checkpoints, watchdog: Watchdog, tokens_per_step: float):
@@ -277,7 +277,7 @@ def train(
         while True:
             trainer = build(batching)
             trainer.context, trainer.checkpoints = context, checkpoints
-            voice = Voice(context, checkpoints, watchdog, tokens_per_row * batching.rows * world_size())
+            voice = ReporterCallback(context, checkpoints, watchdog, tokens_per_row * batching.rows * world_size())
             steps = WholeSteps(trainer)
             trainer.add_callback(voice)
             trainer.add_callback(steps)

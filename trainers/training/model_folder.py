@@ -121,8 +121,8 @@ class ModelFolder:
 
     def _check_marks_are_tokens(self) -> None:
         content = json.loads((self.path / "tokenizer.json").read_text(encoding="utf-8"))
-        known = {token["content"] for token in content["added_tokens"]}
-        missing = sorted(set(_MARK.findall(self.template or "")) - known)
+        special_tokens = {token["content"] for token in content["added_tokens"]}
+        missing = sorted(set(_MARK.findall(self.template or "")) - special_tokens)
         if missing:
             raise BadRequest(
                 f"the chat template of {self.path} writes {', '.join(missing)}, which its tokenizer does not know as "

@@ -125,13 +125,13 @@ def reward_model_result(
     tokens_per_epoch: int,
     packing: dict[str, float],
 ) -> StageResult:
-    """The judge goes to reward_model/; the policy that it judges stays what it was."""
+    """The reward model goes to reward_model/; the policy that it rates stays what it was."""
     output = context.output
-    judge = trainer.accelerator.unwrap_model(trainer.model)
-    trainable = sum(weight.numel() for weight in judge.parameters() if weight.requires_grad)
+    reward_model = trainer.accelerator.unwrap_model(trainer.model)
+    trainable = sum(weight.numel() for weight in reward_model.parameters() if weight.requires_grad)
     if context.section.lora is not None:
-        judge = judge.merge_and_unload()
-    publish_weights(judge, parent.path, output / "reward_model")
+        reward_model = reward_model.merge_and_unload()
+    publish_weights(reward_model, parent.path, output / "reward_model")
     shutil.copytree(parent.path, output / "model", dirs_exist_ok=True)
     trained.write_history(output / "history.jsonl")
     tokens = round(tokens_per_epoch * trained.epochs)

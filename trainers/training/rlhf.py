@@ -14,11 +14,11 @@ from trainers.training.model_folder import ModelFolder
 def run(context: StageContext) -> StageResult:
     """Make `rlhf_model` from `sft_model` and `preferences`; grpo and rloo may be judged by a `reward_model`.
 
-    `reward_model` leaves the policy as it is: model/ is the SFT model, and reward_model/ the trained judge.
+    `reward_model` leaves the policy as it is: model/ is the SFT model, and reward_model/ the trained reward model.
     """
     section: RlhfSection = context.section
     folder = ModelFolder(context.inputs["sft_model"] / "model").check(max_length=section.max_length, chat=True)
-    judged_by = reward_model_folder(context)
+    reward_folder = reward_model_folder(context)
     backend = open_backend(section)  # before trl is imported
     from transformers import AutoTokenizer
 
@@ -36,7 +36,7 @@ def run(context: StageContext) -> StageResult:
     source = context.inputs["preferences"]
     pairs, audit = read_pairs(source / "train.jsonl", tokenizer, section)
     held_out, _ = read_pairs(source / "validation.jsonl", tokenizer, section)
-    algorithm = chosen(section, backend.name, trained_reward(judged_by, held_out) if judged_by else None)
+    algorithm = chosen(section, backend.name, trained_reward(reward_folder, held_out) if reward_folder else None)
     rows = algorithm.rows(pairs)
     train_set = one_for_all(rows, context.scratch / "train")
     context.reporter.params({**context.request.section, **audit})
@@ -44,12 +44,14 @@ def run(context: StageContext) -> StageResult:
     evaluation: dict[str, Any] = {}
     if not online:
         evaluation["eval_dataset"] = one_for_all(algorithm.rows(held_out), context.scratch / "validation")
-    judges = algorithm.trains_judge
+    trains_reward_model = algorithm.trains_reward_model
     before: list[float] = []
 
     def build(batching: Batching) -> Any:
-        model = (backend.load_judge if judges else backend.load)(folder.path, section, context.request.seed)
-        if not judges and not before:
+        model = (backend.load_reward_model if trains_reward_model else backend.load)(
+            folder.path, section, context.request.seed
+        )
+        if not trains_reward_model and not before:
             before.append(preference_accuracy(model, held_out, tokenizer.pad_token_id))
         more = {"eval_strategy": "no"} if online else {}
         trainer = algorithm.trainer(
@@ -76,7 +78,7 @@ def run(context: StageContext) -> StageResult:
     trainer, trained = train(build, context, sha256_of(rows), audit["tokens"] / len(pairs))
     if stopped := trainer.stopped_because():
         context.reporter.warn(f"stopped before the end: {stopped}")
-    if judges:
+    if trains_reward_model:
         return reward_model_result(context, trainer, trained, folder, backend.name, int(audit["tokens"]), audit)
     metrics = {"preference_accuracy_before": before[0]}
     if trained.has("reward"):
@@ -91,7 +93,7 @@ def run(context: StageContext) -> StageResult:
         packing=audit,
         alignment=Alignment(
             algorithm=section.algorithm,
-            reward_model=context.manifests["reward_model"].digest if judged_by is not None else None,
+            reward_model=context.manifests["reward_model"].digest if reward_folder is not None else None,
             stopped=stopped or None,
         ),
         metrics=metrics,
@@ -111,7 +113,7 @@ def one_for_all(rows: list[dict[str, Any]], folder: Path) -> Any:
 
 
 def reward_model_folder(context: StageContext) -> ModelFolder | None:
-    """The trained judge that the section asks for, checked.
+    """The trained reward model that the section names, checked.
 
     Raises:
         BadRequest: the request has none, or what it names is no reward model.

@@ -54,11 +54,13 @@ def run(context: StageContext) -> StageResult:
     context.reporter.say(f"trained part in ⟦⟧: {data.mask_sample!r}")
 
     def build(batching: Batching) -> Any:
-        own: dict[str, Any] = {"neftune_noise_alpha": section.neftune_alpha}
+        arguments: dict[str, Any] = {"neftune_noise_alpha": section.neftune_alpha}
         if weighted:
-            own["loss_type"] = "nll"
+            arguments["loss_type"] = "nll"
         splits = (data.rows, held_out.rows)
-        trainer = packed_trainer(ConversationTrainer, backend, folder.path, tokenizer, splits, context, batching, **own)
+        trainer = packed_trainer(
+            ConversationTrainer, backend, folder.path, tokenizer, splits, context, batching, **arguments
+        )
         if weighted:
             trainer.compute_loss_func = trainer.weighted_loss
         return trainer

@@ -168,23 +168,25 @@ def expanded(
         shapes = [Shape.of_config(folder.config) for folder in (base, ModelFolder(target))]
         hours = [
             {
-                name: gpu_hours(shape, Setting.of(section, 1), GPUS[_GPU], found * scale)
-                for name, found in tokens.items()
+                name: gpu_hours(shape, Setting.of(section, 1), GPUS[_GPU], token_count * scale)
+                for name, token_count in tokens.items()
             }
             for shape, tokens in zip(shapes, counts, strict=True)
         ]
-        worth = VocabularyExpansion(
+        expansion = VocabularyExpansion(
             new_tokens=added,
             first_new_token=before.get_vocab_size(),
             tokens_per_word_before=fertility(sampled, before),
             tokens_per_word_after=fertility(sampled, after),
             tokens_saved=round(1 - sum(counts[1].values()) / sum(counts[0].values()), 4),
             gpu=_GPU,
-            gpu_hours_saved={name: _three_digits(spent - hours[1][name]) for name, spent in hours[0].items()},
+            gpu_hours_saved={
+                name: _three_digits(before_hours - hours[1][name]) for name, before_hours in hours[0].items()
+            },
         )
-        write_atomically(report, worth.model_dump_json(indent=1))
-    worth = VocabularyExpansion.model_validate_json(report.read_text(encoding="utf-8"))
-    return ModelFolder(target).check(), worth
+        write_atomically(report, expansion.model_dump_json(indent=1))
+    expansion = VocabularyExpansion.model_validate_json(report.read_text(encoding="utf-8"))
+    return ModelFolder(target).check(), expansion
 
 
 class NewTokensFirst(TrainerCallback):

@@ -7,8 +7,8 @@ from dagster import AssetCheckSeverity
 from korean_llm_assets.assets.checks import GATES, OVERALL, gate_results, gate_specs, why_not
 from trainers.contract import EvaluationDetails, Manifest, StageRequest
 from trainers.contract.recipe import GateSection
-from trainers.evaluation.gate import judge
-from trainers.evaluation.results import Results, Row
+from trainers.evaluation.gate import apply_gate
+from trainers.evaluation.results import ItemScore, Results
 
 LIMITS = GateSection(
     cpt_below_unigram=0.2, sft_over_cpt=0.2, rlhf_preference=0.6, english_bits_per_byte_rise=0.1,
@@ -20,11 +20,13 @@ def everything_wrong():
     """A model below its champion, with a NaN, an item in the corpus, and nothing else measured."""
 
     def right(count):
-        return [Row("quiz", "accuracy", f"{n}", float(n < count)) for n in range(40)]
+        return [ItemScore("quiz", "accuracy", f"{n}", float(n < count)) for n in range(40)]
 
-    results = Results({"rlhf": [*right(4), Row("quiz", "accuracy", "x", math.nan)], "champion": right(36)}, {}, seed=1)
+    results = Results(
+        {"rlhf": [*right(4), ItemScore("quiz", "accuracy", "x", math.nan)], "champion": right(36)}, {}, seed=1
+    )
     evidence = [{"item": "quiz:3", "document": "d1", "source": "web", "piece": "가을 저녁이면"}]
-    return EvaluationDetails(suites={}, gate=judge(LIMITS, results, evidence))
+    return EvaluationDetails(suites={}, gate=apply_gate(LIMITS, results, evidence))
 
 
 def test_every_condition_blocks_in_its_own_check_and_is_told_in_every_later_run():

@@ -12,7 +12,7 @@ from tests.support.toy import build_model
 from trainers.benchmarks.formats import MultipleChoice, Suite
 from trainers.benchmarks.published import is_published, published_suites
 from trainers.contract import BadData
-from trainers.evaluation.measures import measure
+from trainers.evaluation.measures import measure_suite
 from trainers.evaluation.model import ModelUnderTest
 from trainers.evaluation.results import Results
 
@@ -108,10 +108,10 @@ def exams(tmp_path):
         path.write_text(f"question,answer,A,B,C,D,Category,Human Accuracy\n{rows}", encoding="utf-8-sig")
     words = 'question,a,b,c,d,e,answer,split\n"기쁘다, 의 반대말은?",슬프다,달다,검다,높다,멀다,A,test\n'
     (tmp_path / "HAERAE-Bench-v1-RW.csv").write_text(words)
-    asked = [{"query": "수도는? (A)부산 (B)서울 정답:", "options": "['부산', '서울']", "answer": "(B)"}]
+    questions = [{"query": "수도는? (A)부산 (B)서울 정답:", "options": "['부산', '서울']", "answer": "(B)"}]
     folder = tmp_path / "haerae" / "general_knowledge" / "test"
     folder.mkdir(parents=True)
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(asked), folder / "0000.parquet")
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(questions), folder / "0000.parquet")
     csat = {"question": "알맞은 것은?", "context": "가을이 왔다.", "gold": 3, "Category": "LI"}
     csat |= {f"option#{n}": f"보기 {n}" for n in range(1, 6)}
     (tmp_path / "csatqa_eval.json").write_text(json.dumps(csat, ensure_ascii=False) + "\n")
@@ -140,11 +140,11 @@ def test_exams_keep_their_parts_and_ask_in_lm_evals_words(exams):
         ("Law", 3), ("Law", 0), ("Law", 0), ("Math", 3),
     ]  # fmt: skip
     assert suites["kmmlu"][0]["question"] == "둘, 그리고 0은?\nA. 1\nB. 2\nC. 3\nD. 5\n정답："
-    words, asked = suites["haerae"]
+    words, knowledge = suites["haerae"]
     assert words["question"] == "기쁘다, 의 반대말은?\n(A) 슬프다\n(B) 달다\n(C) 검다\n(D) 높다\n(E) 멀다\n정답:"
     assert (words["subject"], words["answer"]) == ("rare_words", 0)
-    assert (asked["question"], asked["subject"]) == ("수도는? (A)부산 (B)서울 정답:", "general_knowledge")
-    assert asked["choices"][asked["answer"]] == "(B)"
+    assert (knowledge["question"], knowledge["subject"]) == ("수도는? (A)부산 (B)서울 정답:", "general_knowledge")
+    assert knowledge["choices"][knowledge["answer"]] == "(B)"
     (theirs,) = csatqa.process_docs(SimpleNamespace(map=lambda change: [change(csat)]))
     (ours,) = suites["csatqa"]
     assert (ours["question"], ours["choices"], ours["answer"]) == (
@@ -179,7 +179,7 @@ def test_a_broken_exam_is_named_with_its_item(tmp_path, file, content, words):
 
 def test_kmmlu_is_reported_macro_and_micro(exams, tmp_path):
     items = tuple(MultipleChoice.model_validate(row) for row in published_suites(exams[0])["kmmlu"])
-    rows = measure(
+    rows = measure_suite(
         ModelUnderTest(build_model(tmp_path / "model", seed=1), 128, 512), Suite("kmmlu", "multiple_choice", items)
     )
     results = Results({"rlhf": rows}, {}, seed=1)

@@ -80,8 +80,8 @@ def test_a_reader_that_fails_or_finds_nothing_is_told(tmp_path, monkeypatch, cap
     write_jsonl(tmp_path / "landing/r1/benchmarks/mine.jsonl", [ROWS["text"]])
     readers = {"riddles": {"files": "riddles/*.tsv", "read": "korean_extras.suites:riddles"}}
     run_data_stage("benchmarks", tmp_path, readers=readers)
-    said = capsys.readouterr()
-    assert "readers.riddles: no file of the benchmarks is called riddles/*.tsv" in said.out + said.err
+    output = capsys.readouterr()
+    assert "readers.riddles: no file of the benchmarks is called riddles/*.tsv" in output.out + output.err
     (tmp_path / "landing/r1/benchmarks/riddles").mkdir()
     (tmp_path / "landing/r1/benchmarks/riddles/broken.tsv").write_bytes(b"\xff\xfe")
     with pytest.raises(BadData, match=r"riddles/broken\.tsv cannot be read by korean_extras\.suites:riddles: Unicode"):

@@ -34,8 +34,8 @@ def spelled(path: Path) -> list[str]:
 
 def test_no_other_module_spells_the_names_of_the_layout() -> None:
     modules = [path for package in ("korean_llm_assets", "trainers") for path in (ROOT / package).rglob("*.py")]
-    found = {path.relative_to(ROOT).as_posix(): names for path in modules if (names := spelled(path))}
-    assert found.keys() == KNOWING, found
+    by_module = {path.relative_to(ROOT).as_posix(): names for path in modules if (names := spelled(path))}
+    assert by_module.keys() == KNOWING, by_module
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_the_store_tells_what_is_made_and_what_is_not(store: ArtifactStore) -> N
     store.beside(half).request.write_text(half.model_dump_json())
     (store.root / "benchmarks" / "r1" / "notes.txt").touch()  # of nobody's request
     assert [manifest.request for manifest in store.manifests()] == [made]
-    assert [(asked, len(attempts)) for asked, attempts in store.unfinished()] == [(half, 1)]
+    assert [(unfinished, len(attempts)) for unfinished, attempts in store.unfinished()] == [(half, 1)]
     assert [place.folder.name for cell in store.cells() for place in cell.places] == [made.digest, half.digest]
     assert store.read_manifest(made.relative_path) == store.find(made)
     assert store.read_manifest(half.relative_path) is None

@@ -38,7 +38,7 @@ def holder(path: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
             process.kill()
 
 
-def said(process: "subprocess.Popen[str]") -> str:
+def line_of(process: "subprocess.Popen[str]") -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
@@ -47,7 +47,7 @@ def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
     path = tmp_path / "a.lock"
     assert not is_held(path) and not path.exists(), "to ask makes no file"
     with holder(path) as process:
-        assert said(process) == "held"
+        assert line_of(process) == "held"
         assert is_held(path)
         with pytest.raises(Timeout), locked(path, wait=False):
             pytest.fail("held twice")
@@ -62,9 +62,9 @@ def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
 def test_a_child_that_inherited_it_keeps_the_lock_of_a_killed_process(tmp_path: Path) -> None:
     path = tmp_path / "a.lock"
     with holder(path, "with a child") as process:
-        child = int(said(process))
+        child = int(line_of(process))
         try:
-            assert said(process) == "held"
+            assert line_of(process) == "held"
             process.kill()
             process.wait()
             assert is_held(path)

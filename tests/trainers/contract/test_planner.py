@@ -57,9 +57,9 @@ def test_72b_in_bfloat16_on_two_gpus_is_refused_with_the_sum_and_a_way_out():
 def test_what_is_proposed_fits_and_keeps_the_rows_of_a_step(name, gpus):
     shape, gpu = Shape.of(RECIPES[name]), GPUS["h100"]
     setting = Setting.of(RECIPES[name].cpt, gpus)
-    found = proposal(shape, setting, gpu.memory)
-    assert found is not None and found[1].total <= gpu.memory
-    again, _ = found
+    proposed = proposal(shape, setting, gpu.memory)
+    assert proposed is not None and proposed[1].total <= gpu.memory
+    again, _ = proposed
     assert again.batch_size * again.accumulation == setting.batch_size * setting.accumulation
     assert plan(shape, again, gpu, 1e9).memory.fits
 

@@ -52,7 +52,7 @@ def test_every_key_of_every_section_has_a_meaning(kind: type[BaseModel]) -> None
 
 def test_a_key_without_a_meaning_is_seen() -> None:
     class Silent(Strict):
-        said: int = Field(default=1, description="how many")
+        described: int = Field(default=1, description="how many")
         silent: int = 1
 
     assert [meaning(Silent, key) for key in Silent.model_fields] == ["how many", ""]

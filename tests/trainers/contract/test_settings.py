@@ -71,16 +71,16 @@ def test_a_wrong_value_is_told_with_what_is_allowed(
     variable: Variable[object], text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable.name, text)
-    with pytest.raises(BadRequest) as told:
+    with pytest.raises(BadRequest) as refusal:
         variable.get()
-    assert str(told.value).startswith(f"{variable.name} is {text!r}; it must be {variable.kind.allowed}")
+    assert str(refusal.value).startswith(f"{variable.name} is {text!r}; it must be {variable.kind.allowed}")
 
 
 def test_a_secret_is_not_shown_where_it_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KOREAN_LLM_ALERT_WEBHOOK", "canary-7f3a")
-    with pytest.raises(BadRequest, match="KOREAN_LLM_ALERT_WEBHOOK has a value .* it must be an http") as told:
+    with pytest.raises(BadRequest, match="KOREAN_LLM_ALERT_WEBHOOK has a value .* it must be an http") as refusal:
         settings.ALERT_WEBHOOK.get()
-    assert "canary-7f3a" not in "".join(traceback.format_exception(told.value))
+    assert "canary-7f3a" not in "".join(traceback.format_exception(refusal.value))
 
 
 def test_what_looks_like_ours_and_is_not_is_told_with_the_name_that_was_meant() -> None:

@@ -122,12 +122,12 @@ def test_rows_that_a_benchmark_asks_or_holds_are_left_out_with_evidence(tmp_path
         "훈민정음은 조선의 제4대 임금인 세종이 1443년에 만들고 1446년에 펴낸 글자이며 백성이 쉽게 읽고 쓰게 하려는 "
         "뜻을 담았다"
     )
-    asked = [{"id": "k2", "messages": [{"role": "user", "content": "가장 긴 강은?"}], "answer": "압록강", "task": "t"}]
+    quiz = [{"id": "k2", "messages": [{"role": "user", "content": "가장 긴 강은?"}], "answer": "압록강", "task": "t"}]
     template = [
-        {**asked[0], "id": f"t{n}", "messages": [{"role": "user", "content": "9 더하기 1은?"}]} for n in range(3)
+        {**quiz[0], "id": f"t{n}", "messages": [{"role": "user", "content": "9 더하기 1은?"}]} for n in range(3)
     ]
     write_jsonl(tmp_path / "landing/r1/benchmarks/history.jsonl", [{"id": "k1", "text": item}])
-    write_jsonl(tmp_path / "landing/r1/benchmarks/quiz.jsonl", asked + template)
+    write_jsonl(tmp_path / "landing/r1/benchmarks/quiz.jsonl", quiz + template)
     artifact = Artifact.of(run_data_stage("benchmarks", tmp_path)[0])
     landed = [
         *rows(20),
@@ -142,10 +142,10 @@ def test_rows_that_a_benchmark_asks_or_holds_are_left_out_with_evidence(tmp_path
     store = ArtifactStore(tmp_path / "artifacts")
     evidence = {}
     for stage in ("instructions", "preferences"):
-        wanted = data_request(stage, tmp_path / "landing")
-        wanted = wanted.model_copy(update={"inputs": (*wanted.inputs, suite)})
-        manifest = run_stage(wanted, store, tmp_path / "landing")
-        excluded = read_jsonl(store.folder(wanted) / "exclusions.jsonl")
+        request = data_request(stage, tmp_path / "landing")
+        request = request.model_copy(update={"inputs": (*request.inputs, suite)})
+        manifest = run_stage(request, store, tmp_path / "landing")
+        excluded = read_jsonl(store.folder(request) / "exclusions.jsonl")
         assert {row["reason"]: len(excluded) for row in excluded} == manifest.details.excluded
         evidence[stage] = {row["line"]: row["detail"] for row in excluded}
     assert evidence["instructions"].keys() == {21, 22}

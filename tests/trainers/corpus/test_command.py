@@ -27,8 +27,8 @@ def test_the_whole_chain_over_own_files(files, tmp_path, capsys):
     output = tmp_path / "out"
     command = ["corpus", "--input", str(files), str(files / "a.jsonl"), "--output", str(output)]
     assert main([*command, "--set", "filter.min_characters=20", "--set", "near_dedup.enabled=false"]) == 0
-    told = capsys.readouterr().out
-    assert "- exact_duplicate" in told and "kept" in told
+    output_text = capsys.readouterr().out
+    assert "- exact_duplicate" in output_text and "kept" in output_text
     for name in ("manifest.json", "report.md", "report.html", "exclusions.jsonl.zst", "train/00000.jsonl.zst"):
         assert (output / name).is_file()
     assert not (tmp_path / "out.partial").exists()

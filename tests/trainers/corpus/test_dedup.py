@@ -19,9 +19,9 @@ from trainers.text.minhash import BANDS, HASHES, clusters, signatures
 
 
 def near(texts, threshold=0.6):
-    found, keys = signatures(Texts.of(texts))
+    hashes, keys = signatures(Texts.of(texts))
     rank = np.argsort(np.argsort([-len(text) for text in texts], kind="stable"), kind="stable")
-    return clusters(found, (keys[:, band] for band in range(BANDS)), rank, threshold, np.arange(len(texts))).tolist()
+    return clusters(hashes, (keys[:, band] for band in range(BANDS)), rank, threshold, np.arange(len(texts))).tolist()
 
 
 def test_equal_hashes_estimate_the_jaccard_similarity():
@@ -32,8 +32,8 @@ def test_equal_hashes_estimate_the_jaccard_similarity():
         right = [word if random.random() < share ** (1 / 5) else random.choice(words) for word in left]
         shingles = [{tuple(text[i : i + 5]) for i in range(len(text) - 4)} for text in (left, right)]
         jaccard = len(shingles[0] & shingles[1]) / len(shingles[0] | shingles[1])
-        found, _ = signatures(Texts.of([" ".join(left), " ".join(right)]))
-        assert abs((found[0] == found[1]).mean() - jaccard) < 4 * 0.5 / HASHES**0.5
+        hashes, _ = signatures(Texts.of([" ".join(left), " ".join(right)]))
+        assert abs((hashes[0] == hashes[1]).mean() - jaccard) < 4 * 0.5 / HASHES**0.5
 
 
 def test_case_punctuation_and_spaces_do_not_matter_and_the_longest_stays():

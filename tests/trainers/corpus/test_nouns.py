@@ -26,9 +26,9 @@ def rows(*nouns):
 def test_drift_is_what_no_earlier_release_has():
     mine = Vocabulary("kiwi", {"사과": 5, "우주선": 3, "바다": 2})
     earlier = {"r1": Vocabulary("kiwi", {"사과": 1}), "r2": Vocabulary("kiwi", {"바다": 9})}
-    found = drift(mine, {**earlier, "r3": Vocabulary("soynlp", {"우주선": 1})})  # another tagger's says nothing
-    assert found.new_words == {"우주선": 3} and found.new_word_share == 0.3
-    assert found.drift == {"r2": round(divergence(mine.nouns, {"바다": 9}), 4)}
+    statistics = drift(mine, {**earlier, "r3": Vocabulary("soynlp", {"우주선": 1})})  # another tagger's says nothing
+    assert statistics.new_words == {"우주선": 3} and statistics.new_word_share == 0.3
+    assert statistics.drift == {"r2": round(divergence(mine.nouns, {"바다": 9}), 4)}
     assert drift(mine, {}).new_words == drift(mine, {}).drift == {}
 
 
@@ -64,12 +64,12 @@ def test_every_tagger_finds_nouns(tagger, module):
     pytest.importorskip(module, reason=f"pip install {module}")
     texts = [row["text"] for row in rows("거북이")[:5]]
     try:
-        found = nouns_of(tagger, texts)
+        nouns = nouns_of(tagger, texts)
     except BadRequest as error:
         if "JDK" not in str(error):
             raise
         pytest.skip(str(error))
-    assert found["거북이"] > 0 and all(len(noun) > 1 for noun in found)
+    assert nouns["거북이"] > 0 and all(len(noun) > 1 for noun in nouns)
 
 
 def test_a_tagger_that_is_not_installed_is_named(monkeypatch):

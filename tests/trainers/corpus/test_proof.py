@@ -11,7 +11,7 @@ from tests.bench.truth import read_truth, score
 from tests.support.corpus_landing import read_jsonl
 from trainers.contract.recipe.data import CorpusSection
 from trainers.corpus.chain import build
-from trainers.corpus.plan import Plan
+from trainers.corpus.plan import CorpusPlan
 
 pytestmark = [pytest.mark.prove, pytest.mark.realdata]
 
@@ -33,7 +33,7 @@ def part(big, size):
 
 def run(path, folder, section, workers=1):
     (folder / "out").mkdir(parents=True)
-    return build(Plan(section, {path.name: path}), folder, folder / "out", Quiet(), workers)
+    return build(CorpusPlan(section, {path.name: path}), folder, folder / "out", Quiet(), workers)
 
 
 @pytest.mark.parametrize(("near", "recall", "precision"), [(False, 1.0, 1.0), (True, 0.985, 0.995)])

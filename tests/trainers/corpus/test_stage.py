@@ -15,7 +15,7 @@ from trainers.contract import BadData, BadRequest
 from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.shards import read_shards
 from trainers.corpus.join import Joined
-from trainers.corpus.plan import Plan
+from trainers.corpus.plan import CorpusPlan
 from trainers.runner.stage import run_stage
 from trainers.text import read, unpack
 from trainers.text.read import files_below
@@ -113,7 +113,7 @@ def nameless(documents):
 def test_the_same_rows_in_one_file_or_in_eight_give_one_digest(tmp_path, monkeypatch):
     documents = nameless(dirty(200))
     suite = write_jsonl(tmp_path / "suite.jsonl", [{"id": f"q{n}", "text": rows()[n]["text"]} for n in range(20)])
-    plan = lambda section, inputs: Plan(section, files_below(inputs["landing"]), (suite,))  # noqa: E731
+    plan = lambda section, inputs: CorpusPlan(section, files_below(inputs["landing"]), (suite,))  # noqa: E731
     monkeypatch.setattr("trainers.corpus.stage._plan", plan)
     write_jsonl(tmp_path / "one/landing/r1/corpus/a.jsonl", documents)
     for part in range(8):

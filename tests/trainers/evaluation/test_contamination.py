@@ -21,9 +21,9 @@ def test_an_item_in_the_corpus_is_found_once_per_document(tmp_path):
     suite = tmp_path / "riddle.jsonl"
     suite.write_text(json.dumps({"id": "r1", "text": SECRET, "domain": "ko"}, ensure_ascii=False) + "\n")
     texts = ["관계없는 글이다.", f"앞글. {SECRET} 뒷글.", SECRET.replace(" ", "  ")]
-    found = contamination([suite], corpus_of(tmp_path / "corpus", texts))
-    assert [(row["item"], row["document"]) for row in found] == [("riddle:r1", "d1"), ("riddle:r1", "d2")]
-    assert found[0]["piece"] in texts[1]
+    evidence = contamination([suite], corpus_of(tmp_path / "corpus", texts))
+    assert [(row["item"], row["document"]) for row in evidence] == [("riddle:r1", "d1"), ("riddle:r1", "d2")]
+    assert evidence[0]["piece"] in texts[1]
 
 
 def test_a_clean_corpus_has_no_evidence(tmp_path):

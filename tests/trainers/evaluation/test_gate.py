@@ -6,19 +6,19 @@ import re
 import pytest
 
 from trainers.contract.recipe import GateSection
-from trainers.evaluation.gate import judge
-from trainers.evaluation.results import Results, Row
+from trainers.evaluation.gate import apply_gate
+from trainers.evaluation.results import ItemScore, Results
 
 GROUPS = {"all/corpus": ["corpus/ko"], "all/instruction": ["ask"], "all/preference": ["prefer"]}
 FULL = GateSection(cpt_below_unigram=0.25, sft_over_cpt=0.2, rlhf_preference=0.65, english_bits_per_byte_rise=0.1)
 
 
 def accuracy(suite, right, n=100):
-    return [Row(suite, "accuracy", f"{i:03}", float(i < right)) for i in range(n)]
+    return [ItemScore(suite, "accuracy", f"{i:03}", float(i < right)) for i in range(n)]
 
 
 def bits(suite, per_byte, n=20):
-    return [Row(suite, "bits_per_byte", f"{i:03}", per_byte * (100 + i), 100 + i) for i in range(n)]
+    return [ItemScore(suite, "bits_per_byte", f"{i:03}", per_byte * (100 + i), 100 + i) for i in range(n)]
 
 
 def results(cpt_bits=2.0, sft_right=60, rlhf_right=80, english=2.1, champion_right=None, **extra):
@@ -35,7 +35,7 @@ def results(cpt_bits=2.0, sft_right=60, rlhf_right=80, english=2.1, champion_rig
 
 
 def verdicts(gate, table, evidence=()):
-    return {result.name: result for result in judge(gate, table, evidence)}
+    return {result.name: result for result in apply_gate(gate, table, evidence)}
 
 
 def test_a_good_model_passes_everything():
@@ -71,7 +71,7 @@ def test_what_was_not_measured_is_not_met():
 
 
 def test_one_nan_fails():
-    bad = [Row("ask", "accuracy", "x", math.nan), *accuracy("ask", 60)]
+    bad = [ItemScore("ask", "accuracy", "x", math.nan), *accuracy("ask", 60)]
     judged = verdicts(GateSection(), results(rlhf=bad))
     assert not judged["all_finite"].passed
     assert "rlhf: ask item x" in judged["all_finite"].explanation
@@ -94,13 +94,13 @@ def test_contamination_fails_with_its_evidence():
     assert (judged.passed, judged.value) == (False, 1)
     assert "at most 0 may, 1 too many: choice:c1 in d7 ('나무 바다" in judged.explanation
     assert verdicts(GateSection(contaminated_items=1), results(), [row])["not_contaminated"].passed
-    unsearched = {result.name: result for result in judge(GateSection(), results())}["not_contaminated"]
+    unsearched = {result.name: result for result in apply_gate(GateSection(), results())}["not_contaminated"]
     assert not unsearched.passed and "not searched" in unsearched.explanation
 
 
 def test_behaviour_is_held_to_the_recipe():
     def rate(name, bad):
-        return [Row(f"behaviour/{name}", "rate", f"{i:02}", float(i < bad)) for i in range(20)]
+        return [ItemScore(f"behaviour/{name}", "rate", f"{i:02}", float(i < bad)) for i in range(20)]
 
     table = results(rlhf=[*rate("loops", 3), *rate("drifts", 1)])
     judged = verdicts(GateSection(loops=0.1, drifts=0.1, instruction_following=0.5), table)

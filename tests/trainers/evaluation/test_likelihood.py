@@ -37,33 +37,33 @@ def items(count: int, branches: int) -> list[list[Continuation]]:
     return made
 
 
-def close(model, scores, asked):
-    for got, item in zip(scores, asked, strict=True):
+def close(model, scores, requests):
+    for got, item in zip(scores, requests, strict=True):
         assert got == pytest.approx([plain(model, request) for request in item], abs=1e-3)
 
 
 @pytest.mark.parametrize("budget", [64, 500, 100_000])
 @pytest.mark.parametrize("branches", [1, 4])
 def test_batched_and_shared_scores_are_the_plain_ones(model, budget, branches):
-    asked = items(20, branches)
-    close(model, Scorer(model, max_length=128, batch_tokens=budget).score(asked), asked)
+    requests = items(20, branches)
+    close(model, Scorer(model, max_length=128, batch_tokens=budget).score(requests), requests)
 
 
 def test_a_choice_that_begins_another_is_scored_as_itself(model):
-    asked = [[Continuation((5, 6), (7, 8)), Continuation((5, 6), (7, 8, 9)), Continuation((5, 6), (7,))]]
-    close(model, Scorer(model, 128, 1000).score(asked), asked)
+    requests = [[Continuation((5, 6), (7, 8)), Continuation((5, 6), (7, 8, 9)), Continuation((5, 6), (7,))]]
+    close(model, Scorer(model, 128, 1000).score(requests), requests)
 
 
 def test_contexts_that_differ_are_scored_as_themselves(model):
-    asked = [[Continuation((5, 6), (7, 8)), Continuation((4, 6, 1), (7, 8, 9))]]
-    close(model, Scorer(model, 128, 1000).score(asked), asked)
+    requests = [[Continuation((5, 6), (7, 8)), Continuation((4, 6, 1), (7, 8, 9))]]
+    close(model, Scorer(model, 128, 1000).score(requests), requests)
 
 
 def test_small_slices_of_logits_change_nothing(model, monkeypatch):
-    asked = items(10, 3)
-    whole = Scorer(model, 128, 500).score(asked)
+    requests = items(10, 3)
+    whole = Scorer(model, 128, 500).score(requests)
     monkeypatch.setattr("trainers.evaluation.likelihood._LOGIT_BYTES", 4 * 400 * 3)
-    for ours, theirs in zip(Scorer(model, 128, 500).score(asked), whole, strict=True):
+    for ours, theirs in zip(Scorer(model, 128, 500).score(requests), whole, strict=True):
         assert ours == pytest.approx(theirs, abs=1e-5)
 
 
@@ -101,5 +101,5 @@ def test_a_model_in_pieces_scores_the_same(model, model_folder, tmp_path):
     places.pop("model")
     places |= {f"model.layers.{number}": "disk" for number in range(model.config.num_hidden_layers)}
     apart = AutoModelForCausalLM.from_pretrained(model_folder, device_map=places, offload_folder=tmp_path).eval()
-    asked = items(6, 3) + items(6, 1)
-    close(model, Scorer(apart, max_length=128, batch_tokens=500).score(asked), asked)
+    requests = items(6, 3) + items(6, 1)
+    close(model, Scorer(apart, max_length=128, batch_tokens=500).score(requests), requests)

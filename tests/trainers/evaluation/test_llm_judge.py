@@ -27,12 +27,12 @@ def mean(rows, suite):
 
 def test_a_fair_judge_agrees_with_itself_and_the_better_side_wins(judge_server, tmp_path, monkeypatch):
     monkeypatch.setenv("KOREAN_LLM_JUDGE_KEY", "secret-1")
-    settings, asked = judge_server(fair)
+    settings, requests = judge_server(fair)
     rows = judge_rows(settings, ANSWERS, tmp_path)
     assert mean(rows, "judge/over_sft") == mean(rows, "judge/agreement_sft") == 1
-    assert len(asked) == 2 * len(QUESTIONS)
-    assert {key for key, _ in asked} == {"Bearer secret-1"}
-    assert asked[0][1]["temperature"] == 0
+    assert len(requests) == 2 * len(QUESTIONS)
+    assert {key for key, _ in requests} == {"Bearer secret-1"}
+    assert requests[0][1]["temperature"] == 0
     assert not any("secret-1" in path.read_text() for path in tmp_path.iterdir())
 
 
@@ -43,10 +43,10 @@ def test_a_judge_that_favours_a_place_decides_nothing(judge_server, tmp_path):
 
 
 def test_verdicts_are_kept_between_attempts(judge_server, tmp_path):
-    settings, asked = judge_server(fair)
+    settings, requests = judge_server(fair)
     once = judge_rows(settings, ANSWERS, tmp_path)
     assert judge_rows(settings, ANSWERS, tmp_path) == once
-    assert len(asked) == 2 * len(QUESTIONS)
+    assert len(requests) == 2 * len(QUESTIONS)
 
 
 def test_a_judge_without_a_verdict_is_named(judge_server, tmp_path):

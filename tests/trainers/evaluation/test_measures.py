@@ -4,8 +4,8 @@ from tests.support.corpus_landing import run_data_stage, write_jsonl
 from tests.support.scripted_replies import Replies
 from trainers.benchmarks.formats import read_suites
 from trainers.contract.recipe import GateSection
-from trainers.evaluation.gate import VERIFIED, judge
-from trainers.evaluation.measures import measure
+from trainers.evaluation.gate import VERIFIED, apply_gate
+from trainers.evaluation.measures import measure_suite
 from trainers.evaluation.results import Results
 
 ASKED = [  # (check, a reply that meets it, one that does not)
@@ -27,16 +27,19 @@ def test_verifiable_instructions_are_judged_kind_by_kind_and_held_to_the_recipe(
     (suite,) = read_suites(folder, "all", None)
     good = [meets for _, meets, _ in ASKED]
     bad = [misses for _, _, misses in ASKED]
-    measured = {"sft": measure(Replies(good), suite), "rlhf": measure(Replies(bad[:1] + good[1:-1] + bad[-1:]), suite)}
+    measured = {
+        "sft": measure_suite(Replies(good), suite),
+        "rlhf": measure_suite(Replies(bad[:1] + good[1:-1] + bad[-1:]), suite),
+    }
     results = Results(measured, {VERIFIED: ["follow"]}, seed=1)
     assert results.figure("follow", "sft").value == 1
-    assert all(row.value == 0 for row in measure(Replies(bad), suite))
+    assert all(row.value == 0 for row in measure_suite(Replies(bad), suite))
     assert {suite: results.figure(suite, "rlhf").value for suite in results.suites if "/" in suite} == {
         "all/verified": round(5 / 7, 6), "follow/forbidden": 0, "follow/json": 0, "follow/language": 1,
         "follow/level": 1, "follow/list_items": 1, "follow/max_characters": 1,
     }  # fmt: skip
     gate = GateSection(instruction_following=0.9, suites={"follow/forbidden": 1, "follow/level": 1})
-    judged = {result.name: result for result in judge(gate, results, [])}
+    judged = {result.name: result for result in apply_gate(gate, results, [])}
     failed = {"instruction_following", "suite_limit/follow/forbidden"}
     assert {name for name, result in judged.items() if not result.passed} == failed
     assert "follows 71.4% of 7 verifiable instructions" in judged["instruction_following"].explanation

@@ -15,10 +15,10 @@ def model(model_folder):
 
 
 def test_a_continuation_is_tokenised_with_its_context(model):
-    asked = model.continuation("나무 바다", " 하늘")
-    assert model.tokenizer.decode(asked.context) == "나무 바다"
-    assert model.tokenizer.decode(asked.tokens) == " 하늘"
-    assert asked.context + asked.tokens == tuple(model.tokenizer("나무 바다 하늘")["input_ids"])
+    continuation = model.continuation("나무 바다", " 하늘")
+    assert model.tokenizer.decode(continuation.context) == "나무 바다"
+    assert model.tokenizer.decode(continuation.tokens) == " 하늘"
+    assert continuation.context + continuation.tokens == tuple(model.tokenizer("나무 바다 하늘")["input_ids"])
 
 
 def test_a_continuation_of_nothing_follows_the_end_mark(model):
@@ -26,9 +26,9 @@ def test_a_continuation_of_nothing_follows_the_end_mark(model):
 
 
 def test_a_reply_includes_the_end_of_the_turn(model):
-    asked = model.reply([{"role": "user", "content": "나무?"}], [{"role": "assistant", "content": "바다"}])
-    assert model.tokenizer.decode(asked.context) == "<|im_start|>user\n나무?<|im_end|>\n<|im_start|>assistant\n"
-    assert model.tokenizer.decode(asked.tokens) == "바다<|im_end|>"
+    continuation = model.reply([{"role": "user", "content": "나무?"}], [{"role": "assistant", "content": "바다"}])
+    assert model.tokenizer.decode(continuation.context) == "<|im_start|>user\n나무?<|im_end|>\n<|im_start|>assistant\n"
+    assert model.tokenizer.decode(continuation.tokens) == "바다<|im_end|>"
 
 
 def test_every_token_of_a_text_is_predicted_once(model):

@@ -4,11 +4,11 @@ from tests.support.hostile import HOSTILE, cells, markup, read_page
 from tests.trainers.runner.test_page import DRAWN, SHELL
 from trainers.contract import GateResult
 from trainers.evaluation.report import Report, Sample
-from trainers.evaluation.results import Results, Row
+from trainers.evaluation.results import ItemScore, Results
 
 
 def accuracy(suite, values):
-    return [Row(suite, "accuracy", f"i{n}", value, 1.0, f"<{value}>", "답") for n, value in enumerate(values)]
+    return [ItemScore(suite, "accuracy", f"i{n}", value, 1.0, f"<{value}>", "답") for n, value in enumerate(values)]
 
 
 def page_of(suites):
@@ -39,7 +39,7 @@ def test_hostile_text_in_every_field_stays_text():
     stages = {"base": 0.0, "cpt": 1.0, "sft": 0.0, "rlhf": 1.0}
     suites = [f"{HOSTILE}{number}" for number in range(3)]
     rows = {
-        stage: [Row(suite, "accuracy", HOSTILE, value, 1.0, HOSTILE, HOSTILE) for suite in suites]
+        stage: [ItemScore(suite, "accuracy", HOSTILE, value, 1.0, HOSTILE, HOSTILE) for suite in suites]
         for stage, value in stages.items()
     }
     report = Report(

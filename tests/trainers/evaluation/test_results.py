@@ -5,24 +5,24 @@ import math
 import numpy as np
 import pytest
 
-from trainers.evaluation.results import Results, Row
+from trainers.evaluation.results import ItemScore, Results
 
 
 def rows(values, suite="s", measure="accuracy", weight=1.0):
-    return [Row(suite, measure, f"i{n:04}", float(value), weight) for n, value in enumerate(values)]
+    return [ItemScore(suite, measure, f"i{n:04}", float(value), weight) for n, value in enumerate(values)]
 
 
 def test_an_interval_covers_the_truth_about_19_times_in_20():
     source = np.random.default_rng(0)
     covered = 0
     for trial in range(200):
-        found = Results({"a": rows(source.random(100) < 0.3)}, {}, seed=trial).figure("s", "a")
-        covered += found.low <= 0.3 <= found.high
+        figure = Results({"a": rows(source.random(100) < 0.3)}, {}, seed=trial).figure("s", "a")
+        covered += figure.low <= 0.3 <= figure.high
     assert 0.90 <= covered / 200 <= 0.99
 
 
 def test_bits_per_byte_is_all_bits_over_all_bytes():
-    table = Results({"a": [*rows([8], "t", "bits_per_byte", 4), Row("t", "bits_per_byte", "x", 40, 10)]}, {}, 1)
+    table = Results({"a": [*rows([8], "t", "bits_per_byte", 4), ItemScore("t", "bits_per_byte", "x", 40, 10)]}, {}, 1)
     assert table.figure("t", "a").value == round(48 / 14, 6)
     assert not table.higher_is_better("t")
 

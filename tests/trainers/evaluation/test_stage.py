@@ -128,13 +128,13 @@ def test_a_stage_with_another_template_is_refused(tmp_path):
 
 
 def test_a_judge_named_in_the_recipe_compares_and_is_in_the_report(lineage):
-    with judging(fair) as (settings, asked):
+    with judging(fair) as (settings, requests):
         manifest = run_stage(lineage.evaluate(judge=settings.model_dump(exclude_defaults=True)), lineage.store)
     figures = manifest.details.suites
     assert figures["judge/over_sft"]["rlhf"].n == len(QUESTIONS)
     assert figures["judge/agreement_sft"]["rlhf"].value == 1
     assert "judge/over_champion" not in figures, "there is no champion yet"
-    assert len(asked) == 2 * len(QUESTIONS)
+    assert len(requests) == 2 * len(QUESTIONS)
 
 
 @pytest.mark.slow

@@ -18,9 +18,9 @@ STEP = {"loss": 3.5, "learning_rate": 1e-3, "tokens_seen": 512.0, "tokens_per_se
 
 
 def samples(exporter: Exporter) -> dict[str, float]:
-    found = [sample for family in exporter.collect() for sample in family.samples]
-    assert all(sample.labels == {"model": "tiny", "release": "r1", "stage": "cpt"} for sample in found)
-    return {sample.name: sample.value for sample in found}
+    samples = [sample for family in exporter.collect() for sample in family.samples]
+    assert all(sample.labels == {"model": "tiny", "release": "r1", "stage": "cpt"} for sample in samples)
+    return {sample.name: sample.value for sample in samples}
 
 
 def test_what_is_not_known_is_absent() -> None:

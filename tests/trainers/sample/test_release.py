@@ -13,7 +13,7 @@ import zstandard
 
 from trainers.contract import BadRequest
 from trainers.sample.dirt import SHARES
-from trainers.sample.documents import Document
+from trainers.sample.documents import SampleDocument
 from trainers.sample.release import PARTS, corpus_files, write_release
 from trainers.sample.split import is_held_out
 from trainers.sample.vocabulary import domains
@@ -43,24 +43,24 @@ def content(path: Path) -> str:
 
 def texts(release: Path) -> list[str]:
     """The texts of all corpus records that can be parsed."""
-    found: list[str] = []
+    texts: list[str] = []
     for path in sorted((release / "corpus").iterdir()):
         if path.suffix in (".txt", ".md"):
-            found.append(content(path))
+            texts.append(content(path))
             continue
         for line in content(path).splitlines():
             try:
-                found.append(json.loads(line).get("text", ""))
+                texts.append(json.loads(line).get("text", ""))
             except json.JSONDecodeError:
                 continue
-    return found
+    return texts
 
 
 def pieces(text: str) -> set[object]:
     """What decontamination looks for: runs of thirteen words and of forty letters."""
     words, letters = text.split(), "".join(filter(str.isalnum, text))
-    found: set[object] = {tuple(words[n : n + 13]) for n in range(len(words) - 12)}
-    return found | {letters[n : n + 40] for n in range(len(letters) - 39)}
+    runs: set[object] = {tuple(words[n : n + 13]) for n in range(len(words) - 12)}
+    return runs | {letters[n : n + 40] for n in range(len(letters) - 39)}
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -69,15 +69,15 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 def prompts(folder: Path) -> set[str]:
     """All that users say in the instruction and preference files of a folder."""
-    found: set[str] = set()
+    prompts: set[str] = set()
     for path in folder.glob("*.jsonl"):
         for row in rows(path):
-            said = row.get("instruction") or row.get("prompt") or row.get("messages") or row.get("question")
-            if isinstance(said, list):
-                said = next(turn["content"] for turn in said if turn["role"] == "user")
-            if said:
-                found.add(said)
-    return found
+            turns = row.get("instruction") or row.get("prompt") or row.get("messages") or row.get("question")
+            if isinstance(turns, list):
+                turns = next(turn["content"] for turn in turns if turn["role"] == "user")
+            if turns:
+                prompts.add(turns)
+    return prompts
 
 
 def test_the_same_arguments_give_the_same_bytes(tmp_path: Path) -> None:
@@ -106,11 +106,11 @@ def test_dirt_is_there_as_counted(release: Path) -> None:
     lines, _, counts = corpus_files(1, 1.0)
     assert set(counts) == set(SHARES)
     assert min(counts.values()) >= len(lines)
-    found = texts(release)
-    assert sum(not text for text in found) == counts["missing_text"] + counts["empty_text"]
-    assert sum(unicodedata.normalize("NFC", text) != text for text in found) >= counts["nfd"]
-    assert sum("ㅋㅋㅋㅋㅋ" in text or "ㅎㅎㅎㅎㅎ" in text for text in found) >= counts["laughter"]
-    assert len(found) - len(set(found)) >= counts["exact_duplicate"]
+    written = texts(release)
+    assert sum(not text for text in written) == counts["missing_text"] + counts["empty_text"]
+    assert sum(unicodedata.normalize("NFC", text) != text for text in written) >= counts["nfd"]
+    assert sum("ㅋㅋㅋㅋㅋ" in text or "ㅎㅎㅎㅎㅎ" in text for text in written) >= counts["laughter"]
+    assert len(written) - len(set(written)) >= counts["exact_duplicate"]
     broken = 0
     for file in lines:
         for line in content(release / "corpus" / file).splitlines():
@@ -123,7 +123,7 @@ def test_dirt_is_there_as_counted(release: Path) -> None:
 
 def test_clean_text_has_no_slot_left_and_no_wrong_particle() -> None:
     _, whole, _ = corpus_files(3, 0.1)
-    clean: list[Document] = [one for documents in whole.values() for one in documents]
+    clean: list[SampleDocument] = [one for documents in whole.values() for one in documents]
     assert clean
     for one in clean:
         assert "{" not in one.text and "[" not in one.text, one.text
@@ -133,11 +133,11 @@ def test_benchmarks_are_unseen_in_any_seed(release: Path, tmp_path: Path) -> Non
     other = write_release(tmp_path, "other", seed=2, scale=0.3)
     trained = prompts(release / "instructions") | prompts(release / "preferences")
     trained |= prompts(other / "instructions") | prompts(other / "preferences")
-    asked = prompts(release / "benchmarks")
-    assert len(asked) > 500
-    assert not trained & asked
+    benchmark_prompts = prompts(release / "benchmarks")
+    assert len(benchmark_prompts) > 500
+    assert not trained & benchmark_prompts
     assert sum(map(is_held_out, trained)) <= 4  # the faulty rows are the only ones that no rule placed
-    assert not asked & set(texts(release) + texts(other))
+    assert not benchmark_prompts & set(texts(release) + texts(other))
 
 
 def test_decontamination_takes_next_to_nothing_away(release: Path) -> None:

@@ -18,7 +18,7 @@ ITEM = (
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "contaminated"),
     [
         (f"앞의 글입니다. {ITEM} 뒤의 글입니다.", True),
         (f"앞의 글 {ITEM.replace(' ', '')} 뒤", True),
@@ -27,10 +27,10 @@ ITEM = (
         ("", False),
     ],
 )
-def test_pieces_are_found(text, found):
+def test_pieces_are_found(text, contaminated):
     suites = Suites(DecontaminationSettings(), [("s:1", ITEM)])
     hits = suites.find(Texts.of(["다른 문서입니다.", text]))
-    assert bool(hits) == found
+    assert bool(hits) == contaminated
     assert all(hit.document == 1 and hit.item == "s:1" and text[hit.begin : hit.end] for hit in hits)
 
 

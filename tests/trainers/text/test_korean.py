@@ -13,10 +13,9 @@ from trainers.contract.recipe.alignment import SamplingSettings, StopRules
 from trainers.conversations.instructions import conversation
 from trainers.conversations.quality import honorifics
 from trainers.corpus.command import _split_by_rules
-from trainers.evaluation.measures import measure, measure_behaviour
+from trainers.evaluation.measures import measure_behaviour, measure_suite
 from trainers.text.characters import Texts
-from trainers.text.filters import _NGRAM, languages
-from trainers.text.filters import measure as measure_documents
+from trainers.text.filters import _NGRAM, languages, measure
 from trainers.text.languages import ENGLISH_DOCUMENT, KEPT, KOREAN_DOCUMENT, drifts, language_share
 from trainers.text.repetition import LOOP, loops, repeated_share, repetition, words
 from trainers.text.sentence_rules import split_by_rules
@@ -99,7 +98,7 @@ def gate_rows(texts, **check):
     """Per text what the evaluation measures of it as the reply to an instruction with this check."""
     user = [{"role": "user", "content": "시킨 대로 답하세요."}]
     items = [Instruction(id=str(n), messages=user, checks=[check]) for n in range(len(texts))]
-    rows = measure(Replies(texts), Suite("follow", "instruction", items))
+    rows = measure_suite(Replies(texts), Suite("follow", "instruction", items))
     return [row.value for row in rows if row.suite == f"follow/{check['kind']}"]
 
 
@@ -221,7 +220,7 @@ def test_reward_check_gate_and_filters_see_the_same_language(text, korean, engli
     if text:
         assert Check(kind="language", value="ko").holds(text) == (not leaves)
         assert Check(kind="language", value="en").holds(text) == (not drifts(text, "en"))
-    documents = measure_documents(Texts.of([text]))
+    documents = measure(Texts.of([text]))
     assert documents.share("hangul", "letters")[0] == (korean or 0)
     assert documents.share("latin", "letters")[0] == (english or 0)
     wanted = "ko" if (korean or 0) >= KOREAN_DOCUMENT else "en" if (english or 0) >= ENGLISH_DOCUMENT else "other"
@@ -272,7 +271,7 @@ def test_reward_watch_and_gate_see_the_same_repetition(text, least, most):
     ],
 )
 def test_the_filters_count_the_same_words_and_repeats_of_documents(text):
-    documents = measure_documents(Texts.of([text]))
+    documents = measure(Texts.of([text]))
     assert documents.count("words")[0] == len(words(text))
     assert documents.share("repeated_ngrams", "ngrams")[0] == pytest.approx(repeated_share(words(text), _NGRAM))
 

@@ -54,9 +54,9 @@ def test_lines_in_every_wrapping(tmp_path, monkeypatch, name, data, block_bytes)
     monkeypatch.setattr(read, "BLOCK_BYTES", block_bytes)
     monkeypatch.setattr(unpack, "CHUNK", 64)
     (tmp_path / name).write_bytes(data)
-    found, excluded, _ = documents(tmp_path)
-    assert [(d.id, d.text, d.licence) for d in found] == [(r["id"], r["text"], r["licence"]) for r in ROWS]
-    assert [d.line for d in found] == list(range(1, 51))
+    read_documents, excluded, _ = documents(tmp_path)
+    assert [(d.id, d.text, d.licence) for d in read_documents] == [(r["id"], r["text"], r["licence"]) for r in ROWS]
+    assert [d.line for d in read_documents] == list(range(1, 51))
     assert excluded == []
 
 
@@ -71,8 +71,8 @@ def test_tables_and_whole_files(tmp_path):
     page = "".join(f"<p>{row['text']} 이 문단은 본문이므로 남아야 합니다.</p>" for row in ROWS[:5])
     (tmp_path / "e.html").write_text(f"<html><body><nav>메뉴</nav><article>{page}</article></body></html>")
     (tmp_path / "f.docx").write_bytes(b"PK")
-    found, excluded, _ = documents(tmp_path)
-    texts = Counter(document.text for document in found)
+    read_documents, excluded, _ = documents(tmp_path)
+    texts = Counter(document.text for document in read_documents)
     assert all(texts[row["text"]] == 3 for row in ROWS)
     assert texts["안녕하세요.\n반갑습니다."] == texts["# 제목\n\n본문"] == 1
     assert any("한국어 문서 0번" in text and "메뉴" not in text for text in texts if "문단" in text)
@@ -104,9 +104,9 @@ def records(delimiter):
 def test_records_in_every_wrapping(tmp_path, monkeypatch, name, data, chunk):
     monkeypatch.setattr(unpack, "CHUNK", chunk)
     (tmp_path / name).write_bytes(data)
-    found, excluded, _ = documents(tmp_path)
-    assert [(d.id, d.text, d.licence) for d in found] == [tuple(row.values()) for row in RECORDS]
-    assert [d.line for d in found] == [2, 3, 4, 5]
+    read_documents, excluded, _ = documents(tmp_path)
+    assert [(d.id, d.text, d.licence) for d in read_documents] == [tuple(row.values()) for row in RECORDS]
+    assert [d.line for d in read_documents] == [2, 3, 4, 5]
     assert excluded == []
 
 
@@ -119,8 +119,8 @@ def test_a_table_of_tabs_may_have_quotation_marks_in_its_texts(tmp_path):
 def test_what_is_wrong_with_a_record_is_told_and_the_next_is_read(tmp_path):
     rows = ["id,text,text2", "1,문서,둘", "2,short", '3,"x"y,z', "", "4,문\udcff,z", "5,끝,z"]
     (tmp_path / "a.csv").write_bytes("\n".join(rows).encode(errors="surrogateescape"))
-    found, excluded, _ = documents(tmp_path)
-    assert [(d.id, d.line) for d in found] == [("1", 2), ("5", 7)]
+    read_documents, excluded, _ = documents(tmp_path)
+    assert [(d.id, d.line) for d in read_documents] == [("1", 2), ("5", 7)]
     reasons = [(3, "invalid_csv"), (4, "invalid_csv"), (5, "blank_line"), (6, "invalid_encoding")]
     assert [(row.line, row.reason) for row in excluded] == reasons
 
@@ -137,9 +137,9 @@ def test_hugging_face_folders_give_the_rows_of_all_splits_and_nothing_else(tmp_p
     card = "---\nlicense: cc0-1.0\nconfigs:\n- config_name: default\n---\n# 데이터 카드\n"
     (tmp_path / "hub/README.md").write_text(card, encoding="utf-8")
     (tmp_path / "hub/.gitattributes").write_text("*.parquet filter=lfs")
-    found, excluded, _ = documents(tmp_path)
+    read_documents, excluded, _ = documents(tmp_path)
     wanted = Counter((row["id"], source) for row in ROWS for source in ("hub/data", "saved"))
-    assert Counter((d.id, d.source.replace("/train", "").replace("/test", "")) for d in found) == wanted
+    assert Counter((d.id, d.source.replace("/train", "").replace("/test", "")) for d in read_documents) == wanted
     assert [(row.file, row.reason) for row in excluded] == [("hub/README.md", "dataset_card")]
 
 
@@ -149,10 +149,10 @@ def test_a_file_that_breaks_off_gives_what_can_be_read(tmp_path, suffix):
     data = "".join(json.dumps(row) + "\n" for row in noise).encode()
     packed = {"gz": gzip.compress, "zst": zstandard.compress, "xz": lzma.compress}[suffix](data)
     (tmp_path / f"a.jsonl.{suffix}").write_bytes(packed[: len(packed) * 2 // 3])
-    found, excluded, _ = documents(tmp_path)
+    read_documents, excluded, _ = documents(tmp_path)
     assert [row.reason for row in excluded] == ["file_breaks_off"]
-    assert len(found) > (0 if suffix == "xz" else 5_000)
-    assert excluded[0].line == len(found) + 1
+    assert len(read_documents) > (0 if suffix == "xz" else 5_000)
+    assert excluded[0].line == len(read_documents) + 1
 
 
 def test_a_parquet_file_that_is_none(tmp_path):
@@ -165,8 +165,8 @@ def test_a_line_too_long_to_hold_is_skipped_and_told(tmp_path, monkeypatch):
     monkeypatch.setattr(read, "BLOCK_BYTES", 100)
     monkeypatch.setattr(unpack, "CHUNK", 64)
     (tmp_path / "a.jsonl").write_text(f'{{"text": "앞"}}\n{{"text": "{"x" * 2000}"}}\n{{"text": "뒤"}}\n')
-    found, excluded, _ = documents(tmp_path)
-    assert [(d.text, d.line) for d in found] == [("앞", 1), ("뒤", 3)]
+    read_documents, excluded, _ = documents(tmp_path)
+    assert [(d.text, d.line) for d in read_documents] == [("앞", 1), ("뒤", 3)]
     assert [(row.reason, row.line) for row in excluded] == [("line_too_long", 2)]
 
 
@@ -200,8 +200,8 @@ def test_no_bytes_crash_the_reader(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("fuzz")
     for name in ("a.jsonl", "b.txt", "f.csv", "g.tsv", "c.jsonl.gz", "d.jsonl.zst", "e.jsonl.xz"):
         (folder / name).write_bytes(data)
-    found, excluded, _ = documents(folder)
-    assert all(document.text.encode() for document in found)
+    read_documents, excluded, _ = documents(folder)
+    assert all(document.text.encode() for document in read_documents)
     assert all(row.reason for row in excluded)
     assert encoding_of(data) in {"utf-8", "utf-16-le", "utf-16-be", "cp949"}
 
@@ -231,9 +231,9 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_real_bad_inputs_end_in_counts_and_reasons(testdata, name):
     read_, kept, reasons = BAD[name]
-    found, excluded, _ = documents(testdata / "bad_inputs" / name)
+    read_documents, excluded, _ = documents(testdata / "bad_inputs" / name)
     counts = Counter(row.reason for row in excluded)
-    assert (len(found), len(found) + len(excluded)) == (kept, read_)
+    assert (len(read_documents), len(read_documents) + len(excluded)) == (kept, read_)
     assert reasons.items() <= counts.items()
     if name.endswith(".txt"):
-        assert "\ufffd" not in found[0].text and "다" in found[0].text
+        assert "\ufffd" not in read_documents[0].text and "다" in read_documents[0].text

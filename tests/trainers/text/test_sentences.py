@@ -65,11 +65,11 @@ def boundaries(sentences):
 
 def f1(texts, splits):
     """Of the boundaries of all texts together."""
-    right = wanted = found = 0
+    right = wanted = proposed = 0
     for sentences, split in zip(texts, splits, strict=True):
         gold, ours = boundaries(sentences), boundaries(split)
-        right, wanted, found = right + len(gold & ours), wanted + len(gold), found + len(ours)
-    return 2 * right / (wanted + found)
+        right, wanted, proposed = right + len(gold & ours), wanted + len(gold), proposed + len(ours)
+    return 2 * right / (wanted + proposed)
 
 
 @pytest.mark.slow

@@ -56,8 +56,8 @@ def killed(straight, root, stage, plan, codes=None, **settings):
     return micro.store.find(request), attempts
 
 
-def assert_same_bits(found, expected):
-    assert {file.path: file.sha256 for file in found.files} == {file.path: file.sha256 for file in expected.files}
+def assert_same_bits(manifest, expected):
+    assert {file.path: file.sha256 for file in manifest.files} == {file.path: file.sha256 for file in expected.files}
 
 
 SAMPLE = {
@@ -88,8 +88,8 @@ def test_seventeen_random_kills_end_with_the_same_bits(straight, tmp_path, stage
     foreseen = random_plan(random.Random(stage), steps, interval)
     manifest, attempts = killed(straight, tmp_path, stage, [kill for kill, _ in foreseen])
     assert_same_bits(manifest, straight[1][stage])
-    found = [max((step_of(name) for name in attempt["left"]), default=0) for attempt in attempts[:-1]]
-    assert found == [saved for _, saved in foreseen]
+    left = [max((step_of(name) for name in attempt["left"]), default=0) for attempt in attempts[:-1]]
+    assert left == [saved for _, saved in foreseen]
 
 
 PLACES = ("start", "step", "step", "save", "seal", "evaluation", "evaluation", "epoch", "epoch")
@@ -138,8 +138,8 @@ def test_a_nan_is_gone_back_from_and_a_batch_too_large_for_memory_is_fed_in_halv
     assert manifest.attempts[-1].resumed_from_step == 7  # in the same attempt, the last whole step
     assert manifest.details.steps == expected.steps
     assert manifest.details.tokens_trained == expected.tokens_trained
-    for (_, found), (_, wanted) in zip(manifest.details.loss, expected.loss, strict=True):
-        assert found == pytest.approx(wanted, abs=1e-3)
+    for (_, loss), (_, wanted) in zip(manifest.details.loss, expected.loss, strict=True):
+        assert loss == pytest.approx(wanted, abs=1e-3)
 
 
 def test_sigterm_saves_and_another_attempt_ends_with_the_same_bits(straight, tmp_path):
@@ -156,9 +156,9 @@ def test_sigterm_saves_and_another_attempt_ends_with_the_same_bits(straight, tmp
         if "step 1/" in line:
             process.send_signal(signal.SIGTERM)
             break
-    said, _ = process.communicate(timeout=100)
-    assert process.returncode == ExitCode.RESUMABLE, said
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode == ExitCode.RESUMABLE, output
     again = micro.start(request)
-    said, _ = again.communicate(timeout=200)
-    assert "going on from step" in said
+    output, _ = again.communicate(timeout=200)
+    assert "going on from step" in output
     assert_same_bits(micro.store.find(request), manifests["cpt"])

@@ -50,8 +50,8 @@ def weights(micro, stage, processes=1, **changes):
 )
 def test_eight_rows_a_step_are_eight_rows_a_step(micro, eight_at_once, stage, processes, changes):
     expected, reference = eight_at_once(stage)
-    found, manifest = weights(micro, stage, processes, **changes)
-    assert found.keys() == expected.keys()
-    assert max(float((found[name] - expected[name]).abs().max()) for name in found) < TOLERANCE
+    trained, manifest = weights(micro, stage, processes, **changes)
+    assert trained.keys() == expected.keys()
+    assert max(float((trained[name] - expected[name]).abs().max()) for name in trained) < TOLERANCE
     assert manifest.details.tokens_trained == reference.details.tokens_trained
     torch.testing.assert_close(manifest.details.loss, reference.details.loss, rtol=1e-3, atol=1e-3)

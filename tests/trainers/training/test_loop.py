@@ -41,8 +41,8 @@ class FakeTrainer:
 def context(tmp_path):
     section = CptSection(method="full", learning_rate=1e-3, batch_size=6, accumulation=2)
     request = StageRequest(stage="cpt", stage_version=1, model="m", release="r")
-    said = []
-    reporter = SimpleNamespace(warn=said.append, say=said.append, said=said)
+    lines = []
+    reporter = SimpleNamespace(warn=lines.append, say=lines.append, lines=lines)
     return SimpleNamespace(
         section=section,
         request=request,
@@ -58,7 +58,7 @@ def test_a_micro_batch_that_does_not_fit_is_halved_and_training_goes_on(context)
     train(lambda batching: FakeTrainer(batching, 1, log), context, "data", 64.0)
     assert [fed for fed, _ in log] == ["2 x 6 rows", "4 x 3 rows", "12 x 1 rows"]
     assert log[0][1] is None and log[1][1].endswith("step-00000002/checkpoint-2")
-    assert any("out of GPU memory: going on with 4 x 3 rows" in text for text in context.reporter.said)
+    assert any("out of GPU memory: going on with 4 x 3 rows" in text for text in context.reporter.lines)
 
 
 def test_one_row_that_does_not_fit_ends_the_stage(context):

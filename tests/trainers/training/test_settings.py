@@ -79,8 +79,8 @@ def test_a_weighted_step_is_the_one_that_is_reckoned_by_hand(micro):
         )
         ids, spoken = coded["input_ids"], torch.as_tensor(coded["assistant_masks"]).reshape(-1)[1:].bool()
         with torch.no_grad():
-            found = model(ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
-        sums.append(-float(found[spoken].sum()))
+            likelihoods = model(ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
+        sums.append(-float(likelihoods[spoken].sum()))
         counts.append(int(spoken.sum()))
     weights = [row["weight"] for row in rows]
     by_tokens = sum(w * n for w, n in zip(weights, counts, strict=True)) / sum(counts)  # their mean becomes 1
@@ -95,7 +95,7 @@ def test_buckets_and_background_saves_go_on_where_they_were(micro, monkeypatch):
     assert manifest.details.packing["fill"] > 0.97
     settings["background_saves"] = True
 
-    on_step_end = loop.Voice.on_step_end
+    on_step_end = loop.ReporterCallback.on_step_end
 
     def crash(self, args, state, control, **named):
         on_step_end(self, args, state, control, **named)
@@ -103,7 +103,7 @@ def test_buckets_and_background_saves_go_on_where_they_were(micro, monkeypatch):
             raise RuntimeError("crashed")
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="crashed"):
-        patch.setattr(loop.Voice, "on_step_end", crash)
+        patch.setattr(loop.ReporterCallback, "on_step_end", crash)
         micro.here("sft", **settings)
     again = micro.here("sft", **settings)
     assert again.attempts[-1].resumed_from_step == 20
@@ -187,11 +187,11 @@ def test_wsd_holds_its_rate_and_then_falls_and_embeddings_learn_at_their_own(mic
 
 def test_neftune_makes_noise_in_training_only_and_dora_trains_magnitudes(micro):
     dora = {"lora": {"rank": 4, "alpha": 8, "dora": True}, "max_steps": 1, "learning_rate": 1e-9}
-    found = []
+    losses = []
     for alpha in (None, 50.0):
         manifest = micro.here("sft", **dora, neftune_alpha=alpha)
-        found.append((manifest.details.loss[0][1], manifest.details.evaluation_loss[0][1]))
-    (quiet, quiet_evaluation), (noisy, noisy_evaluation) = found
+        losses.append((manifest.details.loss[0][1], manifest.details.evaluation_loss[0][1]))
+    (quiet, quiet_evaluation), (noisy, noisy_evaluation) = losses
     assert abs(noisy - quiet) > 1e-3
     assert noisy_evaluation == pytest.approx(quiet_evaluation, abs=1e-5)
     assert any("lora_magnitude_vector" in name for name in load_file(micro.folder("sft_model") / ADAPTER))

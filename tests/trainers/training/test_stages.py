@@ -56,8 +56,8 @@ def test_cpt_loses_and_pads_nothing(manifests):
 def test_prometheus_saw_the_trainings(watched, manifests):
     def values(job, stage):
         labels = f'model="micro", release="r1", stage="{stage}"'
-        found = query(watched, f'last_over_time({{__name__=~"korean_llm_.*", job="{job}", {labels}}}[1h])')
-        return {row["metric"]["__name__"]: float(row["value"][1]) for row in found}
+        series = query(watched, f'last_over_time({{__name__=~"korean_llm_.*", job="{job}", {labels}}}[1h])')
+        return {row["metric"]["__name__"]: float(row["value"][1]) for row in series}
 
     no_gpu, ended = "korean_llm_gpu_memory_bytes", "korean_llm_last_progress_timestamp_seconds"
     to_the_end = 0

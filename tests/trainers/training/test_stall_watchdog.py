@@ -53,5 +53,5 @@ def test_a_main_thread_in_c_code_ends_with_the_exit_code_and_says_that_nothing_w
         [sys.executable, "-c", IN_C], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == ExitCode.STALLED
-    for told in (done.stderr, (tmp_path / "stacks.txt").read_text()):
-        assert "inside C code and does not answer: nothing is saved" in told and "line 10" in told
+    for text in (done.stderr, (tmp_path / "stacks.txt").read_text()):
+        assert "inside C code and does not answer: nothing is saved" in text and "line 10" in text

@@ -4,12 +4,12 @@ from typing import Any
 
 import torch
 
-from trainers.training.alignment.pairs import Pair
+from trainers.training.alignment.pairs import PreferencePair
 
 _ROWS_AT_ONCE = 16
 
 
-def preference_accuracy(model: Any, pairs: list[Pair], pad_token_id: int) -> float:
+def preference_accuracy(model: Any, pairs: list[PreferencePair], pad_token_id: int) -> float:
     """Share of pairs whose chosen answer has the higher summed log-probability (nats, the whole answer)."""
     model.eval()
     rows = [(pair.prompt_ids, answer) for pair in pairs for answer in (pair.chosen_ids, pair.rejected_ids)]
@@ -31,5 +31,5 @@ def _summed(model: Any, rows: list[tuple[list[int], list[int]]], pad_token_id: i
     ids, answers = ids.to(device), answers.to(device)
     with torch.no_grad():  # right padding needs no mask: a causal model does not look ahead
         logits = model(ids, use_cache=False).logits[:, :-1].float()
-    found = logits.log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0]
-    return [float(value) for value in (found * answers[:, 1:]).sum(1)]
+    likelihoods = logits.log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0]
+    return [float(value) for value in (likelihoods * answers[:, 1:]).sum(1)]

@@ -25,7 +25,7 @@ from trainers.contract.recipe.alignment import StopRules
 from trainers.training.alignment import pairs
 from trainers.training.alignment.hacking import HackingWatch
 from trainers.training.alignment.padding_free import PaddingFree
-from trainers.training.alignment.pairs import Pair
+from trainers.training.alignment.pairs import PreferencePair
 from trainers.training.alignment.rewards import Reward, reward_functions
 from trainers.training.loop import Durable
 
@@ -36,11 +36,11 @@ class Chosen:
 
     trainer: type
     arguments: type
-    rows: Callable[[list[Pair]], list[dict[str, Any]]]
+    rows: Callable[[list[PreferencePair]], list[dict[str, Any]]]
     settings: dict[str, Any]
     reward_functions: list[Reward] = field(default_factory=list)
     watch: HackingWatch | None = None
-    trains_judge: bool = False
+    trains_reward_model: bool = False
 
 
 class DpoTrainer(Durable, DPOTrainer):
@@ -82,19 +82,19 @@ class RlooTrainer(Durable, RLOOTrainer):
     """TRL's trainer with our checkpoints."""
 
 
-def dpo(section: RlhfSection, backend: str, judges: list[Reward]) -> Chosen:
+def dpo(section: RlhfSection, backend: str, trained_rewards: list[Reward]) -> Chosen:
     """Rafailov et al. 2023. Unsloth has a DPO loss and a forward pass of its own: its batches stay as TRL pads them."""
-    own = {"beta": section.beta, "max_length": None, "precompute_ref_log_probs": True, "loss_type": ["sigmoid"]}
-    return Chosen(DpoTrainer if backend == "unsloth" else PaddingFreeDpoTrainer, DPOConfig, pairs.tokenized, own)
+    settings = {"beta": section.beta, "max_length": None, "precompute_ref_log_probs": True, "loss_type": ["sigmoid"]}
+    return Chosen(DpoTrainer if backend == "unsloth" else PaddingFreeDpoTrainer, DPOConfig, pairs.tokenized, settings)
 
 
-def kto(section: RlhfSection, backend: str, judges: list[Reward]) -> Chosen:
+def kto(section: RlhfSection, backend: str, trained_rewards: list[Reward]) -> Chosen:
     """Ethayarajh et al. 2024."""
-    own = {"beta": section.beta, "max_length": None, "precompute_ref_log_probs": True}
-    return Chosen(KtoTrainer, KTOConfig, pairs.judged_singly, own)
+    settings = {"beta": section.beta, "max_length": None, "precompute_ref_log_probs": True}
+    return Chosen(KtoTrainer, KTOConfig, pairs.judged_singly, settings)
 
 
-def orpo(section: RlhfSection, backend: str, judges: list[Reward]) -> Chosen:
+def orpo(section: RlhfSection, backend: str, trained_rewards: list[Reward]) -> Chosen:
     """Hong et al. 2024."""
     from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
@@ -104,35 +104,35 @@ def orpo(section: RlhfSection, backend: str, judges: list[Reward]) -> Chosen:
     return Chosen(OrpoTrainer, ORPOConfig, pairs.in_messages, {"beta": section.beta, "max_length": section.max_length})
 
 
-def reward_model(section: RlhfSection, backend: str, judges: list[Reward]) -> Chosen:
-    """A judge for another training; the policy stays as it is."""
-    own = {"max_length": None}
-    return Chosen(RewardModelTrainer, RewardConfig, pairs.whole_conversations, own, trains_judge=True)
+def reward_model(section: RlhfSection, backend: str, trained_rewards: list[Reward]) -> Chosen:
+    """A reward model for another training; the policy stays as it is."""
+    settings = {"max_length": None}
+    return Chosen(RewardModelTrainer, RewardConfig, pairs.whole_conversations, settings, trains_reward_model=True)
 
 
-def grpo(section: RlhfSection, backend: str, judges: list[Reward]) -> Chosen:
+def grpo(section: RlhfSection, backend: str, trained_rewards: list[Reward]) -> Chosen:
     """Shao et al. 2024."""
-    return _online(GrpoTrainer, GRPOConfig, section, judges)
+    return _online(GrpoTrainer, GRPOConfig, section, trained_rewards)
 
 
-def rloo(section: RlhfSection, backend: str, judges: list[Reward]) -> Chosen:
+def rloo(section: RlhfSection, backend: str, trained_rewards: list[Reward]) -> Chosen:
     """Ahmadian et al. 2024."""
-    return _online(RlooTrainer, RLOOConfig, section, judges)
+    return _online(RlooTrainer, RLOOConfig, section, trained_rewards)
 
 
-def _online(trainer: type, arguments: type, section: RlhfSection, judges: list[Reward]) -> Chosen:
-    settings = section.sampling
-    assert settings is not None  # the section's own check
-    own: dict[str, Any] = {
+def _online(trainer: type, arguments: type, section: RlhfSection, trained_rewards: list[Reward]) -> Chosen:
+    sampling = section.sampling
+    assert sampling is not None  # the section's own check
+    settings: dict[str, Any] = {
         "beta": section.beta,
-        "num_generations": settings.generations,
-        "max_completion_length": settings.completion_length,
-        "temperature": settings.temperature,
+        "num_generations": sampling.generations,
+        "max_completion_length": sampling.completion_length,
+        "temperature": sampling.temperature,
     }
     watch = HackingWatch(section.stop or StopRules())
-    judging = [*reward_functions(settings), *judges]
-    own["reward_weights"] = [1.0] * len(judging) + [0.0]
-    return Chosen(trainer, arguments, pairs.prompts, own, [*judging, watch.reward()], watch)
+    rewards = [*reward_functions(sampling), *trained_rewards]
+    settings["reward_weights"] = [1.0] * len(rewards) + [0.0]
+    return Chosen(trainer, arguments, pairs.prompts, settings, [*rewards, watch.reward()], watch)
 
 
 Algorithm = Callable[[RlhfSection, str, list[Reward]], Chosen]
@@ -149,15 +149,15 @@ MADE_BY: dict[str, Algorithm] = {
 """What makes each of the contract's ALGORITHMS."""
 
 
-def chosen(section: RlhfSection, backend: str, judge: Reward | None = None) -> Chosen:
-    """The section's algorithm; `judge` is the trained reward, where there is one.
+def chosen(section: RlhfSection, backend: str, trained_reward: Reward | None = None) -> Chosen:
+    """The section's algorithm; `trained_reward` is none where the recipe names no reward model.
 
     Raises:
         BadRequest: an algorithm of the user's own is not there, or does not give a `Chosen` with a Durable trainer.
     """
     name, key = section.algorithm, "rlhf.algorithm"
     make: Algorithm = load_plugin(name, key) if isinstance(name, PluginName) else MADE_BY[name]
-    algorithm = make(section, backend, [judge] if judge else [])
+    algorithm = make(section, backend, [trained_reward] if trained_reward else [])
     if not isinstance(algorithm, Chosen) or not issubclass(algorithm.trainer, Durable):
         raise BadRequest(
             f"{key}: {name} gives {algorithm!r}; it must be a Chosen (trainers/training/alignment/algorithms.py) whose "

@@ -12,7 +12,7 @@ Messages = list[dict[str, str]]
 
 
 @dataclass(frozen=True)
-class Pair:
+class PreferencePair:
     """A prompt and two answers, as messages and as tokens."""
 
     prompt: Messages
@@ -28,7 +28,7 @@ class Pair:
         return 2 * len(self.prompt_ids) + len(self.chosen_ids) + len(self.rejected_ids)
 
 
-def read_pairs(path: Path, tokenizer: Any, section: RlhfSection) -> tuple[list[Pair], dict[str, float]]:
+def read_pairs(path: Path, tokenizer: Any, section: RlhfSection) -> tuple[list[PreferencePair], dict[str, float]]:
     """The pairs of a file that fit into `max_length`, and their counts.
 
     Raises:
@@ -53,13 +53,13 @@ def read_pairs(path: Path, tokenizer: Any, section: RlhfSection) -> tuple[list[P
     return fitting, {"pairs": len(fitting), "too_long": too_long, "tokens": tokens}
 
 
-def _pair(row: dict[str, Any], where: str, tokenizer: Any) -> Pair:
+def _pair(row: dict[str, Any], where: str, tokenizer: Any) -> PreferencePair:
     for key in ("prompt", "chosen", "rejected"):
         messages = row.get(key)
         if not (isinstance(messages, list) and messages and all({"role", "content"} <= m.keys() for m in messages)):
             raise BadData(f"{where}: {key!r} must be a list of messages with role and content")
     prompt = _ids(tokenizer, row["prompt"], add_generation_prompt=True)
-    return Pair(
+    return PreferencePair(
         row["prompt"],
         row["chosen"],
         row["rejected"],
@@ -73,7 +73,7 @@ def _ids(tokenizer: Any, messages: Messages, **how: Any) -> list[int]:
     return ids
 
 
-def tokenized(pairs: list[Pair]) -> list[dict[str, Any]]:
+def tokenized(pairs: list[PreferencePair]) -> list[dict[str, Any]]:
     """For dpo."""
     return [
         {"prompt_ids": pair.prompt_ids, "chosen_ids": pair.chosen_ids, "rejected_ids": pair.rejected_ids}
@@ -81,7 +81,7 @@ def tokenized(pairs: list[Pair]) -> list[dict[str, Any]]:
     ]
 
 
-def whole_conversations(pairs: list[Pair]) -> list[dict[str, Any]]:
+def whole_conversations(pairs: list[PreferencePair]) -> list[dict[str, Any]]:
     """For reward_model."""
     return [
         {"chosen_ids": pair.prompt_ids + pair.chosen_ids, "rejected_ids": pair.prompt_ids + pair.rejected_ids}
@@ -89,12 +89,12 @@ def whole_conversations(pairs: list[Pair]) -> list[dict[str, Any]]:
     ]
 
 
-def in_messages(pairs: list[Pair]) -> list[dict[str, Any]]:
+def in_messages(pairs: list[PreferencePair]) -> list[dict[str, Any]]:
     """For orpo."""
     return [{"prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected} for pair in pairs]
 
 
-def judged_singly(pairs: list[Pair]) -> list[dict[str, Any]]:
+def judged_singly(pairs: list[PreferencePair]) -> list[dict[str, Any]]:
     """For kto: each answer by itself, wanted or not."""
     return [
         {"prompt": pair.prompt, "completion": answer, "label": label}
@@ -103,7 +103,7 @@ def judged_singly(pairs: list[Pair]) -> list[dict[str, Any]]:
     ]
 
 
-def prompts(pairs: list[Pair]) -> list[dict[str, Any]]:
+def prompts(pairs: list[PreferencePair]) -> list[dict[str, Any]]:
     """For grpo and rloo: each prompt once."""
     seen = {json.dumps(pair.prompt, ensure_ascii=False): pair.prompt for pair in pairs}
     return [{"prompt": prompt} for prompt in seen.values()]

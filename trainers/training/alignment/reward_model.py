@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from trainers.training.alignment.pairs import Messages, Pair
+from trainers.training.alignment.pairs import Messages, PreferencePair
 from trainers.training.alignment.rewards import Reward
 from trainers.training.backends.transformers import frozen_dtype
 from trainers.training.model_folder import ModelFolder
@@ -15,20 +15,20 @@ _AT_ONCE = 16
 _LEAST_SPREAD = 1e-6
 
 
-def trained_reward(folder: ModelFolder, known: list[Pair]) -> Reward:
+def trained_reward(folder: ModelFolder, pairs: list[PreferencePair]) -> Reward:
     """The reward model in `folder` as TRL calls a reward; it gives 0 to 1.
 
     A reward model's scores have no zero and no unit (only differences are trained), so they are measured against those
-    that the answers of `known` pairs get: the logistic function of (score - their mean) / their deviation.
+    that the answers of `pairs` get: the logistic function of (score - their mean) / their deviation.
     """
     score = _scores(folder)
-    answers = [pair.prompt + side for pair in known for side in (pair.chosen, pair.rejected)]
+    answers = [pair.prompt + side for pair in pairs for side in (pair.chosen, pair.rejected)]
     usual = score(answers)
     mean, deviation = fmean(usual), max(pstdev(usual), _LEAST_SPREAD)
 
     def reward_model(prompts: list[Messages], completions: list[Messages], **_: Any) -> list[float | None]:
-        found = score([prompt + completion for prompt, completion in zip(prompts, completions, strict=True)])
-        return [float(value) for value in torch.sigmoid((torch.tensor(found) - mean) / deviation)]
+        scores = score([prompt + completion for prompt, completion in zip(prompts, completions, strict=True)])
+        return [float(value) for value in torch.sigmoid((torch.tensor(scores) - mean) / deviation)]
 
     return reward_model
 
@@ -40,13 +40,13 @@ def _scores(folder: ModelFolder) -> Any:
     model.config.pad_token_id = tokenizer.pad_token_id  # it reads the last token that is no padding
 
     def score(conversations: list[Messages]) -> list[float]:
-        found: list[float] = []
+        scores: list[float] = []
         for at in range(0, len(conversations), _AT_ONCE):
             batch = tokenizer.apply_chat_template(
                 conversations[at : at + _AT_ONCE], tokenize=True, return_dict=True, return_tensors="pt", padding=True
             ).to(device)
             with torch.no_grad():
-                found += model(**batch).logits[:, 0].float().tolist()
-        return found
+                scores += model(**batch).logits[:, 0].float().tolist()
+        return scores
 
     return score

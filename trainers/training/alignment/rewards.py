@@ -21,7 +21,7 @@ _OPERATIONS: dict[str, Callable[[int, int], int]] = {
 
 Reward = Callable[..., list[float | None]]
 """As TRL calls it: prompts, completions and more by name."""
-Judge = Callable[[str, str], float | None]
+RewardRule = Callable[[str, str], float | None]
 """Of the question and the answer; None where it has nothing to say."""
 
 
@@ -42,15 +42,15 @@ def in_band(text: str, band: tuple[int, int]) -> float:
 
 def arithmetic(question: str, text: str) -> float | None:
     """1 where the last number of the answer is right; None where nothing is asked to be reckoned."""
-    found = _SUM.search(question)
-    if found is None:
+    exercise = _SUM.search(question)
+    if exercise is None:
         return None
-    first, operation, second = found.groups()
+    first, operation, second = exercise.groups()
     numbers = _NUMBER.findall(text.replace(",", ""))
     return float(bool(numbers) and int(numbers[-1]) == _OPERATIONS[operation](int(first), int(second)))
 
 
-JUDGES: dict[str, Callable[[SamplingSettings, str, str], float | None]] = {
+REWARD_RULES: dict[str, Callable[[SamplingSettings, str, str], float | None]] = {
     # None, which adds nothing, for an answer without letters: it is in no language, and earns none.
     "language": lambda settings, question, text: language_share(text, "ko"),
     "honorific": lambda settings, question, text: politeness(text),
@@ -60,7 +60,7 @@ JUDGES: dict[str, Callable[[SamplingSettings, str, str], float | None]] = {
     "forbidden_words": lambda settings, question, text: float(not any(w in text for w in settings.forbidden_words)),
     "repetition": lambda settings, question, text: 1 - repetition(text),
 }
-"""How each of the contract's REWARDS judges an answer to a question."""
+"""How each of the contract's REWARDS rates an answer to a question."""
 
 
 def reward_functions(settings: SamplingSettings) -> list[Reward]:
@@ -74,14 +74,14 @@ def reward_functions(settings: SamplingSettings) -> list[Reward]:
         if isinstance(name, PluginName):
             rewards.append(_named(name.partition(":")[2], load_plugin(name, "rlhf.sampling.rewards")))
         else:
-            rewards.append(_named(name, partial(JUDGES[name], settings)))
+            rewards.append(_named(name, partial(REWARD_RULES[name], settings)))
     return rewards
 
 
-def _named(name: str, judge: Judge) -> Reward:
+def _named(name: str, rule: RewardRule) -> Reward:
     def reward(prompts: list[Any], completions: list[Any], **_: Any) -> list[float | None]:
         return [
-            judge(prompt[-1]["content"], completion[-1]["content"])
+            rule(prompt[-1]["content"], completion[-1]["content"])
             for prompt, completion in zip(prompts, completions, strict=True)
         ]
 

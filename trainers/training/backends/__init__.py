@@ -22,7 +22,7 @@ class Backend(Protocol):
     def load(self, folder: Path, section: TrainingSection, seed: int) -> Any:
         """The model in `folder`, ready to train with the section's method: adapters are on it where it names some."""
 
-    def load_judge(self, folder: Path, section: TrainingSection, seed: int) -> Any:
+    def load_reward_model(self, folder: Path, section: TrainingSection, seed: int) -> Any:
         """As `load`, with one number as output in place of the next token: a reward model."""
 
 

@@ -30,7 +30,7 @@ class TransformersBackend:
             base = AutoModelForCausalLM.from_pretrained(folder, dtype=frozen_dtype())
         return get_peft_model(base, lora_config(section))
 
-    def load_judge(self, folder: Path, section: TrainingSection, seed: int) -> Any:
+    def load_reward_model(self, folder: Path, section: TrainingSection, seed: int) -> Any:
         """See Backend."""
         set_seed(seed)  # the head's first values, too
         dtype = torch.float32 if section.lora is None else frozen_dtype()

@@ -46,7 +46,7 @@ class UnslothBackend:
             random_state=seed,
         )
 
-    def load_judge(self, folder: Path, section: TrainingSection, seed: int) -> Any:
+    def load_reward_model(self, folder: Path, section: TrainingSection, seed: int) -> Any:
         """Not here.
 
         Raises:

@@ -35,13 +35,13 @@ class LengthBuckets(Sampler[int]):
         random = np.random.default_rng([self._seed, self._epoch()])
         order = random.permutation(len(self._lengths))
         span = self._step_rows * _STEPS_SORTED
-        found: list[list[int]] = []
+        steps: list[list[int]] = []
         for begin in range(0, len(order), span):
             part = order[begin : begin + span]
             part = part[np.argsort(-self._lengths[part], kind="stable")]
-            found += [part[at : at + self._step_rows].tolist() for at in range(0, len(part), self._step_rows)]
-        short = [found.pop()] if found and len(found[-1]) < self._step_rows else []
-        return [found[number] for number in random.permutation(len(found))] + short
+            steps += [part[at : at + self._step_rows].tolist() for at in range(0, len(part), self._step_rows)]
+        short = [steps.pop()] if steps and len(steps[-1]) < self._step_rows else []
+        return [steps[number] for number in random.permutation(len(steps))] + short
 
     def fill(self, batch_size: int) -> float:
         """Share of tokens that are no padding, over this epoch's micro-batches of so many rows."""

@@ -50,7 +50,7 @@ class Audit:
 
 
 @dataclass(frozen=True)
-class Row:
+class PackedRow:
     """Tokens of one training row (at most the row's length), and the lengths of the pieces in it."""
 
     tokens: Tokens
@@ -108,7 +108,7 @@ class _Waiting:
         return piece
 
 
-def pack(pieces: Iterable[Tokens], row_length: int, audit: Audit, window: int = 1 << 24) -> Iterator[Row]:
+def pack(pieces: Iterable[Tokens], row_length: int, audit: Audit, window: int = 1 << 24) -> Iterator[PackedRow]:
     """Pack pieces (each 1 to `row_length` tokens) into rows; at most about `window` tokens are held in memory.
 
     Only the last row may be shorter than `row_length`.
@@ -123,7 +123,7 @@ def pack(pieces: Iterable[Tokens], row_length: int, audit: Audit, window: int = 
         yield _fill(waiting, row_length, audit)
 
 
-def _fill(waiting: _Waiting, row_length: int, audit: Audit) -> Row:
+def _fill(waiting: _Waiting, row_length: int, audit: Audit) -> PackedRow:
     chosen: list[Tokens] = []
     room = row_length
     while room and waiting.tokens:
@@ -139,4 +139,4 @@ def _fill(waiting: _Waiting, row_length: int, audit: Audit) -> Row:
     audit.pieces += len(chosen)
     audit.tokens_out += sum(lengths)
     audit.trained += sum(lengths) - len(lengths)  # the first token of a piece has nothing to be predicted from
-    return Row(np.concatenate(chosen), lengths)
+    return PackedRow(np.concatenate(chosen), lengths)

@@ -38,9 +38,12 @@ def conversation_rows(rows: list[dict[str, Any]], kept: Path, tokenizer: Any, se
     """
     notes_path = kept.with_suffix(".json")
     if not is_kept(kept, notes_path):
-        own = [with_system(row["messages"], section.system_prompt) for row in rows]
+        conversations = [with_system(row["messages"], section.system_prompt) for row in rows]
         levels = section.honorific_prompts or {}
-        prompted = [with_level(messages, row.get("honorific"), levels) for row, messages in zip(rows, own, strict=True)]
+        prompted = [
+            with_level(messages, row.get("honorific"), levels)
+            for row, messages in zip(rows, conversations, strict=True)
+        ]
         rendered = [
             replace(conversation, weight=row.get("weight", 1))
             for batch in batched(zip(rows, prompted, strict=True), _RENDER_AT_ONCE)
@@ -71,7 +74,7 @@ def conversation_rows(rows: list[dict[str, Any]], kept: Path, tokenizer: Any, se
                 "tokens": tokens,
                 "lost_tokens": sum(len(conversation.ids) for conversation in fitting) - tokens,
                 "trained_share": round(trained / tokens, 6),
-                "with_level": sum(before is not after for before, after in zip(own, prompted, strict=True)),
+                "with_level": sum(before is not after for before, after in zip(conversations, prompted, strict=True)),
                 "weighted": sum(conversation.weight != 1 for conversation in fitting),
             },
             "mask_sample": marked(fitting[0], tokenizer)[:_SAMPLE_CHARACTERS],

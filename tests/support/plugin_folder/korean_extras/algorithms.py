@@ -11,11 +11,11 @@ class IpoTrainer(PaddingFreeDpoTrainer):
     """DPO's data and forward pass."""
 
 
-def ipo(section: RlhfSection, backend: str, judges: list[Reward]) -> Chosen:
+def ipo(section: RlhfSection, backend: str, trained_rewards: list[Reward]) -> Chosen:
     """Azar et al. 2023: DPO with a squared loss, which does not grow without end on pairs that all agree on."""
-    made = dpo(section, backend, judges)
-    return replace(made, trainer=IpoTrainer, settings={**made.settings, "loss_type": ["ipo"]})
+    algorithm = dpo(section, backend, trained_rewards)
+    return replace(algorithm, trainer=IpoTrainer, settings={**algorithm.settings, "loss_type": ["ipo"]})
 
 
-def nothing(section: RlhfSection, backend: str, judges: list[Reward]) -> None:
+def nothing(section: RlhfSection, backend: str, trained_rewards: list[Reward]) -> None:
     """No algorithm."""

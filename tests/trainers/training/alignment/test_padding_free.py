@@ -34,14 +34,14 @@ def answers(batch):
 
 def test_logits_and_gradients_are_those_of_the_padded_batch(model, batch, answers):
     read = answers[:, 1:].bool()
-    found = {}
+    results = {}
     for name, forward in (("padded", model), ("packed", PaddingFree(model, model.lm_head, answers))):
         model.zero_grad()
         logits = forward(**batch, use_cache=False).logits[:, :-1]
         logits[read].log_softmax(-1)[..., 0].sum().backward()
-        found[name] = logits.detach()[read], [weight.grad.clone() for weight in model.parameters()]
-    torch.testing.assert_close(found["packed"][0], found["padded"][0], atol=1e-5, rtol=1e-5)
-    for packed, padded in zip(found["packed"][1], found["padded"][1], strict=True):
+        results[name] = logits.detach()[read], [weight.grad.clone() for weight in model.parameters()]
+    torch.testing.assert_close(results["packed"][0], results["padded"][0], atol=1e-5, rtol=1e-5)
+    for packed, padded in zip(results["packed"][1], results["padded"][1], strict=True):
         torch.testing.assert_close(packed, padded, atol=1e-4, rtol=1e-4)
 
 

@@ -6,7 +6,7 @@ from tests.support.plugins import FOLDER
 from trainers.contract import BadRequest
 from trainers.contract.recipe.alignment import REWARDS, SamplingSettings
 from trainers.training.alignment.rewards import (
-    JUDGES,
+    REWARD_RULES,
     arithmetic,
     in_band,
     reward_functions,
@@ -43,7 +43,7 @@ def test_arithmetic(question, answer, value):
 
 
 def test_the_recipe_and_the_code_know_the_same_rewards():
-    assert set(JUDGES) == set(REWARDS)
+    assert set(REWARD_RULES) == set(REWARDS)
 
 
 def test_a_reward_of_a_plugin_beside_ours(monkeypatch):
@@ -61,6 +61,6 @@ def test_functions_as_trl_calls_them():
     settings = SamplingSettings(rewards=("language", "arithmetic", "forbidden_words"), forbidden_words=("바보",))
     functions = reward_functions(settings)
     assert [function.__name__ for function in functions] == ["language", "arithmetic", "forbidden_words"]
-    asked = [[{"role": "user", "content": "1 더하기 1은?"}]] * 2
+    prompts = [[{"role": "user", "content": "1 더하기 1은?"}]] * 2
     answers = [[{"role": "assistant", "content": text}] for text in ("2입니다.", "바보 3")]
-    assert [function(prompts=asked, completions=answers) for function in functions] == [[1, 1], [1, 0], [1, 0]]
+    assert [function(prompts=prompts, completions=answers) for function in functions] == [[1, 1], [1, 0], [1, 0]]

@@ -39,8 +39,8 @@ def test_a_packed_document_gets_the_logits_it_gets_alone(models, attention, flat
             model(torch.tensor([ids]), use_cache=False).logits[0]
             for ids in ([1, 2, 3, 4, 5], [6], [7, 8, 9, 10, 11, 12], [40, 41, 42], [43, 44, 45, 46])
         ]
-    found = packed[0] if flatten else torch.cat([packed[0, :12], packed[1, :7]])
-    torch.testing.assert_close(found, torch.cat(alone), rtol=1e-4, atol=1e-5)
+    together = packed[0] if flatten else torch.cat([packed[0, :12], packed[1, :7]])
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-5)
 
 
 def test_a_changed_document_changes_no_other(models):
