@@ -58,7 +58,7 @@ def test_contaminated_documents_are_removed_with_evidence(tmp_path):
     assert manifest.details.excluded == {"contaminated": 1}
     assert read_jsonl(folder / "exclusions.jsonl.zst")[0]["detail"] == "history:k1"
     (evidence,) = manifest.details.contaminated
-    assert (evidence["id"], evidence["item"]) == ("leak", "history:k1") and evidence["piece"] in ITEM
+    assert (evidence.document, evidence.item) == ("leak", "history:k1") and evidence.piece in ITEM
 
 
 def test_or_cut(tmp_path):
