@@ -146,7 +146,11 @@ def _serve(cluster: Cluster, method: str, url: str, body: Body) -> tuple[int, Bo
     if parts.path.endswith("/selfsubjectaccessreviews"):
         attributes = body["spec"]["resourceAttributes"]
         resource = "/".join(filter(None, (attributes["resource"], attributes.get("subresource"))))
-        return 201, {**body, "metadata": {}, "status": {"allowed": (attributes["verb"], resource) not in cluster.forbidden}}
+        return 201, {
+            **body,
+            "metadata": {},
+            "status": {"allowed": (attributes["verb"], resource) not in cluster.forbidden},
+        }
     match = _PATH.fullmatch(parts.path)
     if match is None:
         raise Refused(404, "NotFound", f"the server could not find the requested resource {parts.path}")

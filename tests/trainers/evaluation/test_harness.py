@@ -9,7 +9,7 @@ from tests.support.toy import sentences
 from trainers.benchmarks.formats import MultipleChoice, Suite
 from trainers.contract import BadData, BadRequest
 from trainers.evaluation.harness import local_task, run_tasks
-from trainers.evaluation.measures import measure
+from trainers.evaluation.measures import measure_suite
 from trainers.evaluation.model import ModelUnderTest
 
 
@@ -40,7 +40,7 @@ def suite_file(tmp_path, items, monkeypatch):
 def test_lm_eval_gives_our_figures_item_by_item(model, items, suite_file, tmp_path, score, metric):
     theirs, _ = run_tasks(model, {}, tmp_path / "none", None, (local_task("mine", suite_file),))
     suite = Suite("mine", "multiple_choice", tuple(MultipleChoice(**item, score=score) for item in items))
-    ours = {row.item: row.value for row in measure(model, suite)}
+    ours = {row.item: row.value for row in measure_suite(model, suite)}
     assert {row.item: row.value for row in theirs if row.suite == f"lm_eval/mine/{metric}"} == ours
 
 
