@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from unittest.mock import patch
 
 from trainers.__main__ import main
 from trainers.contract import (
@@ -24,7 +25,6 @@ from trainers.contract import (
     Interrupted,
     TrainingDetails,
 )
-from trainers.runner import stage as stage_module
 from trainers.runner.stage import StageContext, StageResult
 
 HASH = "0" * 64
@@ -76,5 +76,5 @@ def run(context: StageContext) -> StageResult:
 
 
 if __name__ == "__main__":
-    stage_module._stage_function = lambda name: run
-    sys.exit(main())
+    with patch("trainers.runner.stage._stage_function", lambda name: run):
+        sys.exit(main())

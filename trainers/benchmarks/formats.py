@@ -12,8 +12,7 @@ from trainers.benchmarks.checks import Check
 from trainers.contract import BadData, BadRequest
 from trainers.contract.digests import file_sha256
 from trainers.contract.shards import read_shards
-
-Messages = list[dict[str, str]]
+from trainers.conversations.rows import Messages
 
 
 class _Item(BaseModel):

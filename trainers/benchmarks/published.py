@@ -18,13 +18,12 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet
 
 from trainers.contract import BadData
+from trainers.conversations.rows import Row
 
-Row = dict[str, Any]
 _TRUTH = {"true": 1, "false": 0}
 _NO_YES = ["아니오", "예"]
 _NEGATIVE_POSITIVE = ["부정", "긍정"]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from trainers.conversations.rows import Message, Row, content, messages
+from trainers.conversations.rows import Messages, Row, content, messages
 from trainers.conversations.sets import make_set
 from trainers.runner.stage import StageContext, StageResult
 from trainers.text.records import Unusable
@@ -29,7 +29,7 @@ def pair(row: Row) -> Row:
     return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
 
 
-def _prompt_messages(row: Row) -> list[Message]:
+def _prompt_messages(row: Row) -> Messages:
     prompt = row.get("prompt")
     if prompt is None and isinstance(row.get("chosen"), list) and len(row["chosen"]) > 1:
         prompt = row["chosen"][:-1]
@@ -41,7 +41,7 @@ def _prompt_messages(row: Row) -> list[Message]:
     return [{"role": "user", "content": content(prompt, "prompt")}]
 
 
-def _answer(side: Any, name: str, prompt: list[Message]) -> list[Message]:
+def _answer(side: Any, name: str, prompt: Messages) -> Messages:
     if not isinstance(side, list):
         return [{"role": "assistant", "content": content(side, name)}]
     repeated = len(side) > len(prompt)

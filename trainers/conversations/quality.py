@@ -25,7 +25,7 @@ def refine(result: ConversationSet, section: ConversationsSection, suites: Seque
     owners = np.repeat(np.arange(len(spans)), [len(messages) for messages in spans])
     verdicts = _verdicts(texts, owners, len(spans), section)
     if section.decontamination.action != "off" and suites:
-        contaminated = _asked_alike(result.kept, suites) | _overlapping(texts, owners, suites, section.decontamination)
+        contaminated = _same_prompts(result.kept, suites) | _overlapping(texts, owners, suites, section.decontamination)
         evidence = Texts.of(list(contaminated.values()))
         if section.mask_personal_data:
             evidence, _ = mask(evidence)
@@ -84,7 +84,7 @@ def _overlapping(
     return {int(owners[h.document]): f"{h.item}: {texts.strings[h.document][h.begin : h.end]}" for h in hits}
 
 
-def _asked_alike(rows: Sequence[Row], suites: Sequence[Path]) -> dict[int, str]:
+def _same_prompts(rows: Sequence[Row], suites: Sequence[Path]) -> dict[int, str]:
     """Rows whose whole prompt is an item's, which may be shorter than any piece: the item, and the prompt.
 
     A prompt that many items share is their template, no evidence.

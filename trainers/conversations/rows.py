@@ -14,6 +14,7 @@ from trainers.text.read import files_below, read_blocks
 from trainers.text.records import Exclusion, Unusable, repair_surrogates, rows
 
 Message = dict[str, str]
+Messages = list[Message]
 Row = dict[str, Any]
 _ROLES = {"human": "user", "gpt": "assistant", "user": "user", "assistant": "assistant", "system": "system"}
 _SAMPLES = 3
@@ -99,7 +100,7 @@ def content(value: Any, name: str) -> str:
     return text
 
 
-def messages(value: Any, name: str = "messages") -> list[Message]:
+def messages(value: Any, name: str = "messages") -> Messages:
     """Checked messages: known roles, an optional system message first, then user and assistant in turn.
 
     Also reads ShareGPT's `from` and `value`.
@@ -111,7 +112,7 @@ def messages(value: Any, name: str = "messages") -> list[Message]:
         raise Unusable("messages_not_list", f"{name} is a JSON {type(value).__name__}")
     if not value:
         raise Unusable("field_empty", name)
-    checked: list[Message] = []
+    checked: Messages = []
     for number, message in enumerate(value, 1):
         where = f"{name}, message {number}"
         if not isinstance(message, dict):

@@ -43,8 +43,8 @@ def judge_rows(settings: JudgeSettings, answers: Mapping[str, Sequence[str]], sc
         if other not in answers:
             continue
         for question, ours, theirs in zip(QUESTIONS, answers["rlhf"], answers[other], strict=True):
-            straight = _kept(settings, scratch / f"judge-{other}-{question.id}-1.json", question, ours, theirs)
-            swapped = _kept(settings, scratch / f"judge-{other}-{question.id}-2.json", question, theirs, ours)
+            straight = _cached(settings, scratch / f"judge-{other}-{question.id}-1.json", question, ours, theirs)
+            swapped = _cached(settings, scratch / f"judge-{other}-{question.id}-2.json", question, theirs, ours)
             agreed = _swap(swapped) == straight
             won = {"first": 1.0, "second": 0.0, "draw": 0.5}[straight] if agreed else 0.5
             verdicts = f"{straight} / swapped: {swapped}"
@@ -55,7 +55,7 @@ def judge_rows(settings: JudgeSettings, answers: Mapping[str, Sequence[str]], sc
     return rows
 
 
-def _kept(settings: JudgeSettings, path: Path, question: Question, first: str, second: str) -> Judgement:
+def _cached(settings: JudgeSettings, path: Path, question: Question, first: str, second: str) -> Judgement:
     if not path.exists():
         write_atomically(path, json.dumps(_judgement(settings, question, first, second)))
     judgement: Judgement = json.loads(path.read_text())

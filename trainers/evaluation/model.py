@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
-from trainers.benchmarks.formats import Messages
 from trainers.contract import BadData, BadRequest
+from trainers.conversations.rows import Messages
 from trainers.evaluation.likelihood import Continuation, Scorer, batches
 from trainers.training.model_folder import ModelFolder
 

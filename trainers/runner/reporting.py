@@ -81,7 +81,7 @@ class LeaderReporter(Reporter):
         self._pipes = pipes
         self._started = time.monotonic()
         self._first_step: int | None = None
-        self._told = 0.0
+        self._last_line = 0.0
 
     @classmethod
     @contextmanager
@@ -114,9 +114,9 @@ class LeaderReporter(Reporter):
         now = time.monotonic()
         if self._first_step is None:
             self._first_step, self._started = step, now
-        if now - self._told < _QUIET_SECONDS and step < total:
+        if now - self._last_line < _QUIET_SECONDS and step < total:
             return
-        self._told = now
+        self._last_line = now
         done = step - self._first_step
         left = (now - self._started) / done * (total - step) if done > 0 else None
         shown = [f"{unit} {step}/{total}", *(f"{name} {value:,.4g}" for name, value in (figures or {}).items())]

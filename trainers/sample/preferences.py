@@ -98,11 +98,11 @@ def pairs(seed: int, count: int, held_out: bool) -> list[SamplePair]:
     """`count` pairs, one per prompt (fewer where there are not so many); training and held-out prompts never meet."""
     rng = random.Random(f"{seed}/preferences/{held_out}")
     grammar = Grammar(words(), rng)
-    entries = [entry for entry in _asked() if is_held_out(entry[1]) == held_out]
+    entries = [entry for entry in _questions() if is_held_out(entry[1]) == held_out]
     return [_pair(grammar, *entry) for entry in rng.sample(entries, min(count, len(entries)))]
 
 
-def _asked() -> Iterator[tuple[str, str, str]]:
+def _questions() -> Iterator[tuple[str, str, str]]:
     """Every (topic, prompt, what it is about)."""
     # The slots' own words only: what they draw from must not depend on a seed.
     fixed = Grammar({}, random.Random(0))

@@ -100,7 +100,7 @@ def _texts_of(item: dict[str, Any]) -> Iterator[str]:
 
 
 @njit(cache=True)
-def _known(key: np.uint64, filter_: NDArray[np.bool_], keys: NDArray[np.uint64]) -> bool:
+def _has_key(key: np.uint64, filter_: NDArray[np.bool_], keys: NDArray[np.uint64]) -> bool:
     """True where the set has the key; an empty set has all (used to list n-grams)."""
     if not filter_[key & np.uint64(len(filter_) - 1)]:
         return False
@@ -149,7 +149,7 @@ def _scan(
                 if seen >= characters:
                     key = (rolling ^ (rolling >> np.uint64(32))) * prime
                     key ^= key >> np.uint64(29)
-                    if _known(key, filter_, keys):
+                    if _has_key(key, filter_, keys):
                         document_out.append(document)
                         begin_out.append(ring_places[seen % characters])
                         end_out.append(i + 1)
@@ -163,7 +163,7 @@ def _scan(
                     for back in range(words):
                         key = (key ^ recent[(count - 1 - back) % words]) * prime
                         key ^= key >> np.uint64(29)
-                    if _known(key, filter_, keys):
+                    if _has_key(key, filter_, keys):
                         document_out.append(document)
                         begin_out.append(word_begins[count % words])
                         end_out.append(i)

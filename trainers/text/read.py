@@ -40,7 +40,7 @@ class Problem:
     detail: str
 
 
-Row = dict[str, Any] | Problem
+RowOrProblem = dict[str, Any] | Problem
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Block:
     number: int
     file: str
     line: int
-    payload: bytes | list[Row]
+    payload: bytes | list[RowOrProblem]
     kind: str  # "lines", "text", "html", "rows" or "problem"
     encoding: str = "utf-8"
     problem: Problem | None = None
@@ -91,7 +91,7 @@ def read_blocks(files: dict[str, Path]) -> Iterator[Block]:
             number += 1
 
 
-_Parts = tuple[str, int, bytes | list[Row], str, str, Problem | None, Sequence[int]]
+_Parts = tuple[str, int, bytes | list[RowOrProblem], str, str, Problem | None, Sequence[int]]
 
 
 def _file_blocks(name: str, path: Path) -> Iterator[_Parts]:
@@ -167,7 +167,7 @@ def _whole_file(name: str, path: Path, compression: str | None, kind: str) -> _P
 
 
 def _record_blocks(name: str, stream: Bytes, kind: str) -> Iterator[_Parts]:
-    rows: list[Row] = []
+    rows: list[RowOrProblem] = []
     lines: list[int] = []
     line, size = 1, 0
     for line, record in csv_records(stream, kind == ".tsv", MAX_LINE_BYTES):

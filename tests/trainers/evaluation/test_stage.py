@@ -10,8 +10,8 @@ from tests.support.judge_server import fair, judging
 from tests.support.toy import STORY, TEMPLATE, build_lineage, sample_suites
 from trainers.contract import Artifact, BadRequest, EvaluationDetails
 from trainers.contract.artifacts import ArtifactStore
-from trainers.evaluation import stage as evaluate
 from trainers.evaluation.judge_questions import QUESTIONS
+from trainers.evaluation.measuring import measure_stage
 from trainers.runner.stage import run_stage
 from trainers.runner.tracking import EXPERIMENT
 
@@ -81,15 +81,14 @@ def test_the_same_request_elsewhere_gives_the_same_bytes(lineage, manifest, tmp_
 def test_a_second_attempt_keeps_the_stages_that_were_measured(lineage, monkeypatch):
     request = lineage.evaluate(samples=0)
     measured = []
-    original = evaluate.measure_stage
 
     def stops_at_sft(plan, stage, *rest):
         measured.append(stage)
         if stage == "sft" and measured.count("sft") == 1:
             raise KeyboardInterrupt
-        return original(plan, stage, *rest)
+        return measure_stage(plan, stage, *rest)
 
-    monkeypatch.setattr(evaluate, "measure_stage", stops_at_sft)
+    monkeypatch.setattr("trainers.evaluation.stage.measure_stage", stops_at_sft)
     with pytest.raises(KeyboardInterrupt):
         run_stage(request, lineage.store)
     run_stage(request, lineage.store)

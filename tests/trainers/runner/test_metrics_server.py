@@ -10,7 +10,6 @@ import pytest
 
 from tests.support.monitoring_servers import fetch, needs, pushgateway
 from trainers.contract import Attempt, StageRequest
-from trainers.runner import metrics_server as exporter_module
 from trainers.runner.metrics_server import PUSHED_JOB, SERIES, Exporter, exporting
 
 REQUEST = StageRequest(stage="cpt", stage_version=1, model="tiny", release="r1")
@@ -35,7 +34,7 @@ def test_what_is_not_known_is_absent() -> None:
 
 def test_times_are_measured_and_ages_grow_between_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([100.0, 130.0, 130.0, 160.0, 175.0])
-    monkeypatch.setattr(exporter_module.time, "time", lambda: next(clock))
+    monkeypatch.setattr("trainers.runner.metrics_server.time.time", lambda: next(clock))
     exporter = Exporter(REQUEST, [Attempt(number=1, started=0.0, ended=25.0), Attempt(number=2, started=75.0)])
     exporter.step(10, STEP)
     exporter.step(20, {"loss": 3.0})
@@ -109,7 +108,7 @@ def faulty(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.mark.parametrize("faulty", ["hangs", "closes", "garbage", "refuses"], indirect=True)
 def test_a_pushgateway_that_fails_is_told_and_forgotten(faulty: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporter_module, "_PUSH_SECONDS", 0.3)
+    monkeypatch.setattr("trainers.runner.metrics_server._PUSH_SECONDS", 0.3)
     _push_is_only_warned_about(faulty, monkeypatch)
 
 

@@ -14,7 +14,6 @@ import pytest
 
 from trainers.contract import BadData, BadRequest, BenchmarkDetails, DiskTrouble, ExitCode, Interrupted, StageRequest
 from trainers.contract.artifacts import ArtifactStore, Workspace
-from trainers.runner import stage as runner
 from trainers.runner.stage import StageResult, run_stage
 
 ROOT = Path(__file__).parents[3]
@@ -30,7 +29,7 @@ def stage(monkeypatch):
     """Let a test's own function be the `benchmarks` stage."""
 
     def use(function):
-        monkeypatch.setattr(runner, "_stage_function", lambda name: function)
+        monkeypatch.setattr("trainers.runner.stage._stage_function", lambda name: function)
 
     yield use
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -102,9 +101,9 @@ def test_the_next_attempt_finds_what_the_last_one_saved(store, stage):
 
 
 def test_gpu_seconds_are_counted_over_attempts(store, stage):
-    wanted = request(needs={"gpus": 4})
+    stage_request = request(needs={"gpus": 4})
     stage(lambda context: time.sleep(0.1) or result(context))
-    seconds = run_stage(wanted, store).gpu_seconds
+    seconds = run_stage(stage_request, store).gpu_seconds
     assert seconds.asked == pytest.approx(seconds.used) and seconds.asked >= 0.4
 
 
@@ -121,11 +120,11 @@ def test_what_a_killed_attempt_did_after_its_last_checkpoint_is_lost(store, stag
 
     saved = []
 
-    wanted = request(needs={"gpus": 4})
+    stage_request = request(needs={"gpus": 4})
     stage(killed)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
         patch.setattr(Workspace, "end_attempt", lambda self, code: None)
-        run_stage(wanted, store)
+        run_stage(stage_request, store)
 
     def go_on(context):
         saved.append((context.scratch / "checkpoint").stat().st_mtime)
@@ -133,7 +132,7 @@ def test_what_a_killed_attempt_did_after_its_last_checkpoint_is_lost(store, stag
         return result(context)
 
     stage(go_on)
-    manifest = run_stage(wanted, store)
+    manifest = run_stage(stage_request, store)
     seconds, (first, last) = manifest.gpu_seconds, manifest.attempts
     assert last.resumed_from_step == 3 and first.exit_code is None
     assert seconds.lost == pytest.approx(4 * (first.ended - saved[0])) and seconds.lost >= 0.4

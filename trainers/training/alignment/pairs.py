@@ -7,8 +7,7 @@ from typing import Any
 
 from trainers.contract import BadData
 from trainers.contract.recipe import RlhfSection
-
-Messages = list[dict[str, str]]
+from trainers.conversations.rows import Messages
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from trainers.training.alignment.pairs import Messages, PreferencePair
+from trainers.conversations.rows import Messages
+from trainers.training.alignment.pairs import PreferencePair
 from trainers.training.alignment.rewards import Reward
 from trainers.training.backends.transformers import frozen_dtype
 from trainers.training.model_folder import ModelFolder

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainers.contract import BadData, BadRequest
+from trainers.conversations.rows import Messages
 from trainers.text.speech_levels import level_of
 from trainers.training.data.rows import IGNORED
-
-Messages = list[dict[str, str]]
 
 
 @dataclass(frozen=True)
