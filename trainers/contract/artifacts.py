@@ -155,8 +155,8 @@ class ArtifactStore:
         """The tracker's run of an artifact, where there is one; a short stage learns it after its manifest."""
         state = self._journal(manifest.request_digest).with_suffix(".state")
         if manifest.tracking_run is None and state.exists():
-            found: str | None = json.loads(state.read_text()).get("run_id")
-            return found
+            run_id: str | None = json.loads(state.read_text()).get("run_id")
+            return run_id
         return manifest.tracking_run
 
     def failure(self, request: StageRequest) -> Failure | None:
@@ -176,7 +176,7 @@ class ArtifactStore:
     def manifests(self) -> Iterator[Manifest]:
         """What the manifest of every committed artifact says, files not verified."""
         for cell in self.cells():
-            yield from (found for place in cell.places if (found := place.read_manifest()) is not None)
+            yield from (manifest for place in cell.places if (manifest := place.read_manifest()) is not None)
 
     def unfinished(self) -> Iterator[tuple[StageRequest, list[Attempt]]]:
         """Requests with attempts and without an artifact."""
@@ -279,11 +279,11 @@ class ArtifactStore:
             Busy: another process on this machine (or on the same shared volume) works on it.
         """
         place = self.beside(request)
-        with ExitStack() as held:
+        with ExitStack() as lock:
             with disk_errors_named(f"opening {place.partial}"):
                 place.partial.mkdir(parents=True, exist_ok=True)
                 try:
-                    held.enter_context(locked(place.lock, wait=False))
+                    lock.enter_context(locked(place.lock, wait=False))
                 except Timeout as error:
                     raise Busy(
                         f"another process works on {place.partial}; wait for it, or stop it, then run again"

@@ -135,7 +135,7 @@ def _settings() -> Iterator[str]:
         yield from _table(
             ("variable", "value", "default", "read by", "meaning"),
             [
-                (f"`{one.name}`", one.kind.allowed, _default_of(one), one.readers, _said(one))
+                (f"`{one.name}`", one.kind.allowed, _default_of(one), one.readers, _meaning_of(one))
                 for one in TABLE.values()
                 if one.group == group
             ],
@@ -147,7 +147,7 @@ def _default_of(variable: Variable[Any]) -> str:
     return f"`{default:g}`" if isinstance(default, float) else f"`{default}`" if default else _NONE
 
 
-def _said(variable: Variable[Any]) -> str:
+def _meaning_of(variable: Variable[Any]) -> str:
     return f"{variable.meaning}. **Secret**" if variable.secret else variable.meaning
 
 

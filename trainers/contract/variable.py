@@ -68,9 +68,9 @@ class Variable(Generic[_T_co]):
         try:
             return self.kind.read(text)
         except ValueError:
-            given = "has a value that cannot be used (it is secret)" if self.secret else f"is {text!r}"
+            problem = "has a value that cannot be used (it is secret)" if self.secret else f"is {text!r}"
             # the cause would show a secret in a traceback, and says nothing more
-            raise BadRequest(f"{self.name} {given}; it must be {self.kind.allowed}. Correct it or unset it") from None
+            raise BadRequest(f"{self.name} {problem}; it must be {self.kind.allowed}. Correct it or unset it") from None
 
 
 def listed(text: str) -> tuple[str, ...]:

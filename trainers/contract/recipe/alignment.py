@@ -70,8 +70,8 @@ class RlhfSection(TrainingSection):
 
     @model_validator(mode="after")
     def _sampling_is_for_online_algorithms(self) -> "RlhfSection":
-        own = isinstance(self.algorithm, PluginName)  # whether it samples is said by the key `sampling`
-        online = self.sampling is not None if own else ALGORITHMS[self.algorithm]
+        is_plugin = isinstance(self.algorithm, PluginName)  # whether it samples is said by the key `sampling`
+        online = self.sampling is not None if is_plugin else ALGORITHMS[self.algorithm]
         if online and self.sampling is None:
             raise ValueError(f"algorithm: {self.algorithm} needs the key 'sampling' (rewards, generations, ...)")
         for key in ("sampling", "stop"):

@@ -77,8 +77,8 @@ def recipe_folders() -> list[Path]:
     Raises:
         BadRequest: the named folder is not there.
     """
-    own = RECIPES.get()
-    return [PACKAGED, *([own] if own else [])]
+    folder = RECIPES.get()
+    return [PACKAGED, *([folder] if folder else [])]
 
 
 def load_model_recipe(path: Path) -> ModelRecipe:
@@ -133,8 +133,8 @@ def _explain(kind: type[BaseModel], problem: Any) -> str:
         return f"unknown key {key!r}; allowed here: {allowed}"
     if problem["type"] == "missing":
         return f"key {key!r} is required"
-    given = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"
-    return f"key {key!r}: {problem['msg'].removeprefix('Value error, ')}{given}"
+    value = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"
+    return f"key {key!r}: {problem['msg'].removeprefix('Value error, ')}{value}"
 
 
 def _model_at(kind: type[BaseModel], location: list[str]) -> type[BaseModel] | None:

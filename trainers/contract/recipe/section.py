@@ -14,13 +14,13 @@ Plugin = Annotated[str, AfterValidator(PluginName)]
 
 def one_of(names: Iterable[str]) -> AfterValidator:
     """For a key that takes one of our names, or a plugin."""
-    known = tuple(names)
+    allowed = tuple(names)
 
     def check(name: str) -> str:
-        if name in known:
+        if name in allowed:
             return name
         if ":" not in name:
-            raise ValueError(f"must be one of {', '.join(map(repr, known))}, or your own as module:function")
+            raise ValueError(f"must be one of {', '.join(map(repr, allowed))}, or your own as module:function")
         return PluginName(name)
 
     return AfterValidator(check)

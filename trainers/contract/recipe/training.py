@@ -58,13 +58,13 @@ class BaseSection(Section):
 
     @model_validator(mode="after")
     def _source_is_complete(self) -> "BaseSection":
-        wanted = {"built": ("architecture", "vocabulary"), "folder": ("folder",), "hub": ("repo", "revision")}
-        for source, keys in wanted.items():
+        required = {"built": ("architecture", "vocabulary"), "folder": ("folder",), "hub": ("repo", "revision")}
+        for source, keys in required.items():
             for key in keys:
-                given = getattr(self, key) is not None
-                if source == self.source and not given:
+                is_set = getattr(self, key) is not None
+                if source == self.source and not is_set:
                     raise ValueError(f"source: {self.source} needs the key {key!r}")
-                if source != self.source and given and key not in wanted[self.source]:
+                if source != self.source and is_set and key not in required[self.source]:
                     raise ValueError(f"key {key!r} belongs to source: {source}, and would be ignored here")
         return self
 
