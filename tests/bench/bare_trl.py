@@ -95,9 +95,9 @@ def train(stage: str, settings: dict[str, Any], inputs: dict[str, str], seed: in
         trainer: Any
         if stage == "rlhf":
             pairs, audit = read_pairs(Path(inputs["preferences"]) / "train.jsonl", tokenizer, section)
-            own = {"beta": section.beta, "max_length": None, "precompute_ref_log_probs": True}
+            settings = {"beta": section.beta, "max_length": None, "precompute_ref_log_probs": True}
             rows = Dataset.from_list(tokenized(pairs))
-            arguments = DPOConfig(**common, **own)
+            arguments = DPOConfig(**common, **settings)
             trainer = BareDpo(model, None, arguments, train_dataset=rows, processing_class=tokenizer, peft_config=lora)
         else:
             if stage == "cpt":

@@ -43,7 +43,7 @@ class Run:
 def runs(seed: int, arriving_hours: float) -> list[Run]:
     """The mix, arriving evenly over some hours."""
     random = Random(seed)
-    made = []
+    runs = []
     for queue, (amount, gpus, hours) in _MIX.items():
         for number in range(amount):
             ticket = Ticket(
@@ -53,8 +53,8 @@ def runs(seed: int, arriving_hours: float) -> list[Run]:
                 interactive=random.random() < _INTERACTIVE,
                 arrived=random.uniform(0, arriving_hours * HOUR),
             )
-            made.append(Run(ticket, random.uniform(*hours) * HOUR))
-    return sorted(made, key=lambda run: run.ticket.arrived)
+            runs.append(Run(ticket, random.uniform(*hours) * HOUR))
+    return sorted(runs, key=lambda run: run.ticket.arrived)
 
 
 def simulate(workload: Sequence[Run], gpus: int = GPUS) -> FairPool:

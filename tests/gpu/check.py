@@ -199,8 +199,13 @@ def check(dry: bool, shapes: list[str], clock: Clock) -> dict[str, Any]:
             settings = settings_of(dry, shape)
             try:
                 random_model(shape, first.folder("base_model") / "model", home / "random")
-                own = {"source": "folder", "folder": str(home / "random"), "architecture": None, "vocabulary": None}
-                micro.run("base_model", timeout=clock.left, **own)
+                random_base = {
+                    "source": "folder",
+                    "folder": str(home / "random"),
+                    "architecture": None,
+                    "vocabulary": None,
+                }
+                micro.run("base_model", timeout=clock.left, **random_base)
                 shutil.rmtree(home / "random")  # 15 GB, where it is a 7B
                 runs = compare_backends(micro, shape, settings, backends, peak, clock)
             except subprocess.TimeoutExpired:

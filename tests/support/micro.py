@@ -51,16 +51,16 @@ _SORTS = ("과일", "탈것", "문구", "동물", "탈것", "물건", "가구", 
 def texts(count: int, seed: int) -> list[tuple[str, str]]:
     """(language, text): short and long documents, one in five English."""
     rng = random.Random(seed)
-    made = []
+    texts = []
     for number in range(count):
         length = rng.choice((1, 2, 4, 12))
         if number % 5 == 0:
-            made.append(
+            texts.append(
                 ("en", " ".join(f"The {rng.choice(('cat', 'dog', 'bus'))} is here today." for _ in range(length)))
             )
         else:
-            made.append(("ko", " ".join(f"{rng.choice(_THINGS)}는 오늘 여기에 있습니다." for _ in range(length))))
-    return made
+            texts.append(("ko", " ".join(f"{rng.choice(_THINGS)}는 오늘 여기에 있습니다." for _ in range(length))))
+    return texts
 
 
 def conversation(number: int) -> list[dict[str, str]]:

@@ -231,25 +231,25 @@ def build_lineage(
     `adapter_of`: RLHF's adapter stands beside its model, as `method: lora` leaves it, and names that asset as its base.
     """
     store = ArtifactStore(root)
-    made: dict[str, Artifact] = {}
+    artifacts: dict[str, Artifact] = {}
     counts = {"read": 80, "kept": 72, "train_documents": 60, "validation_documents": 12}
     sizes = {"characters": 1000, "bytes": 2500, "words": 300}
     corpus = CorpusDetails(
         **counts, **sizes, excluded={"duplicate": 8}, by_source={"a": 72}, by_licence={"CC0-1.0": 72}
     )
     benchmarks = BenchmarkDetails(suites={"choice": 20})
-    made["benchmarks"] = commit(
+    artifacts["benchmarks"] = commit(
         store,
         "benchmarks",
         benchmarks,
         lambda folder: _write_benchmarks(folder, suites or sample_suites(), lm_eval_task),
     )
-    made["corpus"] = commit(store, "corpus", corpus, write_corpus)
+    artifacts["corpus"] = commit(store, "corpus", corpus, write_corpus)
     template_hash = hashlib.sha256(TEMPLATE.encode()).hexdigest()
     base = BaseModelDetails(
         source="built", architecture="qwen3", parameters=30_000, vocabulary=400, tokenizer_hash="0" * 64
     )
-    made["base_model"] = commit(store, "base_model", base, lambda folder: _write_model(folder, 0))
+    artifacts["base_model"] = commit(store, "base_model", base, lambda folder: _write_model(folder, 0))
     parents = {"cpt": ("base_model", "corpus"), "sft": ("cpt_checkpoint",), "rlhf": ("sft_model",)}
     for seed, (stage, names) in enumerate(parents.items(), start=1):
         details = TrainingDetails(
@@ -267,16 +267,16 @@ def build_lineage(
         )
         template = template_of_sft if stage == "sft" else TEMPLATE
         broken = nan_in_rlhf and stage == "rlhf"
-        inputs = tuple(made[name] for name in names)
-        adapts = made[adapter_of].digest if adapter_of and stage == "rlhf" else None
+        inputs = tuple(artifacts[name] for name in names)
+        adapts = artifacts[adapter_of].digest if adapter_of and stage == "rlhf" else None
 
         def write(folder: Path, s=seed, t=template, b=broken, a=adapts) -> None:
             _write_model(folder, s, t, b)
             if a:
                 _write_adapter(folder / "adapter", folder / "model", a)
 
-        made[STAGES[stage].asset] = commit(store, stage, details, write, inputs)
-    return Lineage(store, made)
+        artifacts[STAGES[stage].asset] = commit(store, stage, details, write, inputs)
+    return Lineage(store, artifacts)
 
 
 def _write_model(folder: Path, seed: int, template: str = TEMPLATE, broken: bool = False) -> None:

@@ -95,19 +95,19 @@ class Suite:
     items: tuple[Item, ...]
 
 
-def read_suites(folder: Path, wanted: Iterable[str] | Literal["all"], max_items: int | None) -> list[Suite]:
-    """The wanted suites of a `benchmarks` artifact, sorted by name.
+def read_suites(folder: Path, names: Iterable[str] | Literal["all"], max_items: int | None) -> list[Suite]:
+    """The named suites of a `benchmarks` artifact, sorted by name.
 
     Raises:
-        BadRequest: a wanted suite is not there.
+        BadRequest: a named suite is not there.
         BadData: a file is missing, changed, or holds a row that is no item of its format.
     """
     index: dict[str, dict[str, Any]] = json.loads((folder / "suites.json").read_text(encoding="utf-8"))
-    names = sorted(index) if wanted == "all" else sorted(wanted)
-    unknown = [name for name in names if name not in index]
+    chosen = sorted(index if names == "all" else names)
+    unknown = [name for name in chosen if name not in index]
     if unknown:
         raise BadRequest(f"recipe key evaluate.suites names {unknown}; this release has {sorted(index)}")
-    return [_read_suite(folder, name, index[name], max_items) for name in names]
+    return [_read_suite(folder, name, index[name], max_items) for name in chosen]
 
 
 def _read_suite(folder: Path, name: str, entry: dict[str, Any], max_items: int | None) -> Suite:

@@ -114,11 +114,11 @@ class Joined:
             yield from sorted(rows, key=lambda row: row.line)
 
     def _names_of_representatives(self) -> dict[int, str]:
-        wanted = set(self._stands_for[self._stands_for != np.arange(len(self.meta))].tolist())
+        representatives = set(self._stands_for[self._stands_for != np.arange(len(self.meta))].tolist())
         names, begin = {}, 0
         for block in self.blocks:
-            if any(begin <= index < begin + len(block.meta) for index in wanted):
-                names.update({n: origin[0] for n, origin in enumerate(block.origins(), begin) if n in wanted})
+            if any(begin <= index < begin + len(block.meta) for index in representatives):
+                names.update({n: origin[0] for n, origin in enumerate(block.origins(), begin) if n in representatives})
             begin += len(block.meta)
         return names
 

@@ -72,12 +72,12 @@ class Exporter:
         """Every series; those whose figure is not known have no sample."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-        known = self._now()
+        values = self._now()
         for name, text in SERIES.items():
             kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
             family = kind(name, text, labels=LABELS)
-            if name in known:
-                family.add_metric([self._labels[label] for label in LABELS], known[name])
+            if name in values:
+                family.add_metric([self._labels[label] for label in LABELS], values[name])
             yield family
 
     def push(self, gateway: str) -> None:

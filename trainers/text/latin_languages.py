@@ -29,11 +29,11 @@ def identifier() -> Any:
 
 
 def other_languages(
-    texts: Sequence[str], scripts: Sequence[str], wanted: Sequence[str]
+    texts: Sequence[str], scripts: Sequence[str], languages: Sequence[str]
 ) -> list[tuple[str, str] | None]:
     """Per document a verdict where it is of Latin script (`en` in `scripts`) and of no wanted language."""
     verdicts: list[tuple[str, str] | None] = []
     for text, script in zip(texts, scripts, strict=True):
         name = identifier().classify(text[:_CHARACTERS])[0] if script == "en" else None
-        verdicts.append(None if name is None or name in wanted else ("language", f"{name}, by py3langid"))
+        verdicts.append(None if name is None or name in languages else ("language", f"{name}, by py3langid"))
     return verdicts

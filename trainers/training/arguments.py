@@ -34,8 +34,8 @@ class Batching:
         return f"{self.accumulation} x {self.size} rows"
 
 
-def training_arguments(kind: type[TrainingArguments], context: StageContext, batching: Batching, **own: Any) -> Any:
-    """The section as TRL's arguments of the given kind; `own` are the algorithm's.
+def training_arguments(kind: type[TrainingArguments], context: StageContext, batching: Batching, **further: Any) -> Any:
+    """The section as TRL's arguments of the given kind; `further` are the algorithm's.
 
     Saving is left to the loop (`save_strategy: no`), because TRL's own checkpoints are written in place.
     """
@@ -72,7 +72,7 @@ def training_arguments(kind: type[TrainingArguments], context: StageContext, bat
     if section.shard_weights and world_size() > 1:
         settings |= {"fsdp": True, "fsdp_config": {"activation_checkpointing": on_gpu}, "gradient_checkpointing": False}
     _place_logs(context)
-    return kind(**{**settings, **own})
+    return kind(**{**settings, **further})
 
 
 def packed_trainer(
@@ -83,13 +83,13 @@ def packed_trainer(
     splits: tuple[Dataset, Dataset],
     context: StageContext,
     batching: Batching,
-    **own: Any,
+    **further: Any,
 ) -> Any:
     """A trainer of an SFTTrainer's kind for the model in `folder`; its `leakage` is measured.
 
     Args:
         splits: packed rows to train on, and held-out ones (see rows.py).
-        own: further arguments of TRL's SFTConfig.
+        further: arguments of TRL's SFTConfig.
 
     Raises:
         BadRequest: packed documents see each other in this backend.
@@ -102,7 +102,7 @@ def packed_trainer(
     trainer = kind(
         model=backend.load(folder, section, context.request.seed),
         args=training_arguments(
-            SFTConfig, context, batching, max_length=section.max_length, dataset_kwargs=rows_are_ready, **own
+            SFTConfig, context, batching, max_length=section.max_length, dataset_kwargs=rows_are_ready, **further
         ),
         data_collator=collator,
         train_dataset=splits[0],

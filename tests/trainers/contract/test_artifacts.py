@@ -20,32 +20,32 @@ def request(seed=1, inputs=()):
     return StageRequest(stage="benchmarks", stage_version=1, release="r1", seed=seed, inputs=inputs)
 
 
-def commit(store, wanted, text="안녕하세요"):
-    with store.workspace(wanted) as workspace:
+def commit(store, stage_request, text="안녕하세요"):
+    with store.workspace(stage_request) as workspace:
         (workspace.output / "sub").mkdir(exist_ok=True)
         (workspace.output / "sub" / "a.txt").write_text(text)
         manifest = Manifest(
-            request=wanted,
-            request_digest=wanted.digest,
+            request=stage_request,
+            request_digest=stage_request.digest,
             files=workspace.records(workspace.output),
             metrics={"items": 1.0},
             details=BenchmarkDetails(suites={"a": 1}),
         )
         artifact = workspace.commit(manifest)
-    store.discard_partial(wanted)
+    store.discard_partial(stage_request)
     return artifact
 
 
 def test_found_only_after_the_commit(store):
-    wanted = request()
-    assert store.find(wanted) is None
-    with store.workspace(wanted) as workspace:
+    stage_request = request()
+    assert store.find(stage_request) is None
+    with store.workspace(stage_request) as workspace:
         (workspace.output / "a.txt").write_text("half")
-        assert store.find(wanted) is None
-    assert store.find(wanted) is None
-    artifact = commit(store, wanted)
-    assert store.find(wanted).digest == artifact.digest
-    assert not store.folder(wanted).with_name(wanted.digest + ".partial").exists()
+        assert store.find(stage_request) is None
+    assert store.find(stage_request) is None
+    artifact = commit(store, stage_request)
+    assert store.find(stage_request).digest == artifact.digest
+    assert not store.folder(stage_request).with_name(stage_request.digest + ".partial").exists()
 
 
 def test_content_digest_ignores_time_and_follows_bytes(store, tmp_path):
@@ -86,9 +86,9 @@ def test_attempts_are_kept_between_tries(store):
 
 
 def test_inputs_are_verified(store, tmp_path):
-    made = commit(store, request())
-    good = Input(name="benchmarks", digest=made.digest, path=made.path)
-    assert store.resolve(good, None) == store.path(made)
+    artifact = commit(store, request())
+    good = Input(name="benchmarks", digest=artifact.digest, path=artifact.path)
+    assert store.resolve(good, None) == store.path(artifact)
     with pytest.raises(BadRequest, match="'benchmarks'.*has content"):
         store.resolve(good.model_copy(update={"digest": "0" * 64}), None)
     with pytest.raises(BadRequest, match="is no artifact"):
@@ -96,11 +96,11 @@ def test_inputs_are_verified(store, tmp_path):
 
 
 def test_of_an_input_that_is_read_in_part_that_part_is_verified(store):
-    made = commit(store, request())
-    part = Input(name="earlier_r0", digest=made.digest, path=made.path, only=("sub",))
+    artifact = commit(store, request())
+    part = Input(name="earlier_r0", digest=artifact.digest, path=artifact.path, only=("sub",))
     other = part.model_copy(update={"only": ("something else",)})
-    (store.path(made) / "sub" / "a.txt").write_text("changed")
-    assert store.resolve(other, None) == store.path(made)
+    (store.path(artifact) / "sub" / "a.txt").write_text("changed")
+    assert store.resolve(other, None) == store.path(artifact)
     with pytest.raises(BadRequest, match="is not what the manifest says"):
         store.resolve(part, None)
     assert part.is_compared_with and not part.model_copy(update={"name": "benchmarks"}).is_compared_with

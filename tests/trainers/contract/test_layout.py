@@ -47,30 +47,32 @@ def request(seed: int = 1, stage: str = "benchmarks") -> StageRequest:
     return StageRequest(stage=stage, stage_version=1, release="r1", seed=seed)
 
 
-def commit(store: ArtifactStore, wanted: StageRequest) -> Place:
+def commit(store: ArtifactStore, stage_request: StageRequest) -> Place:
     """An artifact with everything beside it that there can be."""
-    with store.workspace(wanted) as workspace:
+    with store.workspace(stage_request) as workspace:
         (workspace.output / "a.txt").write_text("x")
         files, details = workspace.records(workspace.output), BenchmarkDetails(suites={})
-        manifest = Manifest(request=wanted, request_digest=wanted.digest, files=files, metrics={}, details=details)
+        manifest = Manifest(
+            request=stage_request, request_digest=stage_request.digest, files=files, metrics={}, details=details
+        )
         workspace.commit(manifest)
-    place = store.beside(wanted)
+    place = store.beside(stage_request)
     for path in (place.request, place.messages, place.launch_lock, place.approval):
-        path.write_text(wanted.model_dump_json())
+        path.write_text(stage_request.model_dump_json())
     return place
 
 
 def test_the_store_tells_what_is_made_and_what_is_not(store: ArtifactStore) -> None:
-    made, half = request(1), request(2, "corpus")
-    commit(store, made)
+    whole, half = request(1), request(2, "corpus")
+    commit(store, whole)
     with store.workspace(half) as workspace:
         workspace.begin_attempt()
     store.beside(half).request.write_text(half.model_dump_json())
     (store.root / "benchmarks" / "r1" / "notes.txt").touch()  # of nobody's request
-    assert [manifest.request for manifest in store.manifests()] == [made]
+    assert [manifest.request for manifest in store.manifests()] == [whole]
     assert [(unfinished, len(attempts)) for unfinished, attempts in store.unfinished()] == [(half, 1)]
-    assert [place.folder.name for cell in store.cells() for place in cell.places] == [made.digest, half.digest]
-    assert store.read_manifest(made.relative_path) == store.find(made)
+    assert [place.folder.name for cell in store.cells() for place in cell.places] == [whole.digest, half.digest]
+    assert store.read_manifest(whole.relative_path) == store.find(whole)
     assert store.read_manifest(half.relative_path) is None
 
 
@@ -127,7 +129,7 @@ def test_a_removal_that_is_killed_leaves_no_half_artifact_and_the_next_one_ends_
     assert not half.exists() and not store.cell(*_cell(request())).half_removed
 
 
-def _cell(wanted: StageRequest) -> tuple[object, ...]:
+def _cell(stage_request: StageRequest) -> tuple[object, ...]:
     from trainers.contract import STAGES
 
-    return STAGES[wanted.stage], wanted.model, wanted.release
+    return STAGES[stage_request.stage], stage_request.model, stage_request.release

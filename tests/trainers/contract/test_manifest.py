@@ -114,10 +114,10 @@ def test_a_manifest_of_0_1_is_read_and_verified_with_the_digest_that_it_had(path
 
 def test_manifests_of_0_1_are_there_for_every_stage_and_lose_nothing() -> None:
     manifests = [Manifest.model_validate_json(path.read_text(encoding="utf-8")) for path in MANIFESTS_OF_0_1]
-    made = {Artifact.of(manifest).digest: manifest for manifest in manifests}
+    by_digest = {Artifact.of(manifest).digest: manifest for manifest in manifests}
     named = {(item.name, item.digest) for manifest in manifests for item in manifest.request.inputs}
     assert len({manifest.request.stage for manifest in manifests}) == 10
-    assert {name for name, digest in named if digest not in made} == {"landing"}, "they name one another"
+    assert {name for name, digest in named if digest not in by_digest} == {"landing"}, "they name one another"
     of = {manifest.request.stage: manifest.details for manifest in manifests}
     corpora = {each.request.release: each.details for each in manifests if isinstance(each.details, CorpusDetails)}
     assert corpora["r2"].earlier == {"r1": 1} and corpora["r1"].excluded["near_duplicate"] == 1

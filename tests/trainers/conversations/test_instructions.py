@@ -15,7 +15,7 @@ SYSTEM = {"role": "system", "content": "친절히 답하세요."}
 
 
 @pytest.mark.parametrize(
-    ("row", "wanted"),
+    ("row", "expected"),
     [
         ({"instruction": "수도는?", "input": "", "output": "서울입니다."}, [USER, ANSWER]),
         ({"messages": [SYSTEM, USER, ANSWER]}, [SYSTEM, USER, ANSWER]),
@@ -29,8 +29,8 @@ SYSTEM = {"role": "system", "content": "친절히 답하세요."}
         ),
     ],
 )
-def test_schemas(row, wanted):
-    assert conversation(row)["messages"] == wanted
+def test_schemas(row, expected):
+    assert conversation(row)["messages"] == expected
 
 
 @pytest.mark.parametrize(

@@ -78,20 +78,20 @@ def test_globs_folders_and_buckets_give_the_same_corpus(tmp_path, capsys):
     here = str(tmp_path / "in")
     names, digests = {}, {}
     inputs = ([f"{here}/*/a*.jsonl"], ["memory://drops/in"], [f"{here}/**/*.jsonl"], ["memory://drops/in/*/*.jsonl"])
-    for number, given in enumerate(inputs):
+    for number, sources in enumerate(inputs):
         output = tmp_path / str(number)
-        assert main(["corpus", "--input", *given, "--output", str(output)]) == 0
+        assert main(["corpus", "--input", *sources, "--output", str(output)]) == 0
         digests[number] = json.loads((output / "manifest.json").read_text())["digest"]
         names[number] = {row["file"] for row in read_jsonl(output / "exclusions.jsonl.zst")}
     assert len(set(digests.values())) == 1
     assert set(map(frozenset, names.values())) == {frozenset({"deep0/a0.jsonl", "deep1/a1.jsonl"})}
     capsys.readouterr()
-    for given, code, words in (
+    for sources, code, words in (
         ("memory://drops/nothing", 64, "no such file"),
         (f"{here}/*.nothing", 64, "no such file"),
         ("nosuchthing://x", 69, "cannot be read"),
     ):
-        assert main(["corpus", "--input", given, "--output", str(tmp_path / "none")]) == code
+        assert main(["corpus", "--input", sources, "--output", str(tmp_path / "none")]) == code
         assert words in capsys.readouterr().err
 
 

@@ -83,11 +83,11 @@ def test_a_later_release_takes_nothing_that_an_earlier_one_has(tmp_path):
     artifact = Artifact.of(old)
     earlier = Input(name="earlier_r1", digest=artifact.digest, path=artifact.path, only=(DEDUP_INDEX,))
     next((tmp_path / "artifacts" / artifact.path / "train").iterdir()).unlink()  # not looked at
-    wanted = data_request("corpus", tmp_path / "landing", release="r2")
-    wanted = wanted.model_copy(update={"inputs": (*wanted.inputs, earlier)})
+    request = data_request("corpus", tmp_path / "landing", release="r2")
+    request = request.model_copy(update={"inputs": (*request.inputs, earlier)})
     store = ArtifactStore(tmp_path / "artifacts")
-    manifest = run_stage(wanted, store, tmp_path / "landing")
-    excluded = {row["id"]: row for row in read_jsonl(store.folder(wanted) / "exclusions.jsonl.zst")}
+    manifest = run_stage(request, store, tmp_path / "landing")
+    excluded = {row["id"]: row for row in read_jsonl(store.folder(request) / "exclusions.jsonl.zst")}
     assert {name: (row["reason"], row["duplicate_of"], row["detail"]) for name, row in excluded.items()} == {
         "again": ("exact_duplicate", "d000", "in release r1"),
         "again2": ("exact_duplicate", "d000", "in release r1"),

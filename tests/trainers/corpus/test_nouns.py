@@ -46,14 +46,14 @@ def test_a_release_is_compared_with_the_nouns_that_the_last_one_kept(tmp_path):
     assert "거북이" in Vocabulary.read(folder).nouns
     assert first.details.nouns.new_words == {}
     write_jsonl(tmp_path / "landing/r2/corpus/a.jsonl", rows("거북이", "우주선"))
-    wanted = data_request("corpus", tmp_path / "landing", release="r2", **SETTINGS)
+    request = data_request("corpus", tmp_path / "landing", release="r2", **SETTINGS)
     parts = ("dedup_index", "vocabulary.json")
     earlier = Input(name="earlier_r1", digest=first.digest, path=Artifact.of(first).path, only=parts)
-    wanted = wanted.model_copy(update={"inputs": (*wanted.inputs, earlier)})
-    second = run_stage(wanted, ArtifactStore(tmp_path / "artifacts"), tmp_path / "landing")
+    request = request.model_copy(update={"inputs": (*request.inputs, earlier)})
+    second = run_stage(request, ArtifactStore(tmp_path / "artifacts"), tmp_path / "landing")
     assert "우주선" in second.details.nouns.new_words and "거북이" not in second.details.nouns.new_words
     assert 0 < second.details.nouns.drift["r1"] < 1
-    report = (ArtifactStore(tmp_path / "artifacts").folder(wanted) / "report.md").read_text()
+    report = (ArtifactStore(tmp_path / "artifacts").folder(request) / "report.md").read_text()
     assert "Jensen-Shannon divergence from r1" in report and "우주선" in report
     _, plain = run_data_stage("corpus", tmp_path, **{**SETTINGS, "noun_statistics": 0})
     assert Vocabulary.read(plain) is None

@@ -106,8 +106,8 @@ def test_kill_9_and_run_again_gives_the_same_bytes_and_repeats_at_most_a_block_p
         "chain.BLOCK_BYTES = read.BLOCK_BYTES = 200_000; unpack.CHUNK = 50_000"
     )
     run = f"{small_blocks}; import sys; from trainers.__main__ import main; sys.exit(main(sys.argv[1:]))"
-    wanted = data_request("corpus", tmp_path / "landing").model_copy(update={"needs": Needs(cpu=2)})
-    (tmp_path / "request.json").write_text(wanted.model_dump_json())
+    request = data_request("corpus", tmp_path / "landing").model_copy(update={"needs": Needs(cpu=2)})
+    (tmp_path / "request.json").write_text(request.model_dump_json())
 
     def start(home):
         command = [sys.executable, "-c", run, "corpus", "--request", str(tmp_path / "request.json")]
@@ -132,7 +132,7 @@ def test_kill_9_and_run_again_gives_the_same_bytes_and_repeats_at_most_a_block_p
     output = again.communicate()[0]
     assert again.returncode == 0
     assert output.count("[corpus] cleaned") <= blocks - finished
-    manifests = [ArtifactStore(tmp_path / home).find(wanted) for home in ("one", "two")]
+    manifests = [ArtifactStore(tmp_path / home).find(request) for home in ("one", "two")]
     assert manifests[0].digest == manifests[1].digest
 
 
@@ -144,8 +144,8 @@ def test_any_number_of_workers_gives_the_same_digest(tmp_path, monkeypatch):
     write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", rows(400))
     digests = set()
     for cpu in (1, 2, 4):
-        wanted = data_request("corpus", tmp_path / "landing").model_copy(update={"needs": Needs(cpu=cpu)})
-        digests.add(run_stage(wanted, ArtifactStore(tmp_path / str(cpu)), tmp_path / "landing").digest)
+        request = data_request("corpus", tmp_path / "landing").model_copy(update={"needs": Needs(cpu=cpu)})
+        digests.add(run_stage(request, ArtifactStore(tmp_path / str(cpu)), tmp_path / "landing").digest)
     assert len(digests) == 1
 
 
@@ -153,9 +153,9 @@ def test_slices_in_any_order_then_the_stage_give_the_same_bytes(tmp_path, monkey
     monkeypatch.setattr(read, "BLOCK_BYTES", 10_000)
     monkeypatch.setattr(unpack, "CHUNK", 5_000)
     write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", rows(200))
-    wanted = data_request("corpus", tmp_path / "landing")
-    (tmp_path / "request.json").write_text(wanted.model_dump_json())
-    whole = run_stage(wanted, ArtifactStore(tmp_path / "whole"), tmp_path / "landing")
+    request = data_request("corpus", tmp_path / "landing")
+    (tmp_path / "request.json").write_text(request.model_dump_json())
+    whole = run_stage(request, ArtifactStore(tmp_path / "whole"), tmp_path / "landing")
     command = ["corpus", "--request", str(tmp_path / "request.json"), "--landing", str(tmp_path / "landing")]
     command += ["--artifacts", str(tmp_path / "sliced")]
     for index in (2, 0, 1):
@@ -164,13 +164,13 @@ def test_slices_in_any_order_then_the_stage_give_the_same_bytes(tmp_path, monkey
     capsys.readouterr()
     assert main(command) == 0
     assert "cleaned" not in capsys.readouterr().out
-    assert ArtifactStore(tmp_path / "sliced").find(wanted).digest == whole.digest
+    assert ArtifactStore(tmp_path / "sliced").find(request).digest == whole.digest
 
 
 def test_slices_of_another_plan_are_refused(tmp_path, capsys):
     write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", rows(40))
-    wanted = data_request("corpus", tmp_path / "landing")
-    (tmp_path / "request.json").write_text(wanted.model_dump_json())
+    request = data_request("corpus", tmp_path / "landing")
+    (tmp_path / "request.json").write_text(request.model_dump_json())
     command = ["corpus", "--request", str(tmp_path / "request.json"), "--landing", str(tmp_path / "landing")]
     command += ["--artifacts", str(tmp_path / "sliced"), "--of", "2", "--index"]
     assert main([*command, "0"]) == 0

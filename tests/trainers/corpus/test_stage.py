@@ -190,9 +190,9 @@ main(sys.argv[1:])
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 def test_a_kill_while_joining_costs_no_block_and_no_finished_shard(tmp_path, capsys, form):
     write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", rows(200))
-    wanted = data_request("corpus", tmp_path / "landing", shard_megabytes=0.01, shard_format=form)
-    whole = run_stage(wanted, ArtifactStore(tmp_path / "whole"), tmp_path / "landing")
-    (tmp_path / "request.json").write_text(wanted.model_dump_json())
+    request = data_request("corpus", tmp_path / "landing", shard_megabytes=0.01, shard_format=form)
+    whole = run_stage(request, ArtifactStore(tmp_path / "whole"), tmp_path / "landing")
+    (tmp_path / "request.json").write_text(request.model_dump_json())
     where = ["--artifacts", str(tmp_path / "killed"), "--landing", str(tmp_path / "landing")]
     command = [sys.executable, "-c", KILLED_WHILE_JOINING, "corpus", "--request", str(tmp_path / "request.json")]
     assert subprocess.run([*command, *where]).returncode == -signal.SIGKILL
@@ -200,9 +200,9 @@ def test_a_kill_while_joining_costs_no_block_and_no_finished_shard(tmp_path, cap
     assert len(shards) == 3
     inodes = {shard.name: shard.stat().st_ino for shard in shards}
     capsys.readouterr()
-    again = run_stage(wanted, ArtifactStore(tmp_path / "killed"), tmp_path / "landing")
+    again = run_stage(request, ArtifactStore(tmp_path / "killed"), tmp_path / "landing")
     assert "cleaned" not in capsys.readouterr().out
-    train = tmp_path / "killed" / wanted.relative_path / "train"
+    train = tmp_path / "killed" / request.relative_path / "train"
     assert {name: (train / name).stat().st_ino for name in inodes} == inodes
     assert again.digest == whole.digest and again.files == whole.files
 
@@ -222,10 +222,10 @@ def test_nothing_landed(tmp_path):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    wanted = data_request("corpus", tmp_path / "landing")
+    request = data_request("corpus", tmp_path / "landing")
     shutil.rmtree(tmp_path / "landing")
     with pytest.raises(BadRequest, match="no folder"):
-        run_stage(wanted, ArtifactStore(tmp_path / "artifacts"), tmp_path / "landing")
+        run_stage(request, ArtifactStore(tmp_path / "artifacts"), tmp_path / "landing")
 
 
 def test_a_release_with_nothing_usable_names_the_three_biggest_reasons(tmp_path):

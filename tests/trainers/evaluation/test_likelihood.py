@@ -30,11 +30,11 @@ def items(count: int, branches: int) -> list[list[Continuation]]:
     def tokens(least: int, most: int) -> tuple[int, ...]:
         return tuple(source.randrange(300) for _ in range(source.randint(least, most)))
 
-    made = []
+    requests = []
     for _ in range(count):
         context, start = tokens(1, 40), tokens(0, 3)
-        made.append([Continuation(context, start + tokens(1, 6)) for _ in range(branches)])
-    return made
+        requests.append([Continuation(context, start + tokens(1, 6)) for _ in range(branches)])
+    return requests
 
 
 def close(model, scores, requests):

@@ -48,7 +48,7 @@ def test_the_card_tells_data_licences_recipe_results_limits_and_identity(exporte
 
 def test_the_card_names_the_licences_of_earlier_releases_that_it_went_on_from(exported):
     lineage, report, _ = exported
-    own = [lineage.store.manifest(artifact) for artifact in lineage.artifacts.values()]
+    manifests = [lineage.store.manifest(artifact) for artifact in lineage.artifacts.values()]
     corpus = lineage.store.manifest(lineage.artifacts["corpus"])
     earlier = corpus.model_copy(
         update={
@@ -56,7 +56,7 @@ def test_the_card_names_the_licences_of_earlier_releases_that_it_went_on_from(ex
             "details": corpus.details.model_copy(update={"by_licence": {"KOGL-1": 5}}),
         }
     )
-    card = model_card("toy", lineage.store.manifest(report), [*own, earlier])
+    card = model_card("toy", lineage.store.manifest(report), [*manifests, earlier])
     assert "| corpus r0 |" in card and "| KOGL-1 | 5 |" in card and "| CC0-1.0 | 72 |" in card
 
 

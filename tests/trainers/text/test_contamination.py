@@ -46,11 +46,11 @@ def run_with_suite(tmp_path, **section):
     artifact = Artifact.of(benchmarks)
     documents = [*rows(), {"id": "leak", "text": f"{rows()[0]['text']}\n{ITEM}\n{rows()[1]['text']} 끝입니다."}]
     write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", documents)
-    wanted = data_request("corpus", tmp_path / "landing", **section)
+    request = data_request("corpus", tmp_path / "landing", **section)
     suite = Input(name="benchmarks", digest=artifact.digest, path=artifact.path)
-    wanted = wanted.model_copy(update={"inputs": (*wanted.inputs, suite)})
+    request = request.model_copy(update={"inputs": (*request.inputs, suite)})
     store = ArtifactStore(tmp_path / "artifacts")
-    return run_stage(wanted, store, tmp_path / "landing"), store.folder(wanted)
+    return run_stage(request, store, tmp_path / "landing"), store.folder(request)
 
 
 def test_contaminated_documents_are_removed_with_evidence(tmp_path):

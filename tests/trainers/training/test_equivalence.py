@@ -28,8 +28,8 @@ def eight_at_once(micro):
 
 def weights(micro, stage, processes=1, **changes):
     before = dict(micro.made)
-    own = {"layout": "buckets"} if stage == "sft" else {}
-    manifest = micro.run(stage, processes, **STEPS, **own, **changes)
+    layout = {"layout": "buckets"} if stage == "sft" else {}
+    manifest = micro.run(stage, processes, **STEPS, **layout, **changes)
     micro.made = before  # what stands in for the stages before goes on doing so
     return load_file(micro.store.folder(manifest.request) / "model" / "model.safetensors"), manifest
 

@@ -49,10 +49,10 @@ def test_the_recipe_and_the_code_know_the_same_rewards():
 def test_a_reward_of_a_plugin_beside_ours(monkeypatch):
     monkeypatch.setenv("KOREAN_LLM_PLUGINS", str(FOLDER))
     settings = SamplingSettings(rewards=("language", "korean_extras.rewards:short_words"))
-    _, own = reward_functions(settings)
-    assert own.__name__ == "short_words"
+    _, plugin = reward_functions(settings)
+    assert plugin.__name__ == "short_words"
     turns = [[{"role": "assistant", "content": "네 그렇습니다"}]]
-    assert own(prompts=turns, completions=turns) == [0.5]
+    assert plugin(prompts=turns, completions=turns) == [0.5]
     with pytest.raises(BadRequest, match=r"rlhf\.sampling\.rewards .*no such function; it has: short_words"):
         reward_functions(SamplingSettings(rewards=("korean_extras.rewards:long_words",)))
 
