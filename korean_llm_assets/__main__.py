@@ -31,17 +31,17 @@ _MODULES = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns its exit code."""
-    given = sys.argv[1:] if arguments is None else arguments
+    words = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
         prog="python -m korean_llm_assets",
         description="Korean language models from drops of text. All state lies below KOREAN_LLM_HOME (default: var).",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     # Importing Dagster takes a second: only the module of the command that is asked for is read.
-    wanted = [_MODULES[name] for name in given[:1] if name in _MODULES] or dict.fromkeys(_MODULES.values())
-    for module in wanted:
+    modules = [_MODULES[name] for name in words[:1] if name in _MODULES] or dict.fromkeys(_MODULES.values())
+    for module in modules:
         importlib.import_module(f"korean_llm_assets.commands.{module}").add_parser(commands)
-    options = parser.parse_args(given)
+    options = parser.parse_args(words)
     home = Home.from_environment().prepare()
     try:
         code: int = options.run(options, home)

@@ -77,7 +77,7 @@ class Channel:
     name: str
     service: Callable[[Alert], str | dict[str, Any]]
 
-    def opened(self, alert: Alert) -> NotifyBase | None:
+    def notifier(self, alert: Alert) -> NotifyBase | None:
         """Apprise's service for an alert; None where it knows none of this form."""
         try:
             service = Apprise.instantiate(self.service(alert), asset=_ASSET)
@@ -95,19 +95,19 @@ class Channel:
         Raises:
             NotDelivered: the receiver is down, slow, or refuses.
         """
-        taken: list[bool] = []
+        results: list[bool] = []
         # A thread of its own: a connection's limits are for each step of it, so that a receiver that drips its answer
         # would hold us for ever; and apprise's limit leaves such a one in a pool where all other channels queue.
-        thread = Thread(target=lambda: taken.append(self._taken(alert)), name=f"alert to {self.name}", daemon=True)
+        thread = Thread(target=lambda: results.append(self._deliver(alert)), name=f"alert to {self.name}", daemon=True)
         thread.start()
         thread.join(_SECONDS)
-        if not taken:
+        if not results:
             raise NotDelivered(f"{self.name} took nothing within {_SECONDS:.0f} s")
-        if not taken[0]:
+        if not results[0]:
             raise NotDelivered(f"{self.name} does not answer, or refuses")
 
-    def _taken(self, alert: Alert) -> bool:
-        service = self.opened(alert)
+    def _deliver(self, alert: Alert) -> bool:
+        service = self.notifier(alert)
         if service is None:
             return False
         result = Apprise(service, asset=_ASSET).notify(
@@ -157,7 +157,7 @@ def configured_channels() -> list[Channel]:
     probe = Alert("probe", "probe", "확인", "probe")
     channels = []
     for variable, form, channel in _channels():
-        if channel.opened(probe) is None:
+        if channel.notifier(probe) is None:
             raise BadRequest(
                 f"{variable.name} has a value that cannot be used (it may be secret); it must be {form}. "
                 "Correct it or unset it"
@@ -192,8 +192,8 @@ def _both(one: Variable[_A | None], other: Variable[_B | None]) -> tuple[_A, _B]
     if first and second:
         return first, second
     if first or second:
-        given, missing = (one, other) if first else (other, one)
-        raise BadRequest(f"{given.name} is set, but {missing.name} is not; this channel needs both")
+        present, missing = (one, other) if first else (other, one)
+        raise BadRequest(f"{present.name} is set, but {missing.name} is not; this channel needs both")
     return None
 
 

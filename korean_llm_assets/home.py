@@ -84,9 +84,9 @@ class Home:
             aside = database.with_suffix(".making")
             aside.unlink(missing_ok=True)
             command = [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{aside}"]
-            done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **self.environment()})
-            if done.returncode:
-                raise ServiceMissing(f"MLflow cannot make its database {database}: {done.stderr.strip()[-500:]}")
+            upgrade = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **self.environment()})
+            if upgrade.returncode:
+                raise ServiceMissing(f"MLflow cannot make its database {database}: {upgrade.stderr.strip()[-500:]}")
             aside.rename(database)
 
     def environment(self) -> dict[str, str]:
@@ -113,12 +113,12 @@ class Home:
 
     def _prepare_dagster(self) -> None:
         """Make Dagster's database, one process at a time: two that make its SQLite files at once fail."""
-        made = self.dagster / ".made"
-        if made.exists():
+        marker = self.dagster / ".made"
+        if marker.exists():
             return
         with locked(self.dagster / ".making.lock"):
-            if not made.exists():
+            if not marker.exists():
                 from dagster import DagsterInstance  # takes a second: only the first start pays for it here
 
                 with DagsterInstance.get():
-                    made.touch()
+                    marker.touch()

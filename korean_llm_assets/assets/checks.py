@@ -47,12 +47,12 @@ def gate_results(report: Manifest, approval: Approval | None = None) -> Iterator
     for name in GATES:
         rows = [row for row in details.gate if row.name.split("/")[0] == name]
         passed = all(row.passed for row in rows)
-        told = "; ".join(row.explanation for row in rows) or "the recipe's gate does not ask for this"
+        explanation = "; ".join(row.explanation for row in rows) or "the recipe's gate does not ask for this"
         yield AssetCheckResult(
             check_name=name,
             passed=passed,
             severity=severity,
-            description=told if passed else told + overridden,
+            description=explanation if passed else explanation + overridden,
             metadata={row.name: f"{row.value:.4g}, wanted {row.threshold:.4g}" for row in rows},
         )
     yield AssetCheckResult(

@@ -22,8 +22,8 @@ class MayBeMade(AutomationCondition[AssetKey]):
         view = context.asset_graph_view
         candidates = {each.partition_key: each for each in _partitions(context)}
         allowed = may_make(view.instance, context.key.to_user_string(), candidates)
-        kept = {candidates[partition] for partition in allowed}
-        return AutomationResult(context, view.get_asset_subset_from_asset_partitions(context.key, kept))
+        subset = {candidates[partition] for partition in allowed}
+        return AutomationResult(context, view.get_asset_subset_from_asset_partitions(context.key, subset))
 
 
 def _partitions(context: AutomationContext[AssetKey]) -> Iterable[Any]:

@@ -30,38 +30,38 @@ def previous_inputs(
     if model_recipes()[model].section(CptSection).start_from == "base":
         return ()
     instance = context.instance
-    if (kept := _kept(store, instance, model, release, (as_input(base_model), as_input(corpus)))) is not None:
-        return kept
+    if (previous := _kept(store, instance, model, release, (as_input(base_model), as_input(corpus)))) is not None:
+        return previous
     for earlier in reversed(earlier_releases(instance, release)):
-        found = _checkpoint(instance, model, earlier)
-        if found is None:
+        checkpoint = _checkpoint(instance, model, earlier)
+        if checkpoint is None:
             continue
-        request = _request(store, found)
+        request = _request(store, checkpoint)
         if request is None:
             raise Failure(
-                f"start_from: previous_release: the checkpoint of release {earlier!r} is not in {store.path(found)}. "
-                "Materialize it again, or say start_from: base in the recipe's cpt section",
+                f"start_from: previous_release: the checkpoint of release {earlier!r} is not in "
+                f"{store.path(checkpoint)}. Materialize it again, or say start_from: base in the recipe's cpt section",
                 allow_retries=False,
             )
         if request.input("base_model").digest != base_model.digest:
             context.log.info(f"the checkpoint of release {earlier!r} was made from another base model: not continued")
             continue
         context.log.info(f"going on from the checkpoint of release {earlier!r}")
-        return as_input(found, CHECKPOINT), request.input("corpus").model_copy(update={"name": CORPUS})
+        return as_input(checkpoint, CHECKPOINT), request.input("corpus").model_copy(update={"name": CORPUS})
     context.log.info("no earlier release has a checkpoint of this model: starting from the base model")
     return ()
 
 
 def _kept(
-    store: ArtifactStore, instance: DagsterInstance, model: str, release: str, named: tuple[Input, ...]
+    store: ArtifactStore, instance: DagsterInstance, model: str, release: str, upstream: tuple[Input, ...]
 ) -> tuple[Input, ...] | None:
     """What this release's own checkpoint began from, where nothing else of its request has changed."""
-    own = _checkpoint(instance, model, release)
-    request = _request(store, own) if own else None
+    checkpoint = _checkpoint(instance, model, release)
+    request = _request(store, checkpoint) if checkpoint else None
     if request is None:
         return None
     before = tuple(item for item in request.inputs if item.name in (CHECKPOINT, CORPUS))
-    same = stage_request(STAGES["cpt"], model, release, (*named, *before)).digest == request.digest
+    same = stage_request(STAGES["cpt"], model, release, (*upstream, *before)).digest == request.digest
     return before if same else None
 
 

@@ -61,16 +61,16 @@ def _earlier_corpora(context: AssetExecutionContext, platform: Platform) -> list
     """
     if not data_recipe().section(CorpusSection).against_earlier:
         return []
-    found = []
+    corpora = []
     for release in earlier_releases(context.instance, _release(context)):
         artifact = latest(context.instance, context.asset_key, release)
         if artifact is None:
             continue
         if platform.store.read_manifest(artifact.path) is not None:
-            found.append(as_input(artifact, EARLIER + release, only=(DEDUP_INDEX, NOUNS)))
+            corpora.append(as_input(artifact, EARLIER + release, only=(DEDUP_INDEX, NOUNS)))
         else:
             context.log.warning(f"not compared with release {release}: its corpus {artifact.path} is no longer there")
-    return found
+    return corpora
 
 
 def _release(context: AssetExecutionContext) -> str:

@@ -21,25 +21,25 @@ def deployed_model(
     store, registry = platform.store, platform.registry
     report = store.manifest(eval_report)
     approval = approval_of(store, report)
-    if (failed := why_not(gate_details(report))) and approval is None:
-        raise Failure(f"not deployed, the gate of {eval_report.path} failed: {failed}", allow_retries=False)
-    judged = report.request.input("rlhf_model").digest
-    if judged != rlhf_model.digest:
+    if (failures := why_not(gate_details(report))) and approval is None:
+        raise Failure(f"not deployed, the gate of {eval_report.path} failed: {failures}", allow_retries=False)
+    subject = report.request.input("rlhf_model").digest
+    if subject != rlhf_model.digest:
         raise Failure(
-            f"not deployed: the report judged rlhf_model {judged[:12]}, but the latest one is "
+            f"not deployed: the report judged rlhf_model {subject[:12]}, but the latest one is "
             f"{rlhf_model.digest[:12]}; materialize eval_report first",
             allow_retries=False,
         )
     exported = make(context, platform, rlhf_model, eval_report)
     tags = {"dagster_run": context.run_id, "recipe": _recipe_digest(rlhf_model.model), "eval_report": report.digest}
-    if failed and approval is not None:
+    if failures and approval is not None:
         tags["approval"] = approval.in_words
     promotion = registry.promote(registered_name(rlhf_model.model), exported, report, store, tags)
-    made = result(context, platform, exported, started)
+    materialization = result(context, platform, exported, started)
     registered = {"registered as": f"{promotion.name} version {promotion.version}", "alias": "champion"}
     replaced = {"replaces version": promotion.replaces} if promotion.replaces else {}
     approved = {"gate overridden": tags["approval"]} if "approval" in tags else {}
-    return made._replace(metadata={**(made.metadata or {}), **registered, **replaced, **approved})
+    return materialization._replace(metadata={**(materialization.metadata or {}), **registered, **replaced, **approved})
 
 
 def _recipe_digest(model: str | None) -> str:

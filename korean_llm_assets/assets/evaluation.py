@@ -1,4 +1,4 @@
-"""The report: base, CPT, SFT and RLHF side by side, judged by the recipe's gate."""
+"""The report: base, CPT, SFT and RLHF side by side, and the recipe's gate over them."""
 
 import time
 
@@ -31,7 +31,7 @@ def eval_report(
     champion = platform.registry.champion(registered_name(rlhf_model.model), other_than=rlhf_model)
     manifest = make(context, platform, *models, benchmarks, corpus, *([champion] if champion else []))
     store, price = platform.store, platform.compute.price(Overrides.of(context))
-    made = result(context, platform, manifest, started, gate_results(manifest, approval_of(store, manifest)))
+    materialization = result(context, platform, manifest, started, gate_results(manifest, approval_of(store, manifest)))
     assert rlhf_model.model is not None and rlhf_model.release is not None, "trained models have both"
     totals = totals_metadata(store, rlhf_model.model, rlhf_model.release, price)
-    return made._replace(metadata={**(made.metadata or {}), **totals})
+    return materialization._replace(metadata={**(materialization.metadata or {}), **totals})

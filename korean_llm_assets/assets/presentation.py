@@ -102,11 +102,11 @@ def _of_details(details: Any) -> dict[str, Any]:
 
 
 def _training(details: TrainingDetails) -> dict[str, Any]:
-    shown = ("method", "backend", "steps", "epochs", "tokens_seen", "tokens_trained", "trainable_parameters")
+    names = ("method", "backend", "steps", "epochs", "tokens_seen", "tokens_trained", "trainable_parameters")
     curves = {
         name: curve for name, curve in (("training", details.loss), ("held out", details.evaluation_loss)) if curve
     }
-    metadata = _figures(details, shown) | _tables(details, ("packing", "merge"))
+    metadata = _figures(details, names) | _tables(details, ("packing", "merge"))
     picture = lines("loss", curves, "loss").markdown() if curves else "no steps were trained"
     metadata["loss curve"] = MetadataValue.md(picture)
     if details.expansion is not None:
@@ -139,8 +139,8 @@ def _figures(details: Any, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _tables(details: Any, names: Sequence[str]) -> dict[str, Any]:
-    found: dict[str, Mapping[str, Any]] = {name: getattr(details, name) for name in names}
-    return {name.replace("_", " "): _table(values) for name, values in found.items() if values}
+    fields: dict[str, Mapping[str, Any]] = {name: getattr(details, name) for name in names}
+    return {name.replace("_", " "): _table(values) for name, values in fields.items() if values}
 
 
 def _table(values: Mapping[str, Any]) -> MetadataValue:

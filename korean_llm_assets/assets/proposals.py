@@ -35,14 +35,14 @@ def may_make(instance: DagsterInstance, asset: str, partitions: Iterable[str]) -
     return allowed
 
 
-def waiting(instance: DagsterInstance) -> dict[str, list[str]]:
+def proposed_releases(instance: DagsterInstance) -> dict[str, list[str]]:
     """Model -> releases that wait for a person's word, as the conditions last saw it."""
     keys = {f"{_WAITING}/{asset}" for asset in _BY_MODEL}
-    found = {
+    cell_texts = {
         text for value in instance.daemon_cursor_storage.get_cursor_values(keys).values() for text in json.loads(value)
     }
     by_model: dict[str, list[str]] = {}
-    for text in sorted(found):
+    for text in sorted(cell_texts):
         cell = _cell(text)
         if not _is_started(instance, cell):
             by_model.setdefault(cell.keys_by_dimension["model"], []).append(cell.keys_by_dimension["release"])
@@ -51,11 +51,11 @@ def waiting(instance: DagsterInstance) -> dict[str, list[str]]:
 
 def proposals(instance: DagsterInstance) -> list[Alert]:
     """A message for each cell that waits; the same recipe on the same data is told once."""
-    told = []
-    for model, names in waiting(instance).items():
+    alerts = []
+    for model, names in proposed_releases(instance).items():
         for release in names:
             how = f"python -m korean_llm_assets start --model {model} --release {release}"
-            told.append(
+            alerts.append(
                 Alert(
                     f"ask:{model}:{release}:{_identity(instance, cell_key(model, release))[:16]}",
                     "ask",
@@ -63,7 +63,7 @@ def proposals(instance: DagsterInstance) -> list[Alert]:
                     f"[waiting for approval] {model} {release}. To start: {how}",
                 )
             )
-    return told
+    return alerts
 
 
 def agree(instance: DagsterInstance, model: str, release: str) -> MultiPartitionKey:

@@ -1,4 +1,4 @@
-"""The trained reward model that judges another model's answers: an input that is resolved when the request is built."""
+"""The trained reward model that scores another model's answers: an input that is resolved when the request is built."""
 
 from dagster import AssetKey, DagsterInstance, Failure
 
@@ -12,7 +12,7 @@ from trainers.contract.recipe import RlhfSection
 REWARD_MODEL = "reward_model"
 
 
-def judge_inputs(instance: DagsterInstance, model: str, release: str) -> tuple[Input, ...]:
+def reward_model_inputs(instance: DagsterInstance, model: str, release: str) -> tuple[Input, ...]:
     """The reward model that the recipe's `rlhf.sampling.reward_model` names, of the same release; none where unset.
 
     Raises:
@@ -31,11 +31,11 @@ def judge_inputs(instance: DagsterInstance, model: str, release: str) -> tuple[I
             f"these do: {', '.join(trained) or 'none'}",
             allow_retries=False,
         )
-    found = latest(instance, AssetKey(STAGES["rlhf"].asset), cell_key(name, release))
-    if found is None:
+    artifact = latest(instance, AssetKey(STAGES["rlhf"].asset), cell_key(name, release))
+    if artifact is None:
         raise Failure(
             f"recipe {model!r}: {key} names {name!r}, whose rlhf_model is not made for release {release!r}; "
             "materialize it first",
             allow_retries=False,
         )
-    return (as_input(found, REWARD_MODEL),)
+    return (as_input(artifact, REWARD_MODEL),)

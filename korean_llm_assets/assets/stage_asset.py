@@ -64,8 +64,8 @@ def make(context: AssetExecutionContext, platform: Platform, *inputs: Artifact |
     """
     model, release = cell_of(context)
     stage = stage_of(context.asset_key.to_user_string())
-    named = [item if isinstance(item, Input) else as_input(item) for item in inputs]
-    request = stage_request(stage, model, release, named)
+    request_inputs = [item if isinstance(item, Input) else as_input(item) for item in inputs]
+    request = stage_request(stage, model, release, request_inputs)
     try:
         launch = Overrides.of(context)
         manifest = platform.store.find(request)

@@ -3,7 +3,7 @@
 from dagster import AssetExecutionContext, MaterializeResult
 
 from korean_llm_assets.assets.continuation import previous_inputs
-from korean_llm_assets.assets.reward_model_input import judge_inputs
+from korean_llm_assets.assets.reward_model_input import reward_model_inputs
 from korean_llm_assets.assets.stage_asset import materialize, stage_asset
 from korean_llm_assets.partitions.keys import cell_of
 from korean_llm_assets.resources import PlatformResource
@@ -42,4 +42,6 @@ def rlhf_model(
     """Learning from preferences: the model after being shown better and worse answers."""
     model, release = cell_of(context)
     assert model is not None and release is not None, "rlhf_model is partitioned by model and release"
-    return materialize(context, platform, sft_model, preferences, *judge_inputs(context.instance, model, release))
+    return materialize(
+        context, platform, sft_model, preferences, *reward_model_inputs(context.instance, model, release)
+    )

@@ -26,7 +26,7 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True)
-class Row:
+class DemoRow:
     """One materialization of the demo; seconds with and without Dagster's share."""
 
     asset: str
@@ -61,7 +61,7 @@ def run(options: Namespace, home: Home) -> int:
 
         tracking.result()
 
-    rows: list[Row] = []
+    rows: list[DemoRow] = []
     with DagsterInstance.get() as instance:
         instance.add_dynamic_partitions("release", [RELEASE])
         for job, partition in (("data", RELEASE), ("base", MODEL), ("training", cell_key(MODEL, RELEASE))):
@@ -76,7 +76,7 @@ def run(options: Namespace, home: Home) -> int:
     return 0 if result.success else 1
 
 
-def _rows(result: ExecuteInProcessResult, instance: DagsterInstance, store: ArtifactStore) -> Iterator[Row]:
+def _rows(result: ExecuteInProcessResult, instance: DagsterInstance, store: ArtifactStore) -> Iterator[DemoRow]:
     """What a job materialized, in order."""
     seconds = {
         stats.step_key: (stats.end_time or 0.0) - (stats.start_time or 0.0)
@@ -88,7 +88,7 @@ def _rows(result: ExecuteInProcessResult, instance: DagsterInstance, store: Arti
         metadata = event.step_materialization_data.materialization.metadata
         manifest = store.manifest(Artifact.model_validate(metadata[ARTIFACT].value))
         reused = bool(metadata["reused"].value)
-        yield Row(
+        yield DemoRow(
             asset=manifest.request.asset,
             partition=manifest.request.partition,
             seconds=round(seconds[event.step_key or ""], 2),
@@ -110,14 +110,14 @@ def _explain(result: ExecuteInProcessResult) -> None:
             if error.cls_name == "DagsterExecutionInterruptedError":
                 print(f"\nstopped: {event.step_key}. Run the same again to go on from the last checkpoint.")
                 continue
-            told = event.step_failure_data.user_failure_data
-            print(f"\nfailed: {event.step_key}: {(told.description if told else None) or error.to_string()}")
+            failure = event.step_failure_data.user_failure_data
+            print(f"\nfailed: {event.step_key}: {(failure.description if failure else None) or error.to_string()}")
     for check in result.get_asset_check_evaluations():
         if not check.passed:
             print(f"\nthe check {check.check_name} of {check.asset_key.to_user_string()} failed: {check.description}")
 
 
-def _report(home: Home, rows: list[Row], seconds: float, success: bool) -> None:
+def _report(home: Home, rows: list[DemoRow], seconds: float, success: bool) -> None:
     """The table, where to look next, and the same as JSON."""
     summary = {"success": success, "seconds": round(seconds, 1), "stages": [asdict(row) for row in rows]}
     path = home.root / "demo.json"

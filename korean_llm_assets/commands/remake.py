@@ -33,18 +33,18 @@ def add_parser(commands: Any) -> None:
 def run(options: Namespace, home: Home) -> int:
     """Show what it costs to make assets again for models and releases; `--yes` starts it as one backfill."""
     assets = [_asset(name) for name in options.assets.split(",")]
-    models = _chosen("model", options.models, sorted(model_recipes()))
+    models = _selection("model", options.models, sorted(model_recipes()))
     with DagsterInstance.get() as instance:
-        known = list(instance.get_dynamic_partitions(releases.name or ""))
-    chosen = _chosen("release", options.releases, known)
+        registered = list(instance.get_dynamic_partitions(releases.name or ""))
+    selection = _selection("release", options.releases, registered)
     past = list(spent(ArtifactStore(home.artifacts)))
     pool = profile().gpu_pool
     estimates = [row for model in models for row in estimate(assets, model, past, pool.gpu if pool else None)]
-    print(estimate_table(estimates, len(chosen), price(options).gpu))
+    print(estimate_table(estimates, len(selection), price(options).gpu))
     if not options.yes:
         print("nothing was started; the same with --yes starts it")
         return 0
-    names = [str(cell_key(model, release)) for model in models for release in chosen]
+    names = [str(cell_key(model, release)) for model in models for release in selection]
     print(f"backfill {_launch(assets, names)} of {len(names)} partitions started")
     return 0
 
@@ -56,11 +56,11 @@ def _asset(name: str) -> str:
     return stage_of(name).asset
 
 
-def _chosen(what: str, wanted: str, known: list[str]) -> list[str]:
-    names = known if wanted == "all" else wanted.split(",")
-    unknown = sorted(set(names) - set(known))
+def _selection(what: str, option: str, available: list[str]) -> list[str]:
+    names = available if option == "all" else option.split(",")
+    unknown = sorted(set(names) - set(available))
     if unknown or not names:
-        raise BadRequest(f"there is no {what} {', '.join(unknown)}; there are: {', '.join(known) or 'none'}")
+        raise BadRequest(f"there is no {what} {', '.join(unknown)}; there are: {', '.join(available) or 'none'}")
     return names
 
 

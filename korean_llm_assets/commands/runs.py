@@ -7,7 +7,7 @@ from typing import Any
 
 from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, EventLogEntry
 
-from korean_llm_assets.assets.proposals import waiting
+from korean_llm_assets.assets.proposals import proposed_releases
 from korean_llm_assets.home import Home
 from trainers.contract import BadRequest
 
@@ -41,7 +41,7 @@ def status(options: Namespace, home: Home) -> int:
         if options.run_id is None:
             for run in instance.get_runs(limit=options.limit):
                 print(_line(instance, run))
-            for model, names in waiting(instance).items():
+            for model, names in proposed_releases(instance).items():
                 print(f"waiting for approval: {model} on {', '.join(names)} (start --model {model} --release NAME)")
             return 0
         run = _run(instance, options.run_id)
@@ -111,10 +111,10 @@ def _run(instance: DagsterInstance, prefix: str) -> DagsterRun:
         BadRequest: none does, or more than one.
     """
     exact = instance.get_run_by_id(prefix)
-    found = [exact] if exact else [run for run in instance.get_runs() if run.run_id.startswith(prefix)]
-    if len(found) != 1:
-        raise BadRequest(f"{len(found)} runs begin with {prefix!r}; `status` lists the newest")
-    return found[0]
+    matches = [exact] if exact else [run for run in instance.get_runs() if run.run_id.startswith(prefix)]
+    if len(matches) != 1:
+        raise BadRequest(f"{len(matches)} runs begin with {prefix!r}; `status` lists the newest")
+    return matches[0]
 
 
 def _line(instance: DagsterInstance, run: DagsterRun) -> str:

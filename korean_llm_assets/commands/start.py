@@ -32,9 +32,9 @@ def run(options: Namespace, home: Home) -> int:
             f'--tags \'{{"dagster/partition": "{options.model}|{options.release}"}}\''
         )
     with DagsterInstance.get() as instance:
-        known = instance.get_dynamic_partitions(releases.name or "")
-        if options.release not in known:
-            raise BadRequest(f"there is no release {options.release!r}; there are: {', '.join(known) or 'none'}")
+        registered = instance.get_dynamic_partitions(releases.name or "")
+        if options.release not in registered:
+            raise BadRequest(f"there is no release {options.release!r}; there are: {', '.join(registered) or 'none'}")
         cell = agree(instance, options.model, options.release)
     print(f"{cell}: what is due of it is made from now on (`make ui` must run; see `status`)")
     return 0

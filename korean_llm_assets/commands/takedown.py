@@ -24,17 +24,17 @@ def run(options: Namespace, home: Home) -> int:
     """Add ids to the list; prints every corpus, model and deployment made from these documents."""
     if not options.ids.is_file():
         raise BadRequest(f"--ids {options.ids}: there is no such file; it holds one id or text sha256 per line")
-    wanted = set(listed_ids(options.ids))
-    if not wanted:
+    ids = set(listed_ids(options.ids))
+    if not ids:
         raise BadRequest(f"--ids {options.ids} names no document; write one id or text sha256 per line")
-    write_atomically(takedown_file(), "\n".join(sorted({*taken_down(), *wanted})) + "\n")
+    write_atomically(takedown_file(), "\n".join(sorted({*taken_down(), *ids})) + "\n")
     manifests = {manifest.request.relative_path: manifest for manifest in ArtifactStore(home.artifacts).manifests()}
-    found = {
+    ids_by_corpus = {
         path: names
         for path, manifest in manifests.items()
-        if manifest.request.stage == "corpus" and (names := _documents(home.artifacts / path, wanted))
+        if manifest.request.stage == "corpus" and (names := _documents(home.artifacts / path, ids))
     }
-    affected = set(found)
+    affected = set(ids_by_corpus)
     while more := {
         path
         for path, manifest in manifests.items()
@@ -43,20 +43,20 @@ def run(options: Namespace, home: Home) -> int:
         & {item.digest for item in manifest.request.inputs if not item.is_compared_with}
     }:
         affected |= more
-    print(f"{len(wanted)} ids are excluded from every later build ({takedown_file()})")
+    print(f"{len(ids)} ids are excluded from every later build ({takedown_file()})")
     for path in sorted(affected):
-        told = f"  holds {', '.join(sorted(found[path]))}" if path in found else ""
-        print(f"made from them: {path}{told}")
-    missing = wanted - set().union(*found.values())
+        note = f"  holds {', '.join(sorted(ids_by_corpus[path]))}" if path in ids_by_corpus else ""
+        print(f"made from them: {path}{note}")
+    missing = ids - set().union(*ids_by_corpus.values())
     if missing:
         print(f"in no corpus that is kept here: {', '.join(sorted(missing))}")
     return 0
 
 
-def _documents(corpus: Path, wanted: set[str]) -> set[str]:
+def _documents(corpus: Path, ids: set[str]) -> set[str]:
     """Which of the wanted ids and text hashes a corpus holds."""
-    found: set[str] = set()
+    matches: set[str] = set()
     for split in ("train", "validation"):
         for row in read_shards(corpus / split):
-            found |= {row["id"], sha256(row["text"].encode()).hexdigest()} & wanted
-    return found
+            matches |= {row["id"], sha256(row["text"].encode()).hexdigest()} & ids
+    return matches

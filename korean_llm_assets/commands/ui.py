@@ -39,11 +39,11 @@ def run(options: Namespace, home: Home) -> int:
     dagster = ["dagster", "dev", "-w", str(home.workspace), "-h", _HOST, "-p", str(dagster_port)]
     mlflow = ["mlflow", "server", "--host", _HOST, "--port", str(mlflow_port), "--workers", "1"]
     mlflow += ["--backend-store-uri", home.tracking_uri, "--default-artifact-root", str(home.tracking_files)]
-    own = {settings.MLFLOW_URL.name: pages["MLflow"], settings.DAGSTER_URL.name: pages["Dagster"]}
+    addresses = {settings.MLFLOW_URL.name: pages["MLflow"], settings.DAGSTER_URL.name: pages["Dagster"]}
     signal.signal(signal.SIGTERM, _as_keyboard_interrupt)
     # Sessions of their own: Ctrl-C reaches us alone, and we stop both in order.
     servers = [
-        subprocess.Popen([sys.executable, "-m", *command], env={**os.environ, **own}, start_new_session=True)
+        subprocess.Popen([sys.executable, "-m", *command], env={**os.environ, **addresses}, start_new_session=True)
         for command in (dagster, mlflow)
     ]
     try:
@@ -64,17 +64,17 @@ def _as_keyboard_interrupt(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _free(wanted: int) -> int:
+def _free(preferred: int) -> int:
     """The wanted port, or any free one."""
-    for port in (wanted, 0):
+    for port in (preferred, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((_HOST, port))
             except OSError:
                 continue
-            found: int = probe.getsockname()[1]
-            return found
+            number: int = probe.getsockname()[1]
+            return number
     raise RuntimeError(f"no free port on {_HOST}")
 
 

@@ -44,8 +44,8 @@ class Landing:
 
     def signature(self, name: str) -> str:
         """What the folder looks like without reading it: names, sizes, times."""
-        seen = {path.as_posix(): [path.stat().st_size, path.stat().st_mtime_ns] for path in self._files(name)}
-        return sha256_of(seen)
+        entries = {path.as_posix(): [path.stat().st_size, path.stat().st_mtime_ns] for path in self._files(name)}
+        return sha256_of(entries)
 
     def _files(self, name: str) -> list[Path]:
         return [path for path in (self.root / name).rglob("*") if path.is_file() and not path.name.startswith(".")]
@@ -66,7 +66,6 @@ class Landing:
             BadData: neither the release nor an earlier one has such a folder with files in it.
         """
         names = self.releases()
-        own = names.get(release)
         candidates = [release] if kind == "corpus" else [release, *reversed(earlier)]
         for key in candidates:
             if key in names and self._has(names[key], kind):
@@ -78,13 +77,11 @@ class Landing:
                     digest=tree_digest(self.root / path),
                     inherited_from=None if key == release else key,
                 )
-        where = self.root / (own or release) / kind
-        told = f"there is no folder {where}, or nothing is in it"
-        asked = (
-            f", and none of the earlier releases ({', '.join(earlier) or 'none'}) has one" if len(candidates) else ""
-        )
+        where = self.root / names.get(release, release) / kind
+        problem = f"there is no folder {where}, or nothing is in it"
+        inherited = f", and none of the earlier releases ({', '.join(earlier) or 'none'}) has one"
         raise BadData(
-            f"release {release!r}: {told}{asked if kind != 'corpus' else ''}. "
+            f"release {release!r}: {problem}{inherited if kind != 'corpus' else ''}. "
             f"Put files there (formats: trainers/README.md, 'Data formats') and materialize {kind} again."
         )
 

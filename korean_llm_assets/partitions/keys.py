@@ -65,7 +65,7 @@ def release_key(name: str) -> str:
     hash keeps names apart that become the same text; Unicode forms of one name (NFC, NFD) give one key.
     """
     name = unicodedata.normalize("NFC", name)
-    kept = _UNSAFE.sub("-", name).strip("-._")[:_KEPT_CHARACTERS].rstrip("-._")
-    if kept == name:
+    safe = _UNSAFE.sub("-", name).strip("-._")[:_KEPT_CHARACTERS].rstrip("-._")
+    if safe == name:
         return name
-    return f"{kept or 'release'}-{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+    return f"{safe or 'release'}-{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"

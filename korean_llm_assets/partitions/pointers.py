@@ -21,21 +21,21 @@ class PointerIOManager(IOManager):
             Failure: it was never materialized.
         """
         key, partition = context.asset_key, context.asset_partition_key
-        found = latest(context.instance, key, partition)
-        if found is None:
+        pointer = latest(context.instance, key, partition)
+        if pointer is None:
             raise Failure(
                 f"{key.to_user_string()} has not been materialized for {partition!r}; materialize it first",
                 allow_retries=False,
             )
-        return found
+        return pointer
 
 
 def latest(instance: DagsterInstance, key: AssetKey, partition: str) -> Artifact | None:
     """The pointer of a partition's latest materialization, if there is one."""
-    asked = AssetRecordsFilter(asset_key=key, asset_partitions=[partition])
-    found = instance.fetch_materializations(asked, limit=1)
-    if not found.records:
+    records_filter = AssetRecordsFilter(asset_key=key, asset_partitions=[partition])
+    result = instance.fetch_materializations(records_filter, limit=1)
+    if not result.records:
         return None
-    materialization = found.records[0].asset_materialization
+    materialization = result.records[0].asset_materialization
     assert materialization is not None, "the filter asks for materializations only"
     return Artifact.model_validate(materialization.metadata[ARTIFACT].value)

@@ -42,8 +42,8 @@ class ClusterUnderTest:
     admin: ApiClient
     namespace: str
     folder: Path
-    said: list[str] = field(default_factory=list)
-    shown: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    log_lines: list[str] = field(default_factory=list)
 
     @property
     def core(self) -> CoreV1Api:
@@ -110,12 +110,12 @@ class ClusterUnderTest:
         return KubeApi(ApiClient(configuration), self.namespace, profile.patience.api, clock)
 
     def launcher(self, profile: ClusterProfile, run_id: str = "run-a", clock: Clock | None = None) -> Launcher:
-        """A launcher for one run; what it says is kept in `said`."""
+        """A launcher for one run; what it says is kept in `messages`."""
 
         def say(line: str, is_warning: bool) -> None:
-            self.said.append(line)
+            self.messages.append(line)
 
-        return Launcher(self.api(profile, clock), profile, self.store, run_id, say, self.shown.append, clock=clock)
+        return Launcher(self.api(profile, clock), profile, self.store, run_id, say, self.log_lines.append, clock=clock)
 
     def request(self, needs: Needs | None = None, **changes: Any) -> StageRequest:
         """A request that nobody has asked for yet, placed."""
@@ -147,8 +147,8 @@ class ClusterUnderTest:
 
     def steps(self, request: StageRequest) -> list[str]:
         """For each step of the finished request, the attempt that did it."""
-        found: list[str] = json.loads((self.store.folder(request) / "steps.json").read_text())
-        return found
+        steps: list[str] = json.loads((self.store.folder(request) / "steps.json").read_text())
+        return steps
 
 
 @pytest.fixture(scope="session")
@@ -223,8 +223,8 @@ class Deployment:
 
     def steps_file(self) -> Path | None:
         """The checkpoint of the corpus stage at work, once there is one."""
-        found = [*(self.cluster.folder / "artifacts" / "corpus").rglob("scratch/steps")]
-        return found[0] if found else None
+        folders = [*(self.cluster.folder / "artifacts" / "corpus").rglob("scratch/steps")]
+        return folders[0] if folders else None
 
 
 @pytest.fixture
@@ -271,7 +271,7 @@ def _kubeconfig(url: str) -> dict[str, Any]:
 def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
     """Wait for something to become true; gives what it gave."""
     end = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (value := condition()):
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.05)
-    return found
+    return value

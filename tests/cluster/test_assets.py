@@ -130,13 +130,13 @@ def test_a_run_cancelled_after_its_worker_died_is_swept(cluster, deploy):
     worker, run_id = _at_work(deployment)
     worker.send_signal(signal.SIGKILL)
     worker.wait()
-    told: list[str] = []
+    messages: list[str] = []
     with _instance() as instance:
-        assert sweep(cluster.api(profile), profile, instance, told.append) == 0, "its run may still be resumed"
+        assert sweep(cluster.api(profile), profile, instance, messages.append) == 0, "its run may still be resumed"
         instance.report_run_canceled(instance.get_run_by_id(run_id))
         assert instance.get_run_by_id(run_id).status is DagsterRunStatus.CANCELED
-        assert sweep(cluster.api(profile), profile, instance, told.append) == 1
-    assert f"its run {run_id} was cancelled: removed" in told[0]
+        assert sweep(cluster.api(profile), profile, instance, messages.append) == 1
+    assert f"its run {run_id} was cancelled: removed" in messages[0]
     until(lambda: not deployment.jobs("corpus"))
 
 
@@ -147,13 +147,13 @@ def test_jobs_of_forgotten_runs_are_reported_or_removed(cluster, deploy):
     worker, run_id = _at_work(deployment)
     worker.send_signal(signal.SIGKILL)
     worker.wait()
-    told: list[str] = []
+    messages: list[str] = []
     with _instance() as instance:
         instance.delete_run(run_id)
-        assert sweep(cluster.api(profile), profile, instance, told.append) == 1
-        assert "Dagster knows no run" in told[0] and deployment.jobs("corpus")
+        assert sweep(cluster.api(profile), profile, instance, messages.append) == 1
+        assert "Dagster knows no run" in messages[0] and deployment.jobs("corpus")
         remover = profile.model_copy(update={"orphans": "remove"})
-        assert sweep(cluster.api(remover), remover, instance, told.append) == 1
+        assert sweep(cluster.api(remover), remover, instance, messages.append) == 1
     until(lambda: not deployment.jobs("corpus"))
 
 

@@ -41,8 +41,8 @@ def test_an_outage_while_training_is_survived(cluster: ClusterUnderTest, aside, 
     assert cluster.steps(request) == ["1"] * 12
     assert len(cluster.jobs(request)) == 1
     if fault in (500, "refuse"):
-        assert any("does not answer" in line for line in cluster.said)
-        assert any("answers again" in line for line in cluster.said)
+        assert any("does not answer" in line for line in cluster.messages)
+        assert any("answers again" in line for line in cluster.messages)
 
 
 @pytest.mark.prove
@@ -69,7 +69,7 @@ def test_logs_dropped_a_hundred_times_come_back(cluster: ClusterUnderTest, aside
     future = aside.submit(cluster.launcher(profile).run, request, request.needs)
     until(lambda: cluster.proxy.seen["refuse"] >= 100)
     future.result(60)
-    assert any("goes on from step 0" in line for line in cluster.shown)
+    assert any("goes on from step 0" in line for line in cluster.log_lines)
 
 
 def test_a_deleted_pod_costs_one_attempt_and_no_step(cluster: ClusterUnderTest, aside):
@@ -107,7 +107,7 @@ def test_running_out_of_memory_is_said_and_tried_again(cluster: ClusterUnderTest
     request = cluster.request()
     profile = cluster.profile({"steps": 3, "step_seconds": 0.1, "hog": {"1": 2000}})
     cluster.launcher(profile).run(request, request.needs)
-    assert any("more than its memory limit" in line and "needs.memory" in line for line in cluster.said)
+    assert any("more than its memory limit" in line and "needs.memory" in line for line in cluster.messages)
     assert len(cluster.steps(request)) == 3
 
 
@@ -125,7 +125,7 @@ def test_a_job_deleted_under_us_is_replaced_and_said(cluster: ClusterUnderTest, 
     cluster.batch.delete_namespaced_job(job.metadata.name, cluster.namespace, propagation_policy="Foreground")
     future.result(90)
     assert len(cluster.steps(request)) == 12
-    assert any("being deleted" in line or "was deleted by somebody" in line for line in cluster.said)
+    assert any("being deleted" in line or "was deleted by somebody" in line for line in cluster.messages)
 
 
 def test_a_day_in_the_queue_is_no_failure(cluster: ClusterUnderTest, aside):
@@ -140,7 +140,7 @@ def test_a_day_in_the_queue_is_no_failure(cluster: ClusterUnderTest, aside):
     clock = Clock(now=lambda: passed[0], sleep=sleep)
     future = aside.submit(cluster.launcher(profile, clock=clock).run, request, request.needs)
     until(lambda: passed[0] > 2 * 86400)
-    assert any("queue: 0 of 8 GPUs in use" in line for line in cluster.said)
+    assert any("queue: 0 of 8 GPUs in use" in line for line in cluster.messages)
     _admit(cluster, request)
     assert future.result(60).metrics["steps"] == 2
 
@@ -153,7 +153,7 @@ def test_who_has_the_gpus_is_said_to_who_waits_for_them(cluster: ClusterUnderTes
     _admit(cluster, holder)
     second = aside.submit(cluster.launcher(profile).run, waiter, waiter.needs)
     wanted = f"queue: 8 of 8 GPUs in use by benchmarks {holder.release} (8)"
-    until(lambda: any(wanted in line for line in cluster.said))
+    until(lambda: any(wanted in line for line in cluster.messages))
     first.result(90)
     _admit(cluster, waiter)
     second.result(90)

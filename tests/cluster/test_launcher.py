@@ -20,7 +20,7 @@ def test_creates_one_job_and_collects_its_artifact(cluster: ClusterUnderTest):
     manifest = cluster.launcher(profile).run(request, request.needs)
     assert manifest.metrics == {"steps": 2.0}
     assert [job.metadata.name for job in cluster.jobs(request)] == [naming.job_name(request, 1)]
-    assert any("running on" in line for line in cluster.said)
+    assert any("running on" in line for line in cluster.messages)
 
 
 def test_asking_again_creates_nothing(cluster: ClusterUnderTest):
@@ -40,7 +40,7 @@ def test_a_second_run_attaches_and_owns_the_job(cluster: ClusterUnderTest):
         assert first.result(60) == second.result(60)
     (job,) = cluster.jobs(request)
     assert job.metadata.annotations[naming.RUN] == "run-b"
-    assert any("attached to job/" in line and "run-a" in line for line in cluster.said)
+    assert any("attached to job/" in line and "run-a" in line for line in cluster.messages)
     assert cluster.steps(request) == ["1"] * 10
 
 
@@ -66,7 +66,7 @@ def test_a_resumable_end_is_tried_again_from_the_checkpoint(cluster: ClusterUnde
     cluster.launcher(profile).run(request, request.needs)
     assert cluster.steps(request) == ["1", "1", "2", "2"]
     assert [job.metadata.name[-2:] for job in cluster.jobs(request)] == ["-1", "-2"]
-    assert any("attempt 1 of 3" in line and "exit 75" in line for line in cluster.said)
+    assert any("attempt 1 of 3" in line and "exit 75" in line for line in cluster.messages)
 
 
 @pytest.mark.parametrize("code", [64, 65, 78, 80])
@@ -98,7 +98,7 @@ def test_a_new_run_may_try_what_failed_for_an_earlier_one(cluster: ClusterUnderT
         cluster.launcher(profile, "run-a").run(request, request.needs)
     cluster.launcher(profile, "run-b").run(request, request.needs)
     assert cluster.steps(request) == ["1", "2", "2"]
-    assert any("failed for an earlier run" in line for line in cluster.said)
+    assert any("failed for an earlier run" in line for line in cluster.messages)
 
 
 def test_cancelling_deletes_the_job_after_it_saved(cluster: ClusterUnderTest):
@@ -111,7 +111,7 @@ def test_cancelling_deletes_the_job_after_it_saved(cluster: ClusterUnderTest):
     until(lambda: not cluster.pods(request) and not cluster.jobs(request))
     failure = cluster.store.failure(request)
     assert failure is not None and "is saved" in failure.reason
-    assert any("cancelled: job/" in line for line in cluster.said)
+    assert any("cancelled: job/" in line for line in cluster.messages)
 
 
 def test_an_interrupted_run_leaves_its_job_and_the_next_attaches_within_30_s(cluster: ClusterUnderTest):
@@ -121,7 +121,7 @@ def test_an_interrupted_run_leaves_its_job_and_the_next_attaches_within_30_s(clu
         cluster.launcher(profile, clock=_interrupted_when(cluster, request)).run(request, request.needs)
     started = time.monotonic()
     thread = _run_aside(cluster.launcher(profile, "run-b"), request)
-    until(lambda: any("attached to job/" in line for line in cluster.said))
+    until(lambda: any("attached to job/" in line for line in cluster.messages))
     assert time.monotonic() - started < 30
     thread.join(60)
     assert cluster.steps(request) == ["1"] * 12
@@ -161,14 +161,14 @@ def test_more_gpus_than_are_free_wait_and_say_why(cluster: ClusterUnderTest):
     until(lambda: any(pod.status.phase == "Running" for pod in cluster.pods(blocker)))
     cluster.launcher(quick).run(waiter, waiter.needs)
     thread.join(60)
-    assert any("unschedulable: no node has 4 nvidia.com/gpu free" in line for line in cluster.said)
+    assert any("unschedulable: no node has 4 nvidia.com/gpu free" in line for line in cluster.messages)
 
 
 def test_logs_reach_the_run(cluster: ClusterUnderTest):
     request = cluster.request()
     cluster.launcher(cluster.profile({"steps": 8, "step_seconds": 0.3})).run(request, request.needs)
-    assert any("attempt 1 goes on from step 0" in line for line in cluster.shown)
-    assert len(cluster.shown) == len(set(cluster.shown))
+    assert any("attempt 1 goes on from step 0" in line for line in cluster.log_lines)
+    assert len(cluster.log_lines) == len(set(cluster.log_lines))
 
 
 def _run_aside(launcher, request) -> threading.Thread:

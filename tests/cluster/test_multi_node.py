@@ -50,8 +50,8 @@ def test_two_pods_train_one_model(cluster: ClusterUnderTest):
     request = _request(cluster, Micro)
     manifest = cluster.launcher(profile).run(request, request.needs)
     assert len(cluster.jobs(request)) == 1 and len(cluster.pods(request)) == 2
-    said = "\n".join(cluster.shown)
-    assert "rank 1 has followed to the end" in said and "stage cpt done" in said
+    log = "\n".join(cluster.log_lines)
+    assert "rank 1 has followed to the end" in log and "stage cpt done" in log
     assert manifest.details.steps == 4 and len(manifest.attempts) == 1
     assert manifest.gpu_seconds.asked > 0
 

@@ -46,9 +46,9 @@ def test_slices_then_a_join_make_what_one_process_makes(cluster: ClusterUnderTes
     assert joining.spec.completion_mode != "Indexed"
     annotations = [job.metadata.annotations[naming.DIGEST] for job in (slices, joining)]
     assert annotations == [corpus.digest] * 2
-    said = "\n".join(cluster.shown)
-    done = {int(index): int(blocks) for index, blocks in re.findall(r"slice (\d) of 2 done: (\d+) blocks", said)}
+    log = "\n".join(cluster.log_lines)
+    done = {int(index): int(blocks) for index, blocks in re.findall(r"slice (\d) of 2 done: (\d+) blocks", log)}
     assert set(done) == {0, 1} and all(done.values())
-    assert said.count("[corpus] cleaned") == 0  # the join found every block
+    assert log.count("[corpus] cleaned") == 0  # the join found every block
     alone = ArtifactStore(cluster.folder / "alone")
     assert run_stage(corpus, alone, cluster.folder / "landing").digest == manifest.digest

@@ -44,11 +44,11 @@ def _merged(below: Any, above: Any) -> Any:
 
 def _defaults(chart: Path) -> dict[str, Any]:
     """The chart's values, with those of its subcharts below their names."""
-    found = _read(chart / "values.yaml")
+    values = _read(chart / "values.yaml")
     for sub in sorted((chart / "charts").glob("*/values.yaml")):
         name = sub.parent.name
-        found[name] = _merged(_defaults(sub.parent), found.get(name) or {})
-    return found
+        values[name] = _merged(_defaults(sub.parent), values.get(name) or {})
+    return values
 
 
 def _ours(layers: list[str]) -> dict[str, Any]:

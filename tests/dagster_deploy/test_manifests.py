@@ -35,8 +35,8 @@ def _rendered(overlay: str) -> list[dict[str, Any]]:
 
 
 def _find(kind: str, name: str, overlay: str = "production") -> dict[str, Any]:
-    (found,) = [m for m in _rendered(overlay) if (m["kind"], m["metadata"]["name"]) == (kind, name)]
-    return found
+    (manifest,) = [m for m in _rendered(overlay) if (m["kind"], m["metadata"]["name"]) == (kind, name)]
+    return manifest
 
 
 @pytest.mark.parametrize("overlay", _OVERLAYS)

@@ -263,16 +263,16 @@ def test_the_leading_pods_of_running_trainings_are_scraped_where_they_say(tmp_pa
     (job,) = helm_values("kube-prometheus-stack")["prometheus"]["prometheusSpec"]["additionalScrapeConfigs"]
     assert job.pop("kubernetes_sd_configs") == [{"role": "pod", "namespaces": {"names": ["llm-training"]}}]
     annotations = pod_annotations(StageRequest(stage="cpt", stage_version=1, model="tiny", release="r1"))
-    said = {f"annotation_{name}": value for name, value in annotations.items()}
+    annotation_labels = {f"annotation_{name}": value for name, value in annotations.items()}
     completion, replica = "label_batch.kubernetes.io/job-completion-index", "label_training.kubeflow.org/replica-type"
     pods: dict[str, dict[str, str]] = {
-        "plain": said,
-        "leader": {**said, completion: "0"},
-        "follower": {**said, completion: "11"},
-        "master": {**said, replica: "master"},
-        "worker": {**said, replica: "worker"},
+        "plain": annotation_labels,
+        "leader": {**annotation_labels, completion: "0"},
+        "follower": {**annotation_labels, completion: "11"},
+        "master": {**annotation_labels, replica: "master"},
+        "worker": {**annotation_labels, replica: "worker"},
         "silent": {},
-        "done": {**said, "phase": "Succeeded"},
+        "done": {**annotation_labels, "phase": "Succeeded"},
     }
     job["static_configs"] = [
         {
@@ -287,6 +287,6 @@ def test_the_leading_pods_of_running_trainings_are_scraped_where_they_say(tmp_pa
     with prometheus(tmp_path, job) as page:
         targets = f"{page}/api/v1/targets?state=active"
         active = wait_for(lambda: json.loads(fetch(targets))["data"]["activeTargets"], "targets are known")
-    found = {target["labels"]["pod"]: target["scrapeUrl"] for target in active}
-    assert found.keys() == {"plain", "leader", "master"}
-    assert set(found.values()) == {"http://10.0.0.7:9108/metrics"}
+    addresses = {target["labels"]["pod"]: target["scrapeUrl"] for target in active}
+    assert addresses.keys() == {"plain", "leader", "master"}
+    assert set(addresses.values()) == {"http://10.0.0.7:9108/metrics"}

@@ -122,12 +122,12 @@ def test_the_planner_and_the_estimate_plan_it() -> None:
 
 
 def test_it_runs_by_its_name_and_what_it_took_is_counted(tmp_path: Path) -> None:
-    asked = stage_request(DISTILL, "qwen2.5-7b", "r1", [])
-    (tmp_path / "request.json").write_text(asked.model_dump_json())
+    request = stage_request(DISTILL, "qwen2.5-7b", "r1", [])
+    (tmp_path / "request.json").write_text(request.model_dump_json())
     arguments = ["distill", "--request", str(tmp_path / "request.json"), "--artifacts", str(tmp_path / "artifacts")]
     assert main(arguments) == 0
     store = ArtifactStore(tmp_path / "artifacts")
-    assert (store.folder(asked) / "model").read_text() == "learned at 0.0001"
+    assert (store.folder(request) / "model").read_text() == "learned at 0.0001"
     assert [(row.asset, row.model) for row in spent(store)] == [("distilled_model", "qwen2.5-7b")]
 
 

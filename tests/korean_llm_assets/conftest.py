@@ -38,7 +38,7 @@ WHOLE = {"corpus": "글", "instructions": "질문", "preferences": "쌍", "bench
 
 
 @dataclass
-class Platform:
+class PlatformUnderTest:
     """Everything a test of the assets needs."""
 
     home: Home
@@ -60,21 +60,20 @@ def define(reload: bool = False, compute: Any = None) -> Definitions:
     for name in [name for name in sys.modules if reload and name.startswith("korean_llm_assets")]:
         del sys.modules[name]
     from korean_llm_assets.assets import data, deployment, evaluation, training
-    from korean_llm_assets.resources import Platform as Given
-    from korean_llm_assets.resources import resources
+    from korean_llm_assets.resources import Platform, resources
     from korean_llm_assets.triggers.jobs import JOBS
     from korean_llm_assets.triggers.sensors import SENSORS
 
-    given = Given.from_environment()
+    platform = Platform.from_environment()
     # Tracking is not what these tests are about, and importing MLflow takes each stage seconds.
-    environment = {**given.compute.environment, "MLFLOW_TRACKING_URI": ""}
+    environment = {**platform.compute.environment, "MLFLOW_TRACKING_URI": ""}
     command = (sys.executable, str(SMALL_STAGES))
-    small = replace(given.compute, command=command, environment=environment, prepare=lambda: None)
+    small = replace(platform.compute, command=command, environment=environment, prepare=lambda: None)
     return Definitions(
         assets=load_assets_from_modules([data, training, evaluation, deployment]),
         jobs=JOBS,
         sensors=SENSORS,
-        resources=resources(replace(given, compute=compute or small)),
+        resources=resources(replace(platform, compute=compute or small)),
         executor=in_process_executor,
     )
 
@@ -82,16 +81,16 @@ def define(reload: bool = False, compute: Any = None) -> Definitions:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("KOREAN_LLM_HOME", str(tmp_path / "var"))
-    made = Home.from_environment()
-    for name, value in made.environment().items():
+    home = Home.from_environment()
+    for name, value in home.environment().items():
         monkeypatch.setenv(name, value)
-    return made.prepare()
+    return home.prepare()
 
 
 @pytest.fixture
-def platform(home: Home) -> Iterator[Platform]:
+def platform(home: Home) -> Iterator[PlatformUnderTest]:
     with DagsterInstance.get() as instance:
-        yield Platform(home, instance, define())
+        yield PlatformUnderTest(home, instance, define())
 
 
 @pytest.fixture(scope="session")

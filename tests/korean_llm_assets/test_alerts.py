@@ -306,11 +306,11 @@ def test_half_a_channel_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_a_malformed_channel_is_told_by_check_without_its_value(
-    settings: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    settings: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name, value in settings.items():
         monkeypatch.setenv(f"KOREAN_LLM_{name}", value)
-    with caplog.at_level(1), pytest.raises(BadRequest, match=f"^{told}") as refusal:
+    with caplog.at_level(1), pytest.raises(BadRequest, match=f"^{message}") as refusal:
         tell_what_is_missing()
     assert CANARY not in "".join(format_exception(refusal.value)) + caplog.text
 
@@ -357,12 +357,12 @@ def test_one_incident_is_one_message_and_then_its_recovery(receiver: Receiver) -
         assert [got["kind"] for got in receiver.got] == ["failure", "recovery"]
 
 
-def failed_stage(instance: DagsterInstance, code: int, reason: str, *said: tuple[int, str]) -> Alert:
+def failed_stage(instance: DagsterInstance, code: int, reason: str, *log: tuple[int, str]) -> Alert:
     """What is told of a run whose stage ended with an exit code."""
 
     @op
     def sft_model(context: OpExecutionContext) -> None:
-        for level, line in said:
+        for level, line in log:
             context.log.log(level, line)
         raise Failure(reason, metadata={"exit code": code}, allow_retries=False)
 
@@ -377,17 +377,17 @@ def failed_stage(instance: DagsterInstance, code: int, reason: str, *said: tuple
 
 
 def test_a_failure_says_its_cause_in_both_languages_and_the_first_useful_line() -> None:
-    said = ((20, "step 1/8"), (30, "out of GPU memory: going on with 2 x 3 rows"), (40, "NCCL error in peer 3"))
+    log = ((20, "step 1/8"), (30, "out of GPU memory: going on with 2 x 3 rows"), (40, "NCCL error in peer 3"))
     with DagsterInstance.ephemeral() as instance:
         alert = failed_stage(
-            instance, int(ExitCode.LOSS_IS_NAN), "sft_model tiny|r1: the loss became nan in step 7", *said
+            instance, int(ExitCode.LOSS_IS_NAN), "sft_model tiny|r1: the loss became nan in step 7", *log
         )
         assert alert.korean == "[실패] training tiny|r1: sft_model: 손실이 NaN 또는 무한대가 되었습니다"
         assert alert.english == (
             "[failed] training tiny|r1: sft_model tiny|r1: the loss became nan in step 7\n> NCCL error in peer 3"
         )
     with DagsterInstance.ephemeral() as instance:
-        assert "going on with" in failed_stage(instance, 70, "why", *said[:2]).english
+        assert "going on with" in failed_stage(instance, 70, "why", *log[:2]).english
     with DagsterInstance.ephemeral() as instance:
         quiet = failed_stage(instance, -9, "killed by SIGKILL", (20, "step 1/8"))
         assert quiet.english == "[failed] training tiny|r1: killed by SIGKILL" and "오류" in quiet.korean

@@ -12,7 +12,7 @@ from korean_llm_assets.compute.overrides import Overrides
 from korean_llm_assets.compute.profiles import Price, load_profile
 from korean_llm_assets.costs import Spent, cost_metadata, estimate, estimate_table, report, spent
 from korean_llm_assets.home import Home
-from tests.korean_llm_assets.conftest import WHOLE, Platform, drop, ended
+from tests.korean_llm_assets.conftest import WHOLE, PlatformUnderTest, drop, ended
 from trainers.contract import Attempt, DoesNotFit, GpuSeconds, Manifest
 from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.planner import GPUS, Gpu
@@ -81,13 +81,13 @@ def test_the_price_is_the_profiles_unless_it_is_said(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("KOREAN_LLM_PROFILE", "dear")
     assert KubernetesCompute(ArtifactStore(tmp_path), tmp_path, "dear").price(Overrides()).gpu == 7.5
     home = Home(tmp_path)
-    for price, told in ((None, "15.00"), (1.0, "2.00")):
+    for price, money in ((None, "15.00"), (1.0, "2.00")):
         with monkeypatch.context() as patch:
             patch.setattr(
                 costs_command, "spent", lambda store: [Spent("sft_model", "m", "r1", HOUR, 2 * HOUR, 2 * HOUR, 0)]
             )
             costs_command.run(Namespace(price=price), home)
-        assert f"| {told} |" in (tmp_path / "costs.md").read_text()
+        assert f"| {money} |" in (tmp_path / "costs.md").read_text()
 
 
 def test_totals_of_a_release_count_its_data_and_its_base_model(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,8 +104,8 @@ def test_totals_of_a_release_count_its_data_and_its_base_model(monkeypatch: pyte
 def test_an_estimate_is_the_mean_of_past_runs_of_the_same_model() -> None:
     (row,) = estimate(["sft_model"], "qwen2.5-7b", PAST, None)
     assert (row.hours, row.gpu_hours, row.source) == (3.0, 12.0, "the mean of 2 past runs")
-    told = estimate_table([row], releases=5, price=3.0)
-    assert "in all 60.00 GPU-hours, 180.00 US dollars" in told
+    table = estimate_table([row], releases=5, price=3.0)
+    assert "in all 60.00 GPU-hours, 180.00 US dollars" in table
 
 
 @pytest.mark.parametrize("model", ["qwen2.5-7b", "qwen2.5-72b"])
@@ -126,7 +126,7 @@ def test_what_nobody_can_know_is_said() -> None:
 
 
 @pytest.mark.slow
-def test_what_was_spent_is_read_from_the_manifests(platform: Platform) -> None:
+def test_what_was_spent_is_read_from_the_manifests(platform: PlatformUnderTest) -> None:
     drop(platform.home.landing, "r1", WHOLE)
     platform.instance.add_dynamic_partitions("release", ["r1"])
     assert platform.run("data", "r1").success

@@ -11,11 +11,11 @@ SNAPSHOT = Path(__file__).with_name("asset_graph.json")
 
 def graph() -> dict[str, object]:
     """The parts of the graph that a person decides; code versions change with every recipe and are left out."""
-    found: dict[str, object] = {}
+    assets: dict[str, object] = {}
     for spec in sorted(defs.resolve_all_asset_specs(), key=lambda spec: spec.key):
         checks = [key.name for key in defs.resolve_asset_graph().asset_check_keys if key.asset_key == spec.key]
         condition = spec.automation_condition
-        found[spec.key.to_user_string()] = {
+        assets[spec.key.to_user_string()] = {
             "from": sorted(dep.asset_key.to_user_string() for dep in spec.deps),
             "group": spec.group_name,
             "kinds": sorted(spec.kinds),
@@ -28,7 +28,7 @@ def graph() -> dict[str, object]:
     jobs = {job.name: sorted(job.graph.node_dict) for job in defs.resolve_all_job_defs() if job.name[0] != "_"}
     sensors = sorted(sensor.name for sensor in defs.sensors or ())
     schedules = {each.name: f"{each.cron_schedule}, {each.default_status.value}" for each in defs.schedules or ()}
-    return {"assets": found, "jobs": jobs, "sensors": sensors, "schedules": schedules}
+    return {"assets": assets, "jobs": jobs, "sensors": sensors, "schedules": schedules}
 
 
 def test_the_graph_is_the_one_that_was_agreed() -> None:

@@ -13,5 +13,5 @@ def test_processes_that_start_at_once_on_an_empty_folder_make_one_state(tmp_path
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for _ in range(3)
     ]
-    told = [start.communicate(timeout=240)[0] for start in starts]
-    assert [start.returncode for start in starts] == [0, 0, 0], told
+    outputs = [start.communicate(timeout=240)[0] for start in starts]
+    assert [start.returncode for start in starts] == [0, 0, 0], outputs

@@ -41,6 +41,6 @@ def test_every_condition_blocks_in_its_own_check_and_is_told_in_every_later_run(
     for row in details.gate:
         assert row.explanation in checks[row.name.split("/")[0]].description
         assert row.explanation in why_not(details), "what deployed_model says when it refuses"
-    told = checks[OVERALL].description
+    description = checks[OVERALL].description
     for words in ("quiz:3 in d1", "1 too many", "1 results are NaN", "0.8000 short", "-0.8000 against the champion"):
-        assert words in told
+        assert words in description

@@ -35,7 +35,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def said(environment: dict[str, str]) -> str:
+def demo_output(environment: dict[str, str]) -> str:
     """What the first demo printed."""
     return run(COMMAND, environment)
 
@@ -46,13 +46,15 @@ def run(command: list[str], environment: dict[str, str]) -> str:
     return done.stdout
 
 
-def test_the_demo_ends_with_a_registered_model_and_a_second_one_reuses_everything(home, environment, said) -> None:
+def test_the_demo_ends_with_a_registered_model_and_a_second_one_reuses_everything(
+    home, environment, demo_output
+) -> None:
     first = json.loads((home / "demo.json").read_text())
     assert sorted(row["asset"] for row in first["stages"]) == sorted(ASSETS)
     assert not any(row["reused"] for row in first["stages"])
     report = next(row for row in first["stages"] if row["asset"] == "eval_report")
     assert (Path(report["location"]) / "report.html").exists()
-    assert "loss" in said and "tokens/s" in said and "ETA" in said
+    assert "loss" in demo_output and "tokens/s" in demo_output and "ETA" in demo_output
 
     run(COMMAND, environment)
     second = json.loads((home / "demo.json").read_text())
@@ -74,7 +76,7 @@ def test_the_demo_ends_with_a_registered_model_and_a_second_one_reuses_everythin
 def test_each_other_algorithm_moves_its_figure_on_tiny(
     home: Path,
     environment: dict[str, str],
-    said: str,
+    demo_output: str,
     algorithm: str,
     changes: dict[str, Any],
     figure: str,

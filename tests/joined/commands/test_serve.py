@@ -53,8 +53,8 @@ def test_without_a_champion_it_is_said_what_to_do(home, registry):
 def test_the_champion_answers_in_korean_and_a_changed_file_is_never_served(home, registry, tmp_path, capfd):
     folder = deploy(home, registry, teach(build_model(tmp_path / "toy", seed=1)))
     assert serve(home, registry, "toy", port=0, once=True) == 0
-    told = capfd.readouterr().out
-    assert "toy version 1" in told and "curl -s http://127.0.0.1" in told
+    output = capfd.readouterr().out
+    assert "toy version 1" in output and "curl -s http://127.0.0.1" in output
     with (folder / "model" / "model.safetensors").open("ab") as stream:
         stream.write(b"\0")
     with pytest.raises(DiskTrouble, match=r"model\.safetensors is not what the manifest says"):

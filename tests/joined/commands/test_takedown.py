@@ -49,10 +49,10 @@ def test_a_document_is_left_out_and_what_holds_it_is_named(home: Home, capsys: p
     ids = home.root / "ids.txt"
     ids.write_text("doc-3\nnobody\n")
     assert main(["takedown", "--ids", str(ids)]) == 0
-    told = capsys.readouterr().out
-    assert f"made from them: {before.request.relative_path}  holds doc-3" in told
-    assert "in no corpus that is kept here: nobody" in told
-    assert beside.request.relative_path not in told  # it was compared with that corpus, not made from it
+    output = capsys.readouterr().out
+    assert f"made from them: {before.request.relative_path}  holds doc-3" in output
+    assert "in no corpus that is kept here: nobody" in output
+    assert beside.request.relative_path not in output  # it was compared with that corpus, not made from it
     after = build(home)
     assert after.request_digest != before.request_digest
     assert isinstance(after.details, CorpusDetails) and isinstance(before.details, CorpusDetails)

@@ -16,7 +16,7 @@ from korean_llm_assets.compute.profiles import Price
 from korean_llm_assets.compute.protocol import Compute, Step
 from korean_llm_assets.home import Home
 from korean_llm_assets.partitions.keys import cell_key
-from tests.korean_llm_assets.conftest import WHOLE, Platform, define, drop
+from tests.korean_llm_assets.conftest import WHOLE, PlatformUnderTest, define, drop
 from tests.support import small_stages
 from trainers.contract import Manifest, StageRequest
 from trainers.contract.artifacts import ArtifactStore
@@ -64,7 +64,7 @@ def test_a_third_compute_makes_data_and_a_model(home: Home, third: InThisProcess
     drop(home.landing, "r1", WHOLE)
     with DagsterInstance.get() as instance:
         instance.add_dynamic_partitions("release", ["r1"])
-        platform = Platform(home, instance, define(compute=third))
+        platform = PlatformUnderTest(home, instance, define(compute=third))
         tags = {"korean-llm/gpus": "2"}
         for job, partition in (("data", "r1"), ("base", "tiny")):
             assert platform.run(job, partition, tags=tags).success

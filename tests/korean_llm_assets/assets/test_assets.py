@@ -16,7 +16,7 @@ from korean_llm_assets.assets.checks import gate_specs
 from korean_llm_assets.home import Home
 from korean_llm_assets.partitions.keys import cell_key
 from korean_llm_assets.partitions.pointers import ARTIFACT
-from tests.korean_llm_assets.conftest import WHOLE, Platform, define, drop
+from tests.korean_llm_assets.conftest import WHOLE, PlatformUnderTest, define, drop
 from tests.support.small_stages import CONDITIONS
 from trainers.contract import DEDUP_INDEX, NOUNS, Artifact, Input
 from trainers.contract.artifacts import ArtifactStore
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 CELL = cell_key("tiny", "r1")
 
 
-def make_all(platform: Platform, release: str = "r1") -> list[ExecuteInProcessResult]:
+def make_all(platform: PlatformUnderTest, release: str = "r1") -> list[ExecuteInProcessResult]:
     platform.instance.add_dynamic_partitions("release", [release])
     partitions = (("data", release), ("base", "tiny"), ("training", cell_key("tiny", release)))
     return [platform.run(job, partition) for job, partition in partitions]
@@ -66,7 +66,7 @@ def stale(definitions: Definitions, instance: DagsterInstance) -> set[str]:
     }
 
 
-def test_everything_is_made_once_and_then_reused(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_is_made_once_and_then_reused(platform: PlatformUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     drop(platform.home.landing, "r1", WHOLE)
     first = make_all(platform)
     assert [result.success for result in first] == [True, True, True], [why(result) for result in first]
@@ -87,7 +87,9 @@ def test_everything_is_made_once_and_then_reused(platform: Platform, monkeypatch
     _changed_sft_makes_exactly_what_depends_on_it_stale(platform, monkeypatch)
 
 
-def _changed_sft_makes_exactly_what_depends_on_it_stale(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+def _changed_sft_makes_exactly_what_depends_on_it_stale(
+    platform: PlatformUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     own = platform.home.root / "recipes"
     own.mkdir()
     recipe = yaml.safe_load((recipe_folders()[0] / "tiny.yaml").read_text())
@@ -103,7 +105,7 @@ def _changed_sft_makes_exactly_what_depends_on_it_stale(platform: Platform, monk
     assert stale(platform.definitions, platform.instance) == set()
 
 
-def test_what_a_person_sees(platform: Platform) -> None:
+def test_what_a_person_sees(platform: PlatformUnderTest) -> None:
     drop(platform.home.landing, "r1", WHOLE)
     data, base, training = (metadata(result) for result in make_all(platform))
     assert data["corpus"]["kept"] == 2
@@ -123,7 +125,7 @@ def test_what_a_person_sees(platform: Platform) -> None:
     assert all(f"| {name} | 1 |" in in_report for name in ("corpus", "base_model", "cpt_checkpoint", "eval_report"))
 
 
-def test_a_release_inherits_and_says_so(platform: Platform) -> None:
+def test_a_release_inherits_and_says_so(platform: PlatformUnderTest) -> None:
     drop(platform.home.landing, "r1", WHOLE)
     drop(platform.home.landing, "r2", {"corpus": "새 글"})
     make_all(platform)
@@ -134,7 +136,7 @@ def test_a_release_inherits_and_says_so(platform: Platform) -> None:
     assert "inherited from release" not in data["corpus"]
 
 
-def test_a_corpus_is_compared_with_earlier_releases_and_outdates_none_of_them(platform: Platform) -> None:
+def test_a_corpus_is_compared_with_earlier_releases_and_outdates_none_of_them(platform: PlatformUnderTest) -> None:
     store = ArtifactStore(platform.home.artifacts)
 
     def made(release: str) -> tuple[Artifact, dict[str, Input], bool]:
@@ -156,7 +158,7 @@ def test_a_corpus_is_compared_with_earlier_releases_and_outdates_none_of_them(pl
     assert set(inputs) == {"landing", "benchmarks", "earlier_r2"} and inputs["earlier_r2"].digest == second.digest
 
 
-def test_a_missing_folder_fails_in_words(platform: Platform) -> None:
+def test_a_missing_folder_fails_in_words(platform: PlatformUnderTest) -> None:
     drop(platform.home.landing, "r1", {"instructions": "질문", "benchmarks": "문제"})
     result = make_all(platform)[0]
     assert not result.success
@@ -165,7 +167,7 @@ def test_a_missing_folder_fails_in_words(platform: Platform) -> None:
 
 
 def test_a_model_that_learned_nothing_is_not_deployed_in_this_run_nor_in_a_later_one(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
+    platform: PlatformUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SMALL_STAGES_GATE", "fail")
     drop(platform.home.landing, "r1", WHOLE)
@@ -182,7 +184,7 @@ def test_a_model_that_learned_nothing_is_not_deployed_in_this_run_nor_in_a_later
 
 
 def test_a_named_approval_deploys_in_spite_of_the_gate_and_is_shown(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
+    platform: PlatformUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SMALL_STAGES_GATE", "fail")
     drop(platform.home.landing, "r1", WHOLE)
@@ -197,7 +199,7 @@ def test_a_named_approval_deploys_in_spite_of_the_gate_and_is_shown(
     assert all(check.severity == AssetCheckSeverity.WARN and "김하나" in (check.description or "") for check in failed)
 
 
-def test_a_pointer_to_something_that_changed_on_the_disk_is_refused(platform: Platform) -> None:
+def test_a_pointer_to_something_that_changed_on_the_disk_is_refused(platform: PlatformUnderTest) -> None:
     drop(platform.home.landing, "r1", WHOLE)
     data = make_all(platform)[0]
     folder = Path(str(metadata(data)["corpus"]["artifact location"]))
@@ -207,7 +209,7 @@ def test_a_pointer_to_something_that_changed_on_the_disk_is_refused(platform: Pl
     assert "is not what the manifest says" in why(again)
 
 
-def test_moving_the_home_makes_nothing_stale(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_moving_the_home_makes_nothing_stale(platform: PlatformUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     drop(platform.home.landing, "r1", WHOLE)
     make_all(platform)
     moved = Home(platform.home.root.with_name("moved"))
@@ -216,6 +218,6 @@ def test_moving_the_home_makes_nothing_stale(platform: Platform, monkeypatch: py
     for name, value in moved.environment().items():
         monkeypatch.setenv(name, value)
     with DagsterInstance.get() as instance:
-        there = Platform(moved, instance, define())
+        there = PlatformUnderTest(moved, instance, define())
         assert stale(there.definitions, instance) == set()
         assert all(entry["reused"] for entry in metadata(there.run("training", CELL)).values())

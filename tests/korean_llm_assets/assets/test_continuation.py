@@ -10,7 +10,7 @@ from dagster import AssetKey
 from korean_llm_assets.partitions.keys import cell_key
 from korean_llm_assets.partitions.pointers import latest
 from tests.korean_llm_assets.assets.test_assets import why
-from tests.korean_llm_assets.conftest import Platform, define, drop
+from tests.korean_llm_assets.conftest import PlatformUnderTest, define, drop
 from trainers.contract import Manifest
 from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.recipe.loading import recipe_folders
@@ -20,7 +20,7 @@ CPT = AssetKey("cpt_checkpoint")
 
 
 @pytest.fixture
-def platform(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Platform:
+def platform(platform: PlatformUnderTest, monkeypatch: pytest.MonkeyPatch) -> PlatformUnderTest:
     """Two releases with a corpus each, a base model, and a recipe that goes on."""
     configure(platform, monkeypatch, {})
     for release in ("r1", "r2"):
@@ -32,7 +32,7 @@ def platform(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Platform:
     return platform
 
 
-def configure(platform: Platform, monkeypatch: pytest.MonkeyPatch, cpt: dict[str, object]) -> None:
+def configure(platform: PlatformUnderTest, monkeypatch: pytest.MonkeyPatch, cpt: dict[str, object]) -> None:
     own = platform.home.root / "recipes"
     own.mkdir(exist_ok=True)
     recipe = yaml.safe_load((recipe_folders()[0] / "tiny.yaml").read_text())
@@ -42,7 +42,7 @@ def configure(platform: Platform, monkeypatch: pytest.MonkeyPatch, cpt: dict[str
     platform.definitions = define(reload=True)
 
 
-def made(platform: Platform, release: str) -> Manifest:
+def made(platform: PlatformUnderTest, release: str) -> Manifest:
     """Make a release's checkpoint, or find it."""
     cell = cell_key("tiny", release)
     done = platform.run("training", cell, asset_selection=[CPT])
@@ -57,7 +57,7 @@ def began(manifest: Manifest) -> dict[str, str]:
 
 
 def test_a_release_goes_on_from_the_newest_earlier_checkpoint_and_stays_what_it_is(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
+    platform: PlatformUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     second = made(platform, "r2")
     assert began(second) == {}  # there is no earlier checkpoint: from the base

@@ -43,8 +43,8 @@ def test_the_loss_curve_is_a_picture_that_says_its_figures_and_fits_into_an_even
 
 @pytest.mark.parametrize("more", [{}, {"loss": [(1, float("nan"))]}])
 def test_a_training_without_a_curve_says_so(more: dict[str, Any], tmp_path: Path) -> None:
-    told = shown(TrainingDetails(**TRAINING, **more), tmp_path)["loss curve"]
-    assert "training (1 not finite)" in told if more else told == "no steps were trained"
+    curve = shown(TrainingDetails(**TRAINING, **more), tmp_path)["loss curve"]
+    assert "training (1 not finite)" in curve if more else curve == "no steps were trained"
 
 
 def test_hostile_samples_stay_text(tmp_path: Path) -> None:

@@ -23,9 +23,9 @@ def configure(monkeypatch: pytest.MonkeyPatch, judge: str) -> None:
 def test_the_newest_reward_model_of_the_release_is_an_input(monkeypatch: pytest.MonkeyPatch) -> None:
     configure(monkeypatch, "judge")
     with DagsterInstance.ephemeral() as instance:
-        assert judges.judge_inputs(instance, "tiny", "r1") == ()
+        assert judges.reward_model_inputs(instance, "tiny", "r1") == ()
         with pytest.raises(Failure, match="not made for release 'r1'"):
-            judges.judge_inputs(instance, "own", "r1")
+            judges.reward_model_inputs(instance, "own", "r1")
         for digest in ("old", "new"):
             made = Artifact(
                 stage="rlhf", model="judge", release="r1", request_digest=digest, digest=digest, path=f"a/{digest}"
@@ -34,8 +34,8 @@ def test_the_newest_reward_model_of_the_release_is_an_input(monkeypatch: pytest.
                 "rlhf_model", partition=cell_key("judge", "r1"), metadata={ARTIFACT: made.to_json()}
             )
             instance.report_runless_asset_event(event)
-        (found,) = judges.judge_inputs(instance, "own", "r1")
-        assert (found.name, found.digest, found.path) == ("reward_model", "new", "a/new")
+        (reward_model,) = judges.reward_model_inputs(instance, "own", "r1")
+        assert (reward_model.name, reward_model.digest, reward_model.path) == ("reward_model", "new", "a/new")
 
 
 @pytest.mark.parametrize("judge", ("tiny", "nobody"))
@@ -45,4 +45,4 @@ def test_a_recipe_that_trains_no_reward_model_is_refused(monkeypatch: pytest.Mon
         DagsterInstance.ephemeral() as instance,
         pytest.raises(Failure, match="trains no reward model.*these do: judge"),
     ):
-        judges.judge_inputs(instance, "own", "r1")
+        judges.reward_model_inputs(instance, "own", "r1")

@@ -10,7 +10,7 @@ import pytest
 
 from korean_llm_assets.compute.fair import FairPool
 from korean_llm_assets.partitions.recipes import model_recipes, registered_name
-from tests.korean_llm_assets.conftest import WHOLE, Platform, drop
+from tests.korean_llm_assets.conftest import WHOLE, PlatformUnderTest, drop
 
 MODELS = ("tiny", "tiny-wide")
 TRAIN = """
@@ -18,10 +18,10 @@ import sys
 from dagster import AssetKey, DagsterInstance
 from korean_llm_assets.home import Home
 from korean_llm_assets.partitions.keys import cell_key
-from tests.korean_llm_assets.conftest import Platform, define
+from tests.korean_llm_assets.conftest import PlatformUnderTest, define
 model, chain = sys.argv[1], [AssetKey(name) for name in ("cpt_checkpoint", "sft_model", "rlhf_model")]
 with DagsterInstance.get() as instance:
-    platform = Platform(Home.from_environment(), instance, define())
+    platform = PlatformUnderTest(Home.from_environment(), instance, define())
     assert platform.run("base", model).success
     assert platform.run("training", cell_key(model, "r1"), asset_selection=chain).success
 """
@@ -32,7 +32,7 @@ def test_the_second_model_is_trained_only_when_somebody_asks() -> None:
 
 
 @pytest.mark.slow
-def test_two_models_at_once_never_meet(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_models_at_once_never_meet(platform: PlatformUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KOREAN_LLM_CORES", "4")  # so that both have room
     drop(platform.home.landing, "r1", WHOLE)
     platform.instance.add_dynamic_partitions("release", ["r1"])
@@ -54,8 +54,8 @@ def test_two_models_at_once_never_meet(platform: Platform, monkeypatch: pytest.M
         began = [json.loads(journal.read_text().splitlines()[0]) for journal in journals]
         assert {entry["begin"]["model"] for entry in began} == {model}
         assert all(model in entry["parent"].split("/") for entry in began), began
-        said = "".join(path.read_text() for path in files[model] if path.name.endswith(".messages.jsonl"))
-        assert "at work" in said and not any(digest in said for digest in _requests(files[other]))
+        messages = "".join(path.read_text() for path in files[model] if path.name.endswith(".messages.jsonl"))
+        assert "at work" in messages and not any(digest in messages for digest in _requests(files[other]))
     assert registered_name("tiny") != registered_name("tiny-wide")
 
     pool = FairPool.model_validate_json((platform.home.root / "pool" / "state.json").read_text())

@@ -13,5 +13,5 @@ def test_a_misspelt_variable_is_told(
     assert "warning" not in capsys.readouterr().out
     monkeypatch.setenv("KOREAN_LLM_QUIET_SECS", "5")
     assert main(["check"]) == 0
-    told = capsys.readouterr().out
-    assert "warning: nothing reads the variable KOREAN_LLM_QUIET_SECS; did you mean KOREAN_LLM_QUIET_SECONDS?" in told
+    output = capsys.readouterr().out
+    assert "warning: nothing reads the variable KOREAN_LLM_QUIET_SECS; did you mean KOREAN_LLM_QUIET_SECONDS?" in output

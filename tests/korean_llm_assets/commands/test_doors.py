@@ -73,11 +73,11 @@ def test_nothing_is_left_running_after_ctrl_c(tmp_path_factory: pytest.TempPathF
 
 
 def _processes_of(home: Home) -> list[int]:
-    found = []
+    pages = []
     for process in psutil.process_iter():
         try:
             if process.environ().get("KOREAN_LLM_HOME") == str(home.root) and process.status() != "zombie":
-                found.append(process.pid)
+                pages.append(process.pid)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue  # it ended while we looked, or is not ours
-    return found
+    return pages

@@ -29,26 +29,26 @@ def run_id(ui: Served) -> str:
     tags = json.dumps({"dagster/partition": "door-operations", "door": "operations"})
     ui.command("dagster", "job", "launch", "-w", str(ui.home.workspace), "-j", "data", "--tags", tags)
     wait_until(lambda: ui.runs(door="operations"), 60)
-    found: str = ui.runs(door="operations")[0]["runId"]
-    return found
+    run_id: str = ui.runs(door="operations")[0]["runId"]
+    return run_id
 
 
 def test_wait_ends_with_the_run_or_with_its_timeout(ui: Served, run_id: str) -> None:
-    code, told = command(ui, "wait", run_id, "--timeout", "0")
-    assert (code == 124 and "still" in told) or code == 0
-    code, told = command(ui, "wait", run_id, "--timeout", "280")
-    assert code == 0, told
+    code, output = command(ui, "wait", run_id, "--timeout", "0")
+    assert (code == 124 and "still" in output) or code == 0
+    code, output = command(ui, "wait", run_id, "--timeout", "280")
+    assert code == 0, output
 
 
 def test_status_lists_runs_and_the_steps_of_one(ui: Served, run_id: str) -> None:
     assert run_id in command(ui, "status")[1]
-    told = command(ui, "status", run_id[:8])[1]
-    assert "corpus" in told and "success" in told and "door-operations" in told
+    output = command(ui, "status", run_id[:8])[1]
+    assert "corpus" in output and "success" in output and "door-operations" in output
 
 
 def test_logs_tell_what_the_stage_said(ui: Served, run_id: str) -> None:
-    code, told = command(ui, "logs", run_id, "--follow")
-    assert code == 0 and "kept" in told
+    code, output = command(ui, "logs", run_id, "--follow")
+    assert code == 0 and "kept" in output
 
 
 def test_a_working_run_is_followed_waited_for_and_cancelled(ui: Served) -> None:
@@ -68,13 +68,13 @@ def test_a_working_run_is_followed_waited_for_and_cancelled(ui: Served) -> None:
         )
         wait_until(lambda: _waits(ui, run["runId"]), 120)
         assert command(ui, "wait", run["runId"], "--timeout", "0")[0] == 124
-        code, told = command(ui, "cancel", run["runId"])
-        assert code == 0 and "cancelling" in told
+        code, output = command(ui, "cancel", run["runId"])
+        assert code == 0 and "cancelling" in output
         assert command(ui, "wait", run["runId"], "--timeout", "100")[0] == 1
     assert "CANCELED" in command(ui, "status", run["runId"])[1]
-    said, _ = followed.communicate(timeout=60)
+    log, _ = followed.communicate(timeout=60)
     assert followed.returncode == 0
-    assert "waits for" in said and "in use by test" in said
+    assert "waits for" in log and "in use by test" in log
 
 
 def _waits(ui: Served, run_id: str) -> bool:
@@ -83,22 +83,22 @@ def _waits(ui: Served, run_id: str) -> bool:
 
 def test_a_run_that_has_ended_cannot_be_cancelled(ui: Served, run_id: str) -> None:
     command(ui, "wait", run_id, "--timeout", "280")
-    code, told = command(ui, "cancel", run_id)
-    assert code == 1 and "has ended already" in told
+    code, output = command(ui, "cancel", run_id)
+    assert code == 1 and "has ended already" in output
 
 
 def test_an_unknown_run_is_said(ui: Served) -> None:
-    code, told = command(ui, "status", "nothing")
-    assert code == 64 and "0 runs begin with 'nothing'" in told
+    code, output = command(ui, "status", "nothing")
+    assert code == 64 and "0 runs begin with 'nothing'" in output
 
 
 def test_a_remake_shows_its_cost_and_starts_nothing_without_yes(ui: Served) -> None:
-    code, told = command(ui, "remake", "--assets", "eval_report", "--models", "qwen2.5-7b", "--releases", "all")
-    assert code == 0 and "in all 0.00 GPU-hours" in told and "nothing was started" in told
-    code, told = command(ui, "remake", "--assets", "sft_model", "--releases", "door-operations")
-    assert code == 0 and "the planner's arithmetic" in told
-    code, told = command(ui, "remake", "--assets", "corpus")
-    assert code == 64 and "is not made by model and release" in told
+    code, output = command(ui, "remake", "--assets", "eval_report", "--models", "qwen2.5-7b", "--releases", "all")
+    assert code == 0 and "in all 0.00 GPU-hours" in output and "nothing was started" in output
+    code, output = command(ui, "remake", "--assets", "sft_model", "--releases", "door-operations")
+    assert code == 0 and "the planner's arithmetic" in output
+    code, output = command(ui, "remake", "--assets", "corpus")
+    assert code == 64 and "is not made by model and release" in output
 
 
 @pytest.mark.parametrize(
@@ -111,13 +111,13 @@ def test_a_remake_shows_its_cost_and_starts_nothing_without_yes(ui: Served) -> N
     ],
 )
 def test_a_remake_starts_with_yes(ui: Served, arguments: tuple[str, ...], partitions: int | None) -> None:
-    code, told = command(ui, "remake", *arguments, "--yes")
-    assert code == 0 and "GPU-hours" in told.splitlines()[-2], told  # what it costs stands before what was started
-    backfill = told.split("backfill ")[1].split()[0]
+    code, output = command(ui, "remake", *arguments, "--yes")
+    assert code == 0 and "GPU-hours" in output.splitlines()[-2], output  # what it costs stands before what was started
+    backfill = output.split("backfill ")[1].split()[0]
     query = "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill {"
     query += " numPartitions assetSelection { path } } } }"
     started = ui.ask(query, id=backfill)["partitionBackfillOrError"]
     ui.ask("mutation($id: String!) { cancelPartitionBackfill(backfillId: $id) { __typename } }", id=backfill)
     assert started["assetSelection"] == [{"path": [arguments[1]]}]
-    assert f"of {started['numPartitions']} partitions" in told
+    assert f"of {started['numPartitions']} partitions" in output
     assert started["numPartitions"] == partitions or (partitions is None and started["numPartitions"] >= 7)

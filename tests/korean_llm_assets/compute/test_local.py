@@ -14,14 +14,14 @@ from dagster import DagsterInstance
 
 from korean_llm_assets.home import Home
 from tests.korean_llm_assets.assets.test_assets import metadata, why
-from tests.korean_llm_assets.conftest import WHOLE, Platform, drop
+from tests.korean_llm_assets.conftest import WHOLE, PlatformUnderTest, drop
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize(("marker", "attempts"), [("stop-once", 2), ("kill-once", 2)])
 def test_a_stopped_or_killed_stage_goes_on_with_the_next_attempt(
-    platform: Platform, marker: str, attempts: int
+    platform: PlatformUnderTest, marker: str, attempts: int
 ) -> None:
     release = drop(platform.home.landing, "r1", WHOLE)
     (release / "benchmarks" / marker).touch()
@@ -32,7 +32,7 @@ def test_a_stopped_or_killed_stage_goes_on_with_the_next_attempt(
     assert metadata(result)["corpus"]["attempts"] == 1
 
 
-def test_bad_data_is_never_retried_and_told_in_the_stages_own_words(platform: Platform) -> None:
+def test_bad_data_is_never_retried_and_told_in_the_stages_own_words(platform: PlatformUnderTest) -> None:
     release = drop(platform.home.landing, "r1", WHOLE)
     (release / "benchmarks" / "fail-65").touch()
     platform.instance.add_dynamic_partitions("release", ["r1"])
@@ -42,7 +42,7 @@ def test_bad_data_is_never_retried_and_told_in_the_stages_own_words(platform: Pl
     assert failed.step_failure_data.user_failure_data.metadata["attempts"].value == 1
 
 
-def test_resources_for_a_cluster_are_refused_here_not_ignored(platform: Platform) -> None:
+def test_resources_for_a_cluster_are_refused_here_not_ignored(platform: PlatformUnderTest) -> None:
     drop(platform.home.landing, "r1", WHOLE)
     platform.instance.add_dynamic_partitions("release", ["r1"])
     result = platform.run("data", "r1", tags={"korean-llm/gpus": "2"})
@@ -52,10 +52,10 @@ def test_resources_for_a_cluster_are_refused_here_not_ignored(platform: Platform
 RUN_IN_A_PROCESS = """
 from dagster import DagsterInstance
 from korean_llm_assets.home import Home
-from tests.korean_llm_assets.conftest import Platform, define
+from tests.korean_llm_assets.conftest import PlatformUnderTest, define
 with DagsterInstance.get() as instance:
     instance.add_dynamic_partitions("release", ["r1"])
-    Platform(Home.from_environment(), instance, define()).run("data", "r1")
+    PlatformUnderTest(Home.from_environment(), instance, define()).run("data", "r1")
 """
 
 
@@ -76,10 +76,12 @@ def test_a_stage_does_not_survive_the_end_of_its_launcher(home: Home, by: signal
 
 
 def _stage_process(artifacts: Path) -> psutil.Process:
-    found: list[Path] = []
-    _wait_until(lambda: bool(found.extend(artifacts.glob("benchmarks/r1/*.partial/scratch/pid")) or found), seconds=30)
-    _wait_until(lambda: bool(found[0].read_text()), seconds=5)
-    return psutil.Process(int(found[0].read_text()))
+    folders: list[Path] = []
+    _wait_until(
+        lambda: bool(folders.extend(artifacts.glob("benchmarks/r1/*.partial/scratch/pid")) or folders), seconds=30
+    )
+    _wait_until(lambda: bool(folders[0].read_text()), seconds=5)
+    return psutil.Process(int(folders[0].read_text()))
 
 
 def _wait_until(condition: Callable[[], bool], seconds: float) -> None:

@@ -22,11 +22,11 @@ from trainers.contract import DoesNotFit, Needs, StageRequest
 def test_two_hundred_mixed_runs_get_their_shares_and_none_starves(seed: int) -> None:
     mixed = runs(seed, arriving_hours=24)
     simulate(mixed)  # raises where a run is never served
-    told = report(mixed)
-    assert told["utilisation_while_all_waited"] > 0.8
-    for queue, figures in told["queues"].items():
+    outcome = report(mixed)
+    assert outcome["utilisation_while_all_waited"] > 0.8
+    for queue, figures in outcome["queues"].items():
         assert figures["share"] == pytest.approx(figures["wanted_share"], rel=0.15), queue
-    waited = told["waited_hours"]
+    waited = outcome["waited_hours"]
     assert waited["interactive"]["longest"] < 8 and waited["interactive"]["mean"] < waited["unattended"]["mean"] / 5
 
 
@@ -108,16 +108,16 @@ def test_gpus_of_a_killed_run_are_free_once_its_stage_has_ended_too(tmp_path: Pa
         assert devices == "0,1"
         holder.kill()
         holder.wait()
-    told: list[str] = []
+    messages: list[str] = []
 
     def say(line: str) -> None:  # told once, when it has to wait: the stage still runs
-        told.append(line)
+        messages.append(line)
         os.kill(int(stage), signal.SIGKILL)
 
     started = time.monotonic()
     with LocalPool(tmp_path, ("0", "1"), 4).hold(request("tiny-wide", gpus=1), True, say) as held:
         assert held.environment["CUDA_VISIBLE_DEVICES"] == "0"
-    assert told == ["waits for 1 of 2 GPUs; in use by tiny (2)"]
+    assert messages == ["waits for 1 of 2 GPUs; in use by tiny (2)"]
     assert time.monotonic() - started < 20
     assert [path.name for path in tmp_path.glob("*.lock")] == ["state.lock"]
 

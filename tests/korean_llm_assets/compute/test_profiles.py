@@ -92,9 +92,9 @@ def test_a_wrong_override_is_an_error_that_names_it(name: str, value: object):
     ("config", "told"),
     [({"gpus": "many"}, "gpus"), ({"gpu": 8}, 'unexpected config entry "gpu"'), ({"profile": "h200"}, "profile")],
 )
-def test_the_launch_form_is_checked_by_dagster_before_there_is_a_run(config: dict[str, Any], told: str):
+def test_the_launch_form_is_checked_by_dagster_before_there_is_a_run(config: dict[str, Any], message: str):
     job = defs.resolve_job_def("data")
-    with pytest.raises(DagsterInvalidConfigError, match=told):
+    with pytest.raises(DagsterInvalidConfigError, match=message):
         validate_run_config(job, {"ops": {"preferences": {"config": config}}})
     validate_run_config(job, {"ops": {"preferences": {"config": {"gpus": 8, "cpu": 1, "profile": "h100"}}}})
     validate_run_config(job)

@@ -86,8 +86,8 @@ def test_refused_credentials_are_told_at_the_start_and_stop_no_local_release(
         }.items():
             monkeypatch.setenv(name, value)
         assert main(["check"]) == 69
-        told = capsys.readouterr().err
-        assert f"{url} refuses the credentials" in told and "AWS_ACCESS_KEY_ID" in told and "canary" not in told
+        output = capsys.readouterr().err
+        assert f"{url} refuses the credentials" in output and "AWS_ACCESS_KEY_ID" in output and "canary" not in output
 
         drop(home.landing, "local", WHOLE)
         context = build_sensor_context(instance=instance, resources={"platform": Platform.from_environment()})

@@ -6,28 +6,28 @@ from dagster import AssetCheckKey, AssetKey, DagsterEventType, DagsterRun
 from korean_llm_assets.landing.quarantine import USABLE
 from korean_llm_assets.triggers.incidents import CONTENT_TAG, alert_of
 from tests.korean_llm_assets.assets.test_assets import metadata, why
-from tests.korean_llm_assets.conftest import WHOLE, Platform, drop
+from tests.korean_llm_assets.conftest import WHOLE, PlatformUnderTest, drop
 from tests.korean_llm_assets.triggers.test_automation import keys, tick
 
 pytestmark = pytest.mark.slow
 
 
-def status(platform: Platform, asset: str) -> dict[str, tuple[bool, str]]:
+def status(platform: PlatformUnderTest, asset: str) -> dict[str, tuple[bool, str]]:
     """Release -> what the newest evaluation of its check says."""
     records = platform.instance.event_log_storage.get_asset_check_execution_history(
         AssetCheckKey(AssetKey(asset), USABLE), limit=20
     )
-    found: dict[str, tuple[bool, str]] = {}
+    checks: dict[str, tuple[bool, str]] = {}
     for record in records:  # newest first
         event = record.event.dagster_event
         if event.event_type != DagsterEventType.ASSET_CHECK_EVALUATION:
             continue  # planned, at the run's start
         evaluation = event.asset_check_evaluation_data
-        found.setdefault(evaluation.partition, (evaluation.passed, evaluation.description))
-    return found
+        checks.setdefault(evaluation.partition, (evaluation.passed, evaluation.description))
+    return checks
 
 
-def test_a_bad_drop_is_quarantined_told_once_and_freed_by_a_corrected_upload(platform: Platform) -> None:
+def test_a_bad_drop_is_quarantined_told_once_and_freed_by_a_corrected_upload(platform: PlatformUnderTest) -> None:
     bad = drop(platform.home.landing, "bad", WHOLE)
     (bad / "corpus" / "fail-65").touch()
     drop(platform.home.landing, "good", {**WHOLE, "corpus": "다른 글"})
@@ -43,9 +43,9 @@ def test_a_bad_drop_is_quarantined_told_once_and_freed_by_a_corrected_upload(pla
     assert status(platform, "instructions")["bad"][0]
 
     again = platform.run("data", "bad", tags=content)  # somebody tries the same content once more
-    told = {alert.key: alert for run in (first, again) if (alert := alert_of(platform.instance, _run(platform, run)))}
-    assert len(told) == 1, told
-    (alert,) = told.values()
+    alerts = {alert.key: alert for run in (first, again) if (alert := alert_of(platform.instance, _run(platform, run)))}
+    assert len(alerts) == 1, alerts
+    (alert,) = alerts.values()
     assert alert.kind == "quarantine" and "row 7 has no text" in alert.english and "격리" in alert.korean
 
     (bad / "corpus" / "fail-65").unlink()
@@ -58,7 +58,7 @@ def test_a_bad_drop_is_quarantined_told_once_and_freed_by_a_corrected_upload(pla
     assert recovered is not None and recovered.kind == "recovery"
 
 
-def test_an_empty_drop_is_quarantined_too(platform: Platform) -> None:
+def test_an_empty_drop_is_quarantined_too(platform: PlatformUnderTest) -> None:
     drop(platform.home.landing, "empty", {"benchmarks": "문제"})
     platform.instance.add_dynamic_partitions("release", ["empty"])
     result = platform.run("data", "empty", asset_selection=[AssetKey("corpus"), AssetKey("benchmarks")])
@@ -66,7 +66,7 @@ def test_an_empty_drop_is_quarantined_too(platform: Platform) -> None:
     assert not result.success and not passed and "empty/corpus, or nothing is in it" in described
 
 
-def _run(platform: Platform, result: object) -> DagsterRun:
+def _run(platform: PlatformUnderTest, result: object) -> DagsterRun:
     run = platform.instance.get_run_by_id(result.run_id)  # type: ignore[attr-defined]
     assert run is not None
     return run

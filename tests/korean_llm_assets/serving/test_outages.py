@@ -90,14 +90,14 @@ def fail(world: World, attempt: Try, faults: Faults) -> None:
     assert all(world.platform.is_ready(version) for version in world.platform.shares), faults
 
 
-def assert_settled(world: World, aliases: dict[str, str], told: object) -> None:
+def assert_settled(world: World, aliases: dict[str, str], message: object) -> None:
     """The registry's champion answers, alone, and nothing is left half-done."""
-    assert world.aliases("toy") == aliases, told
-    assert world.platform.shares == {aliases[CHAMPION]: 1.0}, told
-    assert world.platform.ready == {aliases[CHAMPION]: True}, told
-    assert world.tags("toy") == {}, told
+    assert world.aliases("toy") == aliases, message
+    assert world.platform.shares == {aliases[CHAMPION]: 1.0}, message
+    assert world.platform.ready == {aliases[CHAMPION]: True}, message
+    assert world.tags("toy") == {}, message
     contents = [version.tags["artifact_digest"] for version in world.client.search_model_versions("name = 'toy'")]
-    assert len(contents) == len(set(contents)), f"registered twice: {told}"
+    assert len(contents) == len(set(contents)), f"registered twice: {message}"
 
 
 def is_done(world: World, scenario: Scenario) -> bool:

@@ -65,17 +65,17 @@ def promote(registry, store, model, champion=None):
 
 
 def number(registry, alias):
-    found = registry.version("toy", alias)
-    return found and found.number
+    version = registry.version("toy", alias)
+    return version and version.number
 
 
 def test_the_first_model_becomes_the_champion_with_its_lineage(registry, store):
     made = promote(registry, store, "1")
-    found = registry.version("toy", CHAMPION)
-    assert (made.version, made.replaces, found.number) == ("1", None, "1")
-    assert found.tags["corpus"] == "c" * 64
-    assert found.tags["rlhf_model"] == "1" * 64
-    assert found.tags["recipe"] == "r"
+    version = registry.version("toy", CHAMPION)
+    assert (made.version, made.replaces, version.number) == ("1", None, "1")
+    assert version.tags["corpus"] == "c" * 64
+    assert version.tags["rlhf_model"] == "1" * 64
+    assert version.tags["recipe"] == "r"
     assert (number(registry, CANDIDATE), number(registry, PREVIOUS)) == (None, None)
 
 
@@ -88,7 +88,7 @@ def test_a_second_model_makes_the_first_previous_and_the_first_can_come_back(reg
     again = promote(registry, store, "2", champion=export_of("1").digest)
     assert (again.version, number(registry, CHAMPION), number(registry, PREVIOUS)) == ("2", "2", "1")
     promote(registry, store, "3", champion=export_of("2").digest)
-    assert {(found.number, found.artifact.digest) for found in registry.live()} == {
+    assert {(version.number, version.artifact.digest) for version in registry.live()} == {
         (model, export_of(model).digest)
         for model in ("1", "2", "3")  # what `previous` replaced is kept too
     }

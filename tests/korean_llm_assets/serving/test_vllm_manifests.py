@@ -69,8 +69,8 @@ def test_the_server_gets_the_verified_folder_read_only_and_its_gpus(deployment):
 
 def test_selectors_name_their_own_version_only(deployment, profile):
     service = vllm.service("qwen2.5-7b", "3", profile)
-    found = deployment["spec"]["template"]["metadata"]["labels"]
-    assert service["spec"]["selector"].items() <= found.items()
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
     other = vllm.deployment("qwen2.5-7b", "4", PATH, ServingSettings(), profile)
     assert not service["spec"]["selector"].items() <= other["spec"]["template"]["metadata"]["labels"].items()
     assert deployment["metadata"]["name"] == "qwen2-5-7b-v3"

@@ -91,7 +91,7 @@ def test_a_version_is_applied_waited_for_and_removed_whole(autoscaler, kind):
     api = Api(ready_after=3)
     platform = platform_on(api, autoscaler=autoscaler)
     assert platform.start("3") == "http://qwen2-5-7b-v3.llm-training:8000"
-    assert {found for found, _ in api.objects} == {"Deployment", "Service", kind}
+    assert {object_kind for object_kind, _ in api.objects} == {"Deployment", "Service", kind}
     assert api.reads == 3
     platform.stop("3")
     assert api.objects == {}

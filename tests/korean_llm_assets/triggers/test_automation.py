@@ -20,12 +20,12 @@ from dagster import AssetKey, DagsterRun, SensorResult, build_sensor_context, ev
 from korean_llm_assets.landing.claims import claim
 from korean_llm_assets.landing.folders import Landing
 from korean_llm_assets.partitions.keys import cell_key
-from tests.korean_llm_assets.conftest import WHOLE, Platform, define, drop
+from tests.korean_llm_assets.conftest import WHOLE, PlatformUnderTest, define, drop
 from trainers.contract import BadRequest
 from trainers.contract.recipe.loading import recipe_folders
 
 
-def tick(platform: Platform) -> SensorResult:
+def tick(platform: PlatformUnderTest) -> SensorResult:
     """One evaluation, with what the daemon does of it: partitions added, runs recorded by their tags."""
     from korean_llm_assets.triggers.incidents import CONTENT_TAG
     from korean_llm_assets.triggers.sensors import new_releases
@@ -48,7 +48,7 @@ def keys(result: SensorResult) -> list[str | None]:
     return [request.partition_key for request in result.run_requests or ()]
 
 
-def test_a_complete_folder_becomes_a_release_and_a_run(platform: Platform) -> None:
+def test_a_complete_folder_becomes_a_release_and_a_run(platform: PlatformUnderTest) -> None:
     release = drop(platform.home.landing, "뉴스 11월", WHOLE, ready=False)
     assert keys(tick(platform)) == []
     (release / "_READY").touch()
@@ -59,7 +59,7 @@ def test_a_complete_folder_becomes_a_release_and_a_run(platform: Platform) -> No
     assert keys(tick(platform)) == []
 
 
-def test_the_same_content_under_another_name_is_not_new(platform: Platform) -> None:
+def test_the_same_content_under_another_name_is_not_new(platform: PlatformUnderTest) -> None:
     release = drop(platform.home.landing, "first", WHOLE)
     shutil.copytree(release, platform.home.landing / "copied")
     assert keys(tick(platform)) == ["copied"]
@@ -68,7 +68,7 @@ def test_the_same_content_under_another_name_is_not_new(platform: Platform) -> N
     assert platform.instance.get_dynamic_partitions("release") == ["copied"]
 
 
-def test_late_files_are_new_content_of_the_same_release(platform: Platform) -> None:
+def test_late_files_are_new_content_of_the_same_release(platform: PlatformUnderTest) -> None:
     release = drop(platform.home.landing, "first", WHOLE)
     tick(platform)
     (release / "corpus" / "late.jsonl").write_text("늦은 글")
@@ -78,7 +78,7 @@ def test_late_files_are_new_content_of_the_same_release(platform: Platform) -> N
     assert keys(tick(platform)) == []
 
 
-def test_of_two_daemons_that_see_a_drop_at_once_one_starts_its_run(platform: Platform) -> None:
+def test_of_two_daemons_that_see_a_drop_at_once_one_starts_its_run(platform: PlatformUnderTest) -> None:
     for number in range(3):
         drop(platform.home.landing, f"drop {number}", {"corpus": f"글 {number}"})
     both = Barrier(2)
@@ -95,8 +95,8 @@ def test_of_two_daemons_that_see_a_drop_at_once_one_starts_its_run(platform: Pla
         return [request.run_key for request in result.run_requests or ()]
 
     with ThreadPoolExecutor(2) as pool:
-        asked = [future.result(60) for future in [pool.submit(daemon) for _ in range(2)]]
-    assert len(asked[0] + asked[1]) == len({*asked[0], *asked[1]}) == 3
+        keys = [future.result(60) for future in [pool.submit(daemon) for _ in range(2)]]
+    assert len(keys[0] + keys[1]) == len({*keys[0], *keys[1]}) == 3
 
 
 def test_processes_that_claim_one_content_at_once_have_one_winner_and_a_dead_winner_is_replaced(
@@ -109,8 +109,8 @@ def test_processes_that_claim_one_content_at_once_have_one_winner_and_a_dead_win
         assert racer.stdin is not None
         racer.stdin.write("go\n")
         racer.stdin.flush()
-    told = [racer.communicate(timeout=120)[0] for racer in racers]
-    first, second = (json.loads(line.lower()) for line in told)
+    outputs = [racer.communicate(timeout=120)[0] for racer in racers]
+    first, second = (json.loads(line.lower()) for line in outputs)
     assert all(one != other for one, other in zip(first, second, strict=True)), "each content has one winner"
     later = time.time() + 3600
     monkeypatch.setattr("korean_llm_assets.landing.claims.time.time", lambda: later)
@@ -118,7 +118,7 @@ def test_processes_that_claim_one_content_at_once_have_one_winner_and_a_dead_win
 
 
 @pytest.mark.parametrize("events", [100, pytest.param(1000, marks=pytest.mark.prove)])
-def test_a_thousand_events_give_one_release_and_one_run_per_content(platform: Platform, events: int) -> None:
+def test_a_thousand_events_give_one_release_and_one_run_per_content(platform: PlatformUnderTest, events: int) -> None:
     """Re-uploads, renames, late files, duplicate events, a rewound cursor, two daemons.
 
     Dagster's rule for run keys is the launcher's here: of two daemons that ask at once for one key, one gets a run.
@@ -177,12 +177,12 @@ def test_a_thousand_events_give_one_release_and_one_run_per_content(platform: Pl
     assert {run.tags["dagster/partition"] for run in runs} == set(platform.instance.get_dynamic_partitions("release"))
 
 
-def requested(platform: Platform, cursor: Any) -> tuple[dict[str, set[str]], Any]:
+def requested(platform: PlatformUnderTest, cursor: Any) -> tuple[dict[str, set[str]], Any]:
     """What one tick of the conditions asks for: asset -> partitions."""
     result = evaluate_automation_conditions(platform.definitions, platform.instance, cursor=cursor)
     keys = platform.definitions.resolve_asset_graph().materializable_asset_keys
-    asked = {key.to_user_string(): set(result.get_requested_partitions(key)) for key in keys}
-    return {name: partitions for name, partitions in asked.items() if partitions}, result.cursor
+    partitions_by_asset = {key.to_user_string(): set(result.get_requested_partitions(key)) for key in keys}
+    return {name: partitions for name, partitions in partitions_by_asset.items() if partitions}, result.cursor
 
 
 def recipe(home: Path, name: str, **changes: object) -> None:
@@ -195,7 +195,7 @@ def recipe(home: Path, name: str, **changes: object) -> None:
 
 @pytest.mark.slow
 def test_conditions_make_what_new_data_and_changed_recipes_ask_for_of_automatic_models(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
+    platform: PlatformUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe(platform.home.root, "asked", automation="ask")
     recipe(platform.home.root, "never", automation="off")
@@ -204,43 +204,45 @@ def test_conditions_make_what_new_data_and_changed_recipes_ask_for_of_automatic_
     cell = cell_key("tiny", "r1")
     chain = {"cpt_checkpoint", "sft_model", "rlhf_model", "eval_report", "deployed_model"}
 
-    asked, cursor = requested(platform, None)
-    assert asked == {"base_model": {"tiny"}}  # nothing is needed for it; there is no data to ask for others with
+    requests, cursor = requested(platform, None)
+    assert requests == {"base_model": {"tiny"}}  # nothing is needed for it; there is no data to ask for others with
 
     drop(platform.home.landing, "r1", WHOLE)
     platform.instance.add_dynamic_partitions("release", ["r1"])
     assert platform.run("base", "tiny").success
-    asked, cursor = requested(platform, cursor)
-    assert asked == {}  # the data is not there yet
+    requests, cursor = requested(platform, cursor)
+    assert requests == {}  # the data is not there yet
     assert platform.run("data", "r1").success
-    asked, cursor = requested(platform, cursor)
-    assert asked == {name: {cell} for name in chain - {"deployed_model"}}  # its report's checks have not passed yet
-    assert platform.run("training", cell, asset_selection=[AssetKey(name) for name in asked]).success
-    asked, cursor = requested(platform, cursor)
-    assert asked == {"deployed_model": {cell}}
+    requests, cursor = requested(platform, cursor)
+    assert requests == {name: {cell} for name in chain - {"deployed_model"}}  # its report's checks have not passed yet
+    assert platform.run("training", cell, asset_selection=[AssetKey(name) for name in requests]).success
+    requests, cursor = requested(platform, cursor)
+    assert requests == {"deployed_model": {cell}}
     assert platform.run("training", cell, asset_selection=[AssetKey("deployed_model")]).success
-    asked, cursor = requested(platform, cursor)
-    assert asked == {}
+    requests, cursor = requested(platform, cursor)
+    assert requests == {}
 
     changed = yaml.safe_load((recipe_folders()[0] / "tiny.yaml").read_text())["sft"] | {"learning_rate": 1.5e-3}
     recipe(platform.home.root, "tiny", sft=changed)
     platform.definitions = define(reload=True)
-    asked, cursor = requested(platform, cursor)
-    assert asked == {name: {cell} for name in chain - {"cpt_checkpoint"}}
-    asked, cursor = requested(platform, cursor)
-    assert asked == {}  # once
+    requests, cursor = requested(platform, cursor)
+    assert requests == {name: {cell} for name in chain - {"cpt_checkpoint"}}
+    requests, cursor = requested(platform, cursor)
+    assert requests == {}  # once
 
     _asked_models_wait_for_a_person_and_models_that_are_off_for_nobody(platform, cursor)
 
 
-def _asked_models_wait_for_a_person_and_models_that_are_off_for_nobody(platform: Platform, cursor: Any) -> None:
-    from korean_llm_assets.assets.proposals import proposals, waiting  # as `define(reload=True)` loaded it
+def _asked_models_wait_for_a_person_and_models_that_are_off_for_nobody(
+    platform: PlatformUnderTest, cursor: Any
+) -> None:
+    from korean_llm_assets.assets.proposals import proposals, proposed_releases  # as `define(reload=True)` loaded it
     from korean_llm_assets.commands import start
 
-    proposed = waiting(platform.instance)
+    proposed = proposed_releases(platform.instance)
     assert proposed["asked"] == ["r1"] and "never" not in proposed and "tiny" not in proposed
-    (told,) = [alert for alert in proposals(platform.instance) if "asked r1" in alert.english]
-    assert "start --model asked --release r1" in told.english and "승인 대기" in told.korean
+    (alert,) = [alert for alert in proposals(platform.instance) if "asked r1" in alert.english]
+    assert "start --model asked --release r1" in alert.english and "승인 대기" in alert.korean
     with pytest.raises(BadRequest, match="never says automation: off"):
         start.run(Namespace(model="never", release="r1"), platform.home)
     start.run(Namespace(model="asked", release="r1"), platform.home)
@@ -250,12 +252,12 @@ def _asked_models_wait_for_a_person_and_models_that_are_off_for_nobody(platform:
     asked, cursor = requested(platform, cursor)
     assert set(asked) >= {"cpt_checkpoint", "sft_model", "rlhf_model", "eval_report"}
     assert {partition for partitions in asked.values() for partition in partitions} == {cell_key("asked", "r1")}
-    assert "asked" not in waiting(platform.instance)
+    assert "asked" not in proposed_releases(platform.instance)
 
 
 @pytest.mark.slow
 def test_an_expensive_stage_waits_for_the_checks_before_it_and_a_failure_is_not_repeated(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
+    platform: PlatformUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SMALL_STAGES_GATE", "fail")
     drop(platform.home.landing, "r1", WHOLE)
@@ -264,5 +266,5 @@ def test_an_expensive_stage_waits_for_the_checks_before_it_and_a_failure_is_not_
     for job, partition in (("data", "r1"), ("base", "tiny"), ("training", cell_key("tiny", "r1"))):
         platform.run(job, partition)
     for _ in range(2):
-        asked, cursor = requested(platform, cursor)
-        assert asked == {}  # deployed_model is missing, but its report's checks did not pass
+        requests, cursor = requested(platform, cursor)
+        assert requests == {}  # deployed_model is missing, but its report's checks did not pass

@@ -41,7 +41,7 @@ class World:
     store: ArtifactStore
     instance: DagsterInstance
     now: EvaluationDetails = field(default_factory=lambda: figures(2.0))
-    asked: list[StageRequest] = field(default_factory=list)
+    requests: list[StageRequest] = field(default_factory=list)
 
     def commit(self, request: StageRequest, details: EvaluationDetails | ExportDetails) -> Manifest:
         with self.store.workspace(request) as workspace:
@@ -53,7 +53,7 @@ class World:
 
     def run(self, step: object, request: StageRequest, launch: object) -> Manifest:
         """As a compute does."""
-        self.asked.append(request)
+        self.requests.append(request)
         return self.commit(request, self.now)
 
     def version(self, name: str, alias: str) -> Version | None:
@@ -96,7 +96,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def test_nothing_is_evaluated_until_there_is_fresher_text(world: World) -> None:
     assert world.night().success
     world.release("r1")
-    assert world.night().success and not world.asked
+    assert world.night().success and not world.requests
 
 
 def test_the_champions_own_line_is_judged_on_the_newest_release_once(world: World) -> None:
@@ -104,7 +104,7 @@ def test_the_champions_own_line_is_judged_on_the_newest_release_once(world: Worl
         world.release(name)
     world.instance.add_dynamic_partitions("release", ["r3, still being made"])
     assert world.night().success and world.night().success
-    (request,) = world.asked  # the second night reuses it
+    (request,) = world.requests  # the second night reuses it
     assert (request.stage, request.model, request.release) == ("evaluate", "tiny", "r2")
     assert {item.name: item.digest for item in request.inputs} == {
         **{name: name for name in LINE},

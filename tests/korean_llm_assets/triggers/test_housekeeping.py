@@ -80,13 +80,13 @@ def four(shelf: Shelf) -> Sequence[Artifact]:
 def test_superseded_artifacts_go_and_the_newest_stay(shelf: Shelf) -> None:
     made = four(shelf)
     assert shelf.names(keep=2) == {made[0].path, made[1].path}
-    said: list[str] = []
-    found = shelf.doomed(keep=2)
-    assert tidy(found, False, said.append) == 2000
-    assert said[-1].startswith("2 things, 0.0 MiB: would be removed") and all(
+    messages: list[str] = []
+    doomed = shelf.doomed(keep=2)
+    assert tidy(doomed, False, messages.append) == 2000
+    assert messages[-1].startswith("2 things, 0.0 MiB: would be removed") and all(
         shelf.store.path(a).exists() for a in made
     )
-    tidy(found, True, said.append)
+    tidy(doomed, True, messages.append)
     assert [shelf.store.path(artifact).exists() for artifact in made] == [False, False, True, True]
     left = {path.name.split(".")[0] for path in (shelf.store.root / "benchmarks" / "r1").iterdir()}
     assert left == {artifact.request_digest for artifact in made[2:]}  # requests and locks beside them went too
@@ -146,13 +146,13 @@ def test_leftovers_of_old_attempts_go_unless_somebody_works_on_them(shelf: Shelf
         if not path.name.startswith(young.digest) and young.digest not in path.as_posix():
             os.utime(path, (OLD, OLD))
     with locked(cell / f"{at_work.digest}.lock"):
-        found = shelf.doomed()
-        assert {doomed.what.split("/")[-1] for doomed in found} == {
+        doomed = shelf.doomed()
+        assert {each.what.split("/")[-1] for each in doomed} == {
             f"{unfinished.digest}.partial",
             f"{refused.digest}.partial",
         }
-        assert sum(doomed.size for doomed in found) >= 500
-        tidy(found, True, lambda line: None)
+        assert sum(each.size for each in doomed) >= 500
+        tidy(doomed, True, lambda line: None)
     left = {path.name.split(".")[0] for path in cell.iterdir()}
     assert left == {at_work.digest, young.digest}
 
@@ -176,8 +176,8 @@ def test_the_command_and_the_job_are_dry_runs_unless_told(
             assert result.success
             assert shelf.store.path(made[0]).exists() != yes
     assert clean.run(Namespace(days=14.0, keep=2, yes=False), home) == 0
-    told = capsys.readouterr().out
-    assert made[1].path in told and "nothing was (--yes removes)" in told and shelf.store.path(made[1]).exists()
+    output = capsys.readouterr().out
+    assert made[1].path in output and "nothing was (--yes removes)" in output and shelf.store.path(made[1]).exists()
 
 
 def test_unfinished_removals_are_not_mistaken_for_artifacts(shelf: Shelf) -> None:

@@ -43,14 +43,14 @@ def _requests(recipe_name: str) -> list[StageRequest]:
 
 def _rendered(recipe: str, profile_name: str) -> list[tuple[StageRequest, dict[str, Any]]]:
     profile = load_profile(profile_name)
-    found = []
+    problems = []
     for request in _requests(recipe):
         try:
             check_fit(request, request.needs, profile)
         except DoesNotFit:
             continue  # the snapshot then lacks this stage
-        found.append((request, render(request, request.needs, profile, "run-1", 1, _MESSAGES)))
-    return found
+        problems.append((request, render(request, request.needs, profile, "run-1", 1, _MESSAGES)))
+    return problems
 
 
 def _pod(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -64,8 +64,8 @@ def _without_digest(request: StageRequest, manifest: dict[str, Any]) -> dict[str
     text = yaml.safe_dump(manifest, allow_unicode=True, width=200)
     for digest in (request.digest, request.digest[:32], request.digest[:12]):
         text = text.replace(digest, "DIGEST")
-    found: dict[str, Any] = yaml.safe_load(text)
-    return found
+    schema: dict[str, Any] = yaml.safe_load(text)
+    return schema
 
 
 def _leaves(node: Any, path: str = "") -> dict[str, Any]:

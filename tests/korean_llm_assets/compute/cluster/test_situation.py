@@ -110,8 +110,12 @@ def test_endings_are_told_in_words(terminated: dict[str, Any], kind: str, words:
 @pytest.mark.parametrize("consequence", [75, 143])
 def test_of_several_pods_the_one_that_failed_by_itself_says_why(consequence: int):
     facts = PodFacts()
-    for name, code, said in (("a", consequence, "another process ended"), ("b", 65, "row 7"), ("c", consequence, "")):
-        states = [{"state": {"terminated": {"exitCode": code, "message": said}}}]
+    for name, code, message in (
+        ("a", consequence, "another process ended"),
+        ("b", 65, "row 7"),
+        ("c", consequence, ""),
+    ):
+        states = [{"state": {"terminated": {"exitCode": code, "message": message}}}]
         facts.remember([{**_pod({"phase": "Failed", "containerStatuses": states}), "metadata": {"name": name}}])
     why = ending(JOB, _body(_condition("Failed", reason="PodFailurePolicy")), facts, [])
     assert why.exit_code == 65 and "pod b: exit 65" in why.words and not why.may_retry
