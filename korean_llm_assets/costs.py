@@ -10,7 +10,7 @@ from dagster import MetadataValue
 from korean_llm_assets.compute.profiles import Price
 from korean_llm_assets.partitions.keys import stage_of
 from korean_llm_assets.partitions.recipes import model_recipes
-from korean_llm_assets.partitions.requests import settings
+from korean_llm_assets.partitions.requests import section_and_seed
 from trainers.contract import Attempt, Manifest, StageRequest, lost_seconds
 from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.markdown import table
@@ -20,7 +20,7 @@ _HOUR = 3600
 
 
 @dataclass(frozen=True)
-class Spent:
+class Cost:
     """What one artifact took, over all attempts. GPU-seconds are zero for stages without GPUs.
 
     Work that was not finished (it failed for good, or goes on) asked for GPUs and has neither used nor lost them yet.
@@ -30,14 +30,14 @@ class Spent:
     model: str
     release: str
     seconds: float
-    asked: float
+    allocated: float
     used: float
     lost: float
     core_seconds: float = 0.0
     finished: bool = True
 
     @classmethod
-    def of(cls, manifest: Manifest) -> "Spent":
+    def of(cls, manifest: Manifest) -> "Cost":
         """What a manifest says."""
         request, gpu = manifest.request, manifest.gpu_seconds
         seconds = manifest.timings.get("seconds", 0.0)
@@ -46,61 +46,63 @@ class Spent:
 
     def money(self, price: Price) -> float:
         """US dollars."""
-        return self.asked / _HOUR * price.gpu if self.asked else self.core_seconds / _HOUR * price.core
+        return self.allocated / _HOUR * price.gpu if self.allocated else self.core_seconds / _HOUR * price.core
 
 
-def spent(store: ArtifactStore) -> Iterator[Spent]:
+def all_costs(store: ArtifactStore) -> Iterator[Cost]:
     """Every artifact's cost, and that of work without an artifact as far as its attempts have ended. Reads small files
     only; what housekeeping has removed is not counted."""
-    yield from map(Spent.of, store.manifests())
+    yield from map(Cost.of, store.manifests())
     yield from (_unfinished(request, attempts) for request, attempts in store.unfinished())
 
 
-def _unfinished(request: StageRequest, attempts: Iterable[Attempt]) -> Spent:
+def _unfinished(request: StageRequest, attempts: Iterable[Attempt]) -> Cost:
     seconds = sum(attempt.ended - attempt.started for attempt in attempts if attempt.ended)
     needs, place = request.needs, (request.asset, request.model or "-", request.release or "-")
     cores = seconds * needs.cpu * needs.nodes
-    return Spent(*place, seconds, seconds * needs.gpus, 0.0, 0.0, cores, finished=False)
+    return Cost(*place, seconds, seconds * needs.gpus, 0.0, 0.0, cores, finished=False)
 
 
-def report(rows: Iterable[Spent], price: Price, by: Sequence[str] = ("model", "release")) -> str:
+def report(rows: Iterable[Cost], price: Price, by: Sequence[str] = ("model", "release")) -> str:
     """Totals as Markdown; goodput is the share of the GPU time asked for that made the result."""
-    totals: dict[tuple[str, ...], list[Spent]] = {}
+    totals: dict[tuple[str, ...], list[Cost]] = {}
     for row in rows:
         totals.setdefault(tuple(getattr(row, name) for name in by), []).append(row)
     columns = (*by, "artifacts", "hours", "GPU-hours", "lost to restarts", "unfinished", "goodput", "US dollars")
     lines: list[Sequence[str]] = []
     everything = [row for group in totals.values() for row in group]
     for key, group in [*sorted(totals.items()), (("in all", *[""] * (len(by) - 1)), everything)]:
-        asked, used, lost = (sum(getattr(row, name) for row in group) for name in ("asked", "used", "lost"))
-        goodput = f"{used / asked:.1%}" if asked else "no GPU"
+        allocated, used, lost = (sum(getattr(row, name) for row in group) for name in ("allocated", "used", "lost"))
+        goodput = f"{used / allocated:.1%}" if allocated else "no GPU"
         hours = sum(row.seconds for row in group) / _HOUR
         money = sum(row.money(price) for row in group)
         finished = f"{sum(row.finished for row in group)}"
-        numbers = (f"{value:.2f}" for value in (hours, asked / _HOUR, lost / _HOUR, (asked - used - lost) / _HOUR))
+        numbers = (
+            f"{value:.2f}" for value in (hours, allocated / _HOUR, lost / _HOUR, (allocated - used - lost) / _HOUR)
+        )
         lines.append((*key, finished, *numbers, goodput, f"{money:.2f}"))
     return "\n".join(table(columns, lines))
 
 
 def cost_metadata(manifest: Manifest, price: Price) -> dict[str, Any]:
     """What an artifact took to make, for its materialization; where it was reused, nothing of this was spent again."""
-    cost, attempts = Spent.of(manifest), manifest.attempts
+    cost, attempts = Cost.of(manifest), manifest.attempts
     lost = lost_seconds(attempts)
-    held = sum((attempt.ended or attempt.started) - attempt.started for attempt in attempts)
+    elapsed = sum((attempt.ended or attempt.started) - attempt.started for attempt in attempts)
     metadata = {
         "US dollars": MetadataValue.float(round(cost.money(price), 4)),
         "seconds lost to restarts": MetadataValue.float(round(lost, 3)),
-        "goodput": MetadataValue.float(round(1 - lost / held, 6) if held else 1.0),
+        "goodput": MetadataValue.float(round(1 - lost / elapsed, 6) if elapsed else 1.0),
     }
-    if cost.asked:
-        hours = {"asked": cost.asked, "used": cost.used, "lost to restarts": cost.lost}
+    if cost.allocated:
+        hours = {"asked": cost.allocated, "used": cost.used, "lost to restarts": cost.lost}
         metadata |= {f"GPU hours {name}": MetadataValue.float(seconds / _HOUR) for name, seconds in hours.items()}
     return metadata
 
 
 def totals_metadata(store: ArtifactStore, model: str, release: str, price: Price) -> dict[str, Any]:
     """What a model took so far: one release by asset (with its data and the base model), and all by release."""
-    rows = list(spent(store))
+    rows = list(all_costs(store))
     of_release = [row for row in rows if row.model in (model, "-") and row.release in (release, "-")]
     of_model = [row for row in rows if row.model == model]
     return {
@@ -120,7 +122,7 @@ class Estimate:
     source: str
 
 
-def estimate(assets: Sequence[str], model: str, past: Sequence[Spent], gpu: Gpu | None) -> list[Estimate]:
+def estimate(assets: Sequence[str], model: str, past: Sequence[Cost], gpu: Gpu | None) -> list[Estimate]:
     """Hours of each asset for one release: the mean of past runs of this model, else the planner's arithmetic.
 
     Args:
@@ -129,21 +131,21 @@ def estimate(assets: Sequence[str], model: str, past: Sequence[Spent], gpu: Gpu 
     Raises:
         DoesNotFit: it never ran, and cannot run on such GPUs.
     """
-    found = []
+    estimates = []
     for asset in assets:
         rows = [row for row in past if row.asset == asset and row.model == model and row.finished]
         stage = stage_of(asset)
-        gpus = settings(stage, model)[0].needs.gpus
+        gpus = section_and_seed(stage, model)[0].needs.gpus
         if rows:
             hours = mean(row.seconds for row in rows) / _HOUR
-            gpu_hours = mean(row.asked for row in rows) / _HOUR
-            found.append(Estimate(asset, model, hours, gpu_hours, f"the mean of {len(rows)} past runs"))
+            gpu_hours = mean(row.allocated for row in rows) / _HOUR
+            estimates.append(Estimate(asset, model, hours, gpu_hours, f"the mean of {len(rows)} past runs"))
         elif stage.trains and gpus and gpu is not None:
             gpu_hours = recipe_gpu_hours(model_recipes()[model], stage.name, gpu)
-            found.append(Estimate(asset, model, gpu_hours / gpus, gpu_hours, "the planner's arithmetic"))
+            estimates.append(Estimate(asset, model, gpu_hours / gpus, gpu_hours, "the planner's arithmetic"))
         else:
-            found.append(Estimate(asset, model, 0.0, 0.0, "unknown: no past run, and nothing to plan from"))
-    return found
+            estimates.append(Estimate(asset, model, 0.0, 0.0, "unknown: no past run, and nothing to plan from"))
+    return estimates
 
 
 def estimate_table(estimates: Sequence[Estimate], releases: int, price: float) -> str:

@@ -101,11 +101,11 @@ def cluster_jobs(instance: DagsterInstance, before: float) -> list[tuple[str, Ca
     if settings.ENV.get() != "cluster":
         return []
     from korean_llm_assets.compute.cluster.kube_api import KubeApi, connect
-    from korean_llm_assets.compute.cluster.orphans import finished
+    from korean_llm_assets.compute.cluster.orphans import finished_workloads
     from korean_llm_assets.compute.profiles import load_profile
 
     profile = load_profile(_profile_name())
-    return finished(
+    return finished_workloads(
         KubeApi(connect(profile.context), profile.namespace, profile.patience.api), profile, instance, before
     )
 

@@ -98,7 +98,7 @@ def is_there(named: str, file: Path) -> bool:
     return named in names() | ELSEWHERE or any(any(place.glob(named)) for place in places)
 
 
-def said(file: Path) -> str:
+def words_of(file: Path) -> str:
     """What a source says to its reader: of Python the comments and docstrings, of other files everything."""
     text = file.read_text(encoding="utf-8")
     if file.suffix != ".py":
@@ -151,7 +151,7 @@ def test_pages_name_what_there_is(file: Path) -> None:
 
 @each(SOURCES)
 def test_sources_name_what_there_is(file: Path) -> None:
-    text = said(file)
+    text = words_of(file)
     shown = {path for path in PATH.findall(file.read_text(encoding="utf-8")) if "/" in path}  # in messages, too
     assert [path for path in sorted({*PATH.findall(text), *shown}) if not is_there(path, file)] == []
     assert [module for module in sorted(set(MODULE.findall(text))) if not is_module(module)] == []

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from korean_llm_assets.compute.profiles import ClusterProfile, Price, load_profile
-from korean_llm_assets.costs import report, spent
+from korean_llm_assets.costs import all_costs, report
 from korean_llm_assets.home import Home
 from trainers.contract import settings
 from trainers.contract.artifacts import ArtifactStore
@@ -19,7 +19,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: Namespace, home: Home) -> int:
     """Totals by model and release; also kept as costs.md."""
-    text = report(spent(ArtifactStore(home.artifacts)), price(options))
+    text = report(all_costs(ArtifactStore(home.artifacts)), price(options))
     (home.root / "costs.md").write_text(text + "\n", encoding="utf-8")
     print(text)
     return 0

@@ -6,7 +6,7 @@ from typing import Any
 from dagster import DagsterInstance
 
 from korean_llm_assets.commands.costs import add_price, price, profile
-from korean_llm_assets.costs import estimate, estimate_table, spent
+from korean_llm_assets.costs import all_costs, estimate, estimate_table
 from korean_llm_assets.home import Home
 from korean_llm_assets.http import post_json
 from korean_llm_assets.partitions.keys import cell_key, releases, stage_of
@@ -37,7 +37,7 @@ def run(options: Namespace, home: Home) -> int:
     with DagsterInstance.get() as instance:
         registered = list(instance.get_dynamic_partitions(releases.name or ""))
     selection = _selection("release", options.releases, registered)
-    past = list(spent(ArtifactStore(home.artifacts)))
+    past = list(all_costs(ArtifactStore(home.artifacts)))
     pool = profile().gpu_pool
     estimates = [row for model in models for row in estimate(assets, model, past, pool.gpu if pool else None)]
     print(estimate_table(estimates, len(selection), price(options).gpu))

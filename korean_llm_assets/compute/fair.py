@@ -101,8 +101,8 @@ class FairPool(BaseModel):
         return self.virtual_time(first.queue, now) - credit
 
     def _free(self) -> list[int]:
-        held = {device for ticket in self.tickets for device in ticket.devices}
-        return [device for device in range(self.total) if device not in held]
+        busy = {device for ticket in self.tickets for device in ticket.devices}
+        return [device for device in range(self.total) if device not in busy]
 
     def _share(self, queue: str) -> float:
         return self.shares.get(queue, 1.0)

@@ -14,7 +14,7 @@ from dagster import Failure, PipesEnvContextInjector, open_pipes_session
 from korean_llm_assets.compute.messages import MessagesFileReader
 from korean_llm_assets.compute.outcome import MAX_ATTEMPTS, failure, in_words, may_retry
 from korean_llm_assets.compute.overrides import Overrides, Step
-from korean_llm_assets.compute.pool import Held, LocalPool, is_interactive
+from korean_llm_assets.compute.pool import Allocation, LocalPool, is_interactive
 from korean_llm_assets.compute.profiles import Price
 from trainers.contract import Manifest, StageError, StageRequest, settings
 from trainers.contract.artifacts import ArtifactStore
@@ -53,14 +53,14 @@ class LocalCompute:
         with locked(place.launch_lock):  # another run of the same request is waited for
             with locked(place.lock):
                 pass  # so is the stage of a killed run, which may still be saving
-            found = self.store.find(request)
-            if found is not None:
-                return found
+            manifest = self.store.find(request)
+            if manifest is not None:
+                return manifest
             self.prepare()
             place.request.write_text(request.model_dump_json(indent=1), encoding="utf-8")
             try:
-                with self.pool.hold(request, is_interactive(step.run.tags), step.log.info) as held:
-                    self._attempts(step, request, held)
+                with self.pool.hold(request, is_interactive(step.run.tags), step.log.info) as allocation:
+                    self._attempts(step, request, allocation)
             except StageError as error:
                 raise Failure(str(error), allow_retries=False) from error
             manifest = self.store.find(request)
@@ -68,9 +68,9 @@ class LocalCompute:
             raise Failure(f"{request.stage} ended with exit 0 but left no artifact", allow_retries=False)
         return manifest
 
-    def _attempts(self, step: Step, request: StageRequest, held: Held) -> None:
+    def _attempts(self, step: Step, request: StageRequest, allocation: Allocation) -> None:
         for attempt in range(1, MAX_ATTEMPTS + 1):
-            status = self._attempt(step, request, held)
+            status = self._attempt(step, request, allocation)
             if status == 0:
                 return
             if not may_retry(status) or attempt == MAX_ATTEMPTS:
@@ -85,23 +85,25 @@ class LocalCompute:
         """Nothing more than the manifest says: nobody else watches this machine."""
         return {}
 
-    def _attempt(self, step: Step, request: StageRequest, held: Held) -> int:
+    def _attempt(self, step: Step, request: StageRequest, allocation: Allocation) -> int:
         """One process from start to end; returns its exit status."""
         place = self.store.beside(request)
-        said = place.messages.stat().st_size if place.messages.exists() else 0
-        reader = MessagesFileReader(place.messages, offset=said)
+        offset = place.messages.stat().st_size if place.messages.exists() else 0
+        reader = MessagesFileReader(place.messages, offset=offset)
         command = [*self.command, request.stage, "--request", str(place.request)]
         command += ["--artifacts", str(self.store.root), "--landing", str(self.landing)]
         with open_pipes_session(step, PipesEnvContextInjector(), reader) as session:
             environment = {
                 **os.environ,
                 **self.environment,
-                **held.environment,
+                **allocation.environment,
                 **session.get_bootstrap_env_vars(),
                 settings.PARENT.name: str(os.getpid()),
             }
             # A session of its own: Ctrl-C reaches us alone, and we tell the stage once.
-            with subprocess.Popen(command, env=environment, start_new_session=True, pass_fds=held.locks) as process:
+            with subprocess.Popen(
+                command, env=environment, start_new_session=True, pass_fds=allocation.locks
+            ) as process:
                 return _wait(process)
 
 

@@ -30,7 +30,7 @@ class MessagesFileReader(PipesMessageReader):
     def __init__(self, path: Path, offset: int = 0):
         self._path = path
         self._offset = offset
-        self._progress_told = 0.0
+        self._last_progress = 0.0
         self._closing: PipesMessage | None = None
 
     @contextmanager
@@ -88,8 +88,8 @@ class MessagesFileReader(PipesMessageReader):
     def _progress(self, handler: Any, payload: Any) -> None:
         progress = payload.get("progress", {})
         is_last = progress.get("step") == progress.get("total")
-        if not is_last and time.monotonic() - self._progress_told < _PROGRESS_EVERY_SECONDS:
+        if not is_last and time.monotonic() - self._last_progress < _PROGRESS_EVERY_SECONDS:
             return
-        self._progress_told = time.monotonic()
+        self._last_progress = time.monotonic()
         params = {"message": payload.get("line", json.dumps(payload, ensure_ascii=False)), "level": "INFO"}
         handler.handle_message({"__dagster_pipes_version": "0.1", "method": "log", "params": params})

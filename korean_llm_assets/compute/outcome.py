@@ -38,8 +38,8 @@ def what_now(status: int) -> str:
 
 def failure(request: StageRequest, store: ArtifactStore, status: int, attempts: int) -> Failure:
     """The failure of a request's last attempt, with the trainer's own reason."""
-    told = store.failure(request)
-    reason = told.reason if told is not None and told.exit_code == status else "the stage left no reason; see its log"
+    record = store.failure(request)
+    reason = record.reason if record and record.exit_code == status else "the stage left no reason; see its log"
     return Failure(
         f"{request.asset} {request.partition}: {in_words(status)}. {reason}",
         metadata={

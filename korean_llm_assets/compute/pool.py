@@ -23,7 +23,7 @@ _UNATTENDED = ("sensor_name", "schedule_name", "backfill", "auto_materialize", "
 
 
 @dataclass(frozen=True)
-class Held:
+class Allocation:
     """Units that a run holds. The open lock goes to its stage too: units are free when the last of both has ended."""
 
     locks: tuple[int, ...] = ()
@@ -58,7 +58,7 @@ class LocalPool:
         return cls(folder, gpus, settings.CORES.get() or os.cpu_count() or 1, shares)
 
     @contextmanager
-    def hold(self, request: StageRequest, interactive: bool, say: Callable[[str], None]) -> Iterator[Held]:
+    def hold(self, request: StageRequest, interactive: bool, say: Callable[[str], None]) -> Iterator[Allocation]:
         """Wait until it is this request's turn, and hold what it needs while the context is open.
 
         Raises:
@@ -66,7 +66,7 @@ class LocalPool:
         """
         needs = request.needs
         if self.gpus and not needs.gpus:
-            yield Held(environment={"CUDA_VISIBLE_DEVICES": ""})  # it asked for none, so it takes nobody's
+            yield Allocation(environment={"CUDA_VISIBLE_DEVICES": ""})  # it asked for none, so it takes nobody's
             return
         if self.gpus and needs.gpus > len(self.gpus):
             raise DoesNotFit(
@@ -88,25 +88,25 @@ class LocalPool:
                 state.arrive(ticket)
             try:
                 devices = self._wait(ticket, say)
-                yield Held((descriptor,), self._visible(devices))
+                yield Allocation((descriptor,), self._visible(devices))
             finally:
                 with self._state() as state:
                     state.leave(ticket.id, time.time())
                 path.unlink()
 
     def _wait(self, ticket: Ticket, say: Callable[[str], None]) -> tuple[int, ...]:
-        told = False
+        is_announced = False
         while True:
             with self._state() as state:
                 (mine,) = [each for each in state.tickets if each.id == ticket.id]
                 if mine.started is not None:
                     return mine.devices
-                held = [each for each in state.tickets if each.started is not None]
-            if not told:
+                holders = [each for each in state.tickets if each.started is not None]
+            if not is_announced:
                 what = "GPUs" if self.gpus else "cores"
-                users = ", ".join(f"{each.queue} ({each.units})" for each in held)
+                users = ", ".join(f"{each.queue} ({each.units})" for each in holders)
                 say(f"waits for {ticket.units} of {state.total} {what}; in use by {users or 'nobody'}")
-                told = True
+                is_announced = True
             time.sleep(_POLL_SECONDS)
 
     @contextmanager

@@ -81,9 +81,9 @@ class GpuPool(NodePool):
     @property
     def gpu(self) -> Gpu:
         """One GPU of the pool, for the planner."""
-        known = GPUS.get(self.type)
-        memory = quantity(self.gpu_memory) if self.gpu_memory else known.memory if known else 0.0
-        flops = self.gpu_tflops * 1e12 if self.gpu_tflops else known.flops if known else None
+        model = GPUS.get(self.type)
+        memory = quantity(self.gpu_memory) if self.gpu_memory else model.memory if model else 0.0
+        flops = self.gpu_tflops * 1e12 if self.gpu_tflops else model.flops if model else None
         return Gpu(self.type, memory, flops)
 
 
@@ -199,8 +199,8 @@ class ClusterProfile(_Strict):
 
 def profile_folders() -> list[Path]:
     """The packaged profiles, and the user's own folder where KOREAN_LLM_PROFILES names one."""
-    own = settings.PROFILES.get()
-    return [_PACKAGED, *([own] if own else [])]
+    folder = settings.PROFILES.get()
+    return [_PACKAGED, *([folder] if folder else [])]
 
 
 def profile_paths() -> dict[str, Path]:

@@ -9,7 +9,7 @@ from trainers.contract.recipe import Section
 from trainers.contract.recipe.loading import section_dict
 
 
-def settings(stage: Stage, model: str | None) -> tuple[Section, int]:
+def section_and_seed(stage: Stage, model: str | None) -> tuple[Section, int]:
     """The recipe's section for a stage, and its seed."""
     recipe = model_recipes()[model] if model else data_recipe()
     section: Section = getattr(recipe, stage.name)
@@ -18,7 +18,7 @@ def settings(stage: Stage, model: str | None) -> tuple[Section, int]:
 
 def stage_request(stage: Stage, model: str | None, release: str | None, inputs: Iterable[Input]) -> StageRequest:
     """What is asked of a stage for one cell."""
-    section, seed = settings(stage, model)
+    section, seed = section_and_seed(stage, model)
     return StageRequest(
         stage=stage.name,
         stage_version=stage.version,
@@ -48,7 +48,7 @@ def code_version(stage: Stage) -> str:
 
 def _lineage(stage: Stage) -> dict[str, Any]:
     names = sorted(model_recipes()) if stage.by_model else [None]
-    sections = {name or "data": settings(stage, name)[0] for name in names}
+    sections = {name or "data": section_and_seed(stage, name)[0] for name in names}
     plugins = {name: digest for section in sections.values() for name, digest in section.plugin_digests.items()}
     return {
         **({"plugins": plugins} if plugins else {}),

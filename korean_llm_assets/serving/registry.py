@@ -105,13 +105,13 @@ class Registry:
             ServiceMissing: the registry does not answer.
         """
         with self._answering("looking up what is served"):
-            named = [
+            versions = [
                 self._numbered(model.name, str(number))
                 for model in self._client().search_registered_models()
                 for number in model.aliases.values()
             ]
-            replaced = [self._numbered(each.name, each.tags[_REPLACES]) for each in named if _REPLACES in each.tags]
-            return named + replaced
+            replaced = [self._numbered(each.name, each.tags[_REPLACES]) for each in versions if _REPLACES in each.tags]
+            return versions + replaced
 
     def promote(
         self, name: str, exported: Manifest, report: Manifest, store: ArtifactStore, tags: Mapping[str, str]
@@ -265,9 +265,9 @@ class Registry:
             yield
 
 
-def _version(found: Any) -> Version:
-    pointer = Input(name=CHAMPION, digest=found.tags[_DIGEST], path=found.tags[_PATH])
-    return Version(found.name, str(found.version), pointer, dict(found.tags))
+def _version(model_version: Any) -> Version:
+    pointer = Input(name=CHAMPION, digest=model_version.tags[_DIGEST], path=model_version.tags[_PATH])
+    return Version(model_version.name, str(model_version.version), pointer, dict(model_version.tags))
 
 
 def _check_still_the_champion(name: str, current: Version | None, digest: str, report: Manifest) -> None:

@@ -1,8 +1,8 @@
 """Rolling out a new version: start, warm, smoke-test, canary, the alias, then all traffic; any failure puts it right.
 
-The steps are the same for every platform; what differs is behind `Platform`. Nothing is remembered between two tries:
-each reads anew what the platform runs and whom the registry calls champion. At every moment, even where the process
-dies, traffic goes only to versions that are ready, and the champion, where it is ready, has a share of it.
+The steps are the same for every platform; what differs is behind `ServingPlatform`. Nothing is remembered between two
+tries: each reads anew what the platform runs and whom the registry calls champion. At every moment, even where the
+process dies, traffic goes only to versions that are ready, and the champion, where it is ready, has a share of it.
 """
 
 import time
@@ -16,7 +16,7 @@ from korean_llm_assets.serving.smoke import SmokeResult, chat, smoke_test
 from trainers.contract import ServiceMissing
 
 
-class Platform(Protocol):
+class ServingPlatform(Protocol):
     """Where versions of a model are served behind one address; a platform that does not answer is a ServiceMissing."""
 
     def start(self, version: str) -> str:
@@ -41,7 +41,7 @@ class Platform(Protocol):
         """The end of its log."""
 
 
-class Policy(BaseModel):
+class RolloutPolicy(BaseModel):
     """How careful a rollout is."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,7 +56,7 @@ class Policy(BaseModel):
 
 
 @dataclass
-class Outcome:
+class RolloutOutcome:
     """What a rollout did, step by step."""
 
     promoted: bool = False
@@ -66,13 +66,13 @@ class Outcome:
 
 
 def roll_out(
-    platform: Platform,
+    platform: ServingPlatform,
     new: str,
-    policy: Policy,
+    policy: RolloutPolicy,
     promote: Callable[[], None],
     champion: Callable[[], str | None],
     sleep: Callable[[float], None] = time.sleep,
-) -> Outcome:
+) -> RolloutOutcome:
     """Bring `new` into service in place of the version that `champion` names in the registry.
 
     `promote` moves the registry's alias to `new`, while both versions are ready and have traffic; only then `new` gets
@@ -81,7 +81,7 @@ def roll_out(
     Returns an outcome that says what failed where `new` is unfit: then the champion has all traffic, and `new` is
     stopped. Any other exception is passed on, after the traffic went to the version that is the champion by then.
     """
-    outcome = Outcome()
+    outcome = RolloutOutcome()
     old = champion()
     if old == new:
         settle(platform, new)
@@ -102,7 +102,7 @@ def roll_out(
     return outcome
 
 
-def settle(platform: Platform, champion: str | None) -> None:
+def settle(platform: ServingPlatform, champion: str | None) -> None:
     """All traffic to the champion, which is started where it is not ready, and an end to everything else.
 
     Safe to repeat after any failure. Until the champion is ready nothing else is stopped.
@@ -122,7 +122,12 @@ def settle(platform: Platform, champion: str | None) -> None:
 
 
 def _try_out(
-    platform: Platform, new: str, old: str | None, policy: Policy, sleep: Callable[[float], None], outcome: Outcome
+    platform: ServingPlatform,
+    new: str,
+    old: str | None,
+    policy: RolloutPolicy,
+    sleep: Callable[[float], None],
+    outcome: RolloutOutcome,
 ) -> str:
     """Start and test `new`, and divide the traffic between it and `old`; returns why it is unfit, or nothing."""
     if old is not None and platform.is_ready(old):
@@ -147,12 +152,12 @@ def _try_out(
         failed, total = platform.requests(new)
         if why := _fault(failed, total, policy):
             return why
-        seen = f"{failed:.0f} of {total:.0f} requests failed"
-        outcome.steps.append(f"canary with {policy.canary_share:.0%} of the traffic: {seen}")
+        summary = f"{failed:.0f} of {total:.0f} requests failed"
+        outcome.steps.append(f"canary with {policy.canary_share:.0%} of the traffic: {summary}")
     return "" if platform.is_ready(new) else "it is not ready any more"
 
 
-def _fault(failed: float, total: float, policy: Policy) -> str:
+def _fault(failed: float, total: float, policy: RolloutPolicy) -> str:
     """Why the canary's requests speak against it; empty where they do not."""
     if not total:
         return (
@@ -166,7 +171,7 @@ def _fault(failed: float, total: float, policy: Policy) -> str:
     return ""
 
 
-def _divide(platform: Platform, shares: dict[str, float]) -> None:
+def _divide(platform: ServingPlatform, shares: dict[str, float]) -> None:
     """The only place that sends traffic anywhere: never to a version that is not ready."""
     for version in shares:
         if not platform.is_ready(version):
@@ -174,7 +179,9 @@ def _divide(platform: Platform, shares: dict[str, float]) -> None:
     platform.route(shares)
 
 
-def _taken_back(platform: Platform, new: str, old: str | None, outcome: Outcome, why: str) -> Outcome:
+def _taken_back(
+    platform: ServingPlatform, new: str, old: str | None, outcome: RolloutOutcome, why: str
+) -> RolloutOutcome:
     outcome.logs = platform.logs(new)
     outcome.steps.append(f"{new} taken back: {why}")
     if undone := _put_right(platform, lambda: old):
@@ -182,7 +189,7 @@ def _taken_back(platform: Platform, new: str, old: str | None, outcome: Outcome,
     return outcome
 
 
-def _put_right(platform: Platform, champion: Callable[[], str | None]) -> str:
+def _put_right(platform: ServingPlatform, champion: Callable[[], str | None]) -> str:
     """Settle after a failure, with a second try for a platform that hiccups; returns what could not be done."""
     for last in (False, True):
         try:

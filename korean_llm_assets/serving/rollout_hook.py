@@ -7,12 +7,14 @@ from dagster import Failure
 from pydantic import ValidationError
 
 from korean_llm_assets.serving.registry import Change, Version
-from korean_llm_assets.serving.rollout import Platform, Policy, roll_out
+from korean_llm_assets.serving.rollout import RolloutPolicy, ServingPlatform, roll_out
 from trainers.contract import BadRequest
 from trainers.contract.settings import PROFILE, SERVING
 
 
-def rollout_on(platform_for: Callable[[str, dict[str, Version]], Platform], policy: Policy) -> Callable[[Change], None]:
+def rollout_on(
+    platform_for: Callable[[str, dict[str, Version]], ServingPlatform], policy: RolloutPolicy
+) -> Callable[[Change], None]:
     """A rollout as the registry calls it, which moves the alias `champion` in its course.
 
     `platform_for` gets the registered name and the versions by number. The rollout raises Failure, with every step
@@ -56,7 +58,7 @@ def cluster_rollout() -> Callable[[Change], None] | None:
     monitoring.address()  # a canary's errors are counted there: better told now than in the course of a rollout
     profile = load_profile(PROFILE.get() or "")
 
-    def platform(name: str, versions: dict[str, Version]) -> Platform:
+    def platform(name: str, versions: dict[str, Version]) -> ServingPlatform:
         client = connect(profile.context)
         apis = (AppsV1Api(client), CoreV1Api(client), CustomObjectsApi(client))
         return ClusterPlatform(name, lambda number: versions[number].artifact.path, settings, profile, *apis)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from korean_llm_assets.compute.cluster.job_spec import container_security
 from korean_llm_assets.compute.cluster.workloads import Body
 from korean_llm_assets.compute.profiles import ClusterProfile
-from korean_llm_assets.serving.rollout import Policy
+from korean_llm_assets.serving.rollout import RolloutPolicy
 
 PORT = 8000
 VERSION = "korean-llm/version"
@@ -43,8 +43,8 @@ class ServingSettings(BaseModel):
     max_replicas: int = Field(default=10, ge=1)
     waiting_requests: int = Field(default=4, ge=1, description="requests waiting per replica before another is added")
     cache_share: float = Field(default=0.8, gt=0, le=1, description="KV cache in use before another is added")
-    rollout: Policy = Field(
-        default=Policy(),
+    rollout: RolloutPolicy = Field(
+        default=RolloutPolicy(),
         description="canary_share, canary_seconds, most_errors. A canary that no request reaches is not promoted: "
         "where there is no traffic yet, canary_seconds: 0 lets the smoke test alone decide. A first deployment (no "
         "champion that is ready) and a rollback have no canary",
@@ -73,7 +73,7 @@ def workload_name(model: str, version: str) -> str:
     return f"{model}-v{version}".lower().replace(".", "-").replace("_", "-")
 
 
-def labels(model: str, version: str) -> dict[str, str]:
+def version_labels(model: str, version: str) -> dict[str, str]:
     """What a version's pods are found by."""
     return {_APP: workload_name(model, version), COMPONENT: "vllm", VERSION: version}
 
@@ -187,10 +187,10 @@ def scaled_object(
 ) -> Body:
     """KEDA: another replica when requests wait or the KV cache fills; GPU utilisation says little about either."""
     metadata = _metadata(model, version, profile)
-    chosen = f'namespace="{profile.namespace}",pod=~"{metadata["name"]}-.*"'
+    pods = f'namespace="{profile.namespace}",pod=~"{metadata["name"]}-.*"'
     queries = [
-        (f"sum(vllm:num_requests_waiting{{{chosen}}})", settings.waiting_requests, "AverageValue"),
-        (f"avg(vllm:kv_cache_usage_perc{{{chosen}}})", settings.cache_share, "Value"),
+        (f"sum(vllm:num_requests_waiting{{{pods}}})", settings.waiting_requests, "AverageValue"),
+        (f"avg(vllm:kv_cache_usage_perc{{{pods}}})", settings.cache_share, "Value"),
     ]
     return {
         "apiVersion": "keda.sh/v1alpha1",
@@ -235,7 +235,7 @@ def _metadata(model: str, version: str, profile: ClusterProfile) -> Body:
     return {
         "name": workload_name(model, version),
         "namespace": profile.namespace,
-        "labels": labels(model, version),
+        "labels": version_labels(model, version),
     }
 
 

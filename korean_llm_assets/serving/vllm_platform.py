@@ -1,4 +1,4 @@
-"""The cluster's serving platform: `rollout.Platform` over the Kubernetes API, with the objects of vllm_manifests.py."""
+"""The cluster's `ServingPlatform`: over the Kubernetes API, with the objects of vllm_manifests.py."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -88,13 +88,13 @@ class ClusterPlatform:
         name = vllm.workload_name(self._model, version)
         with self._answering(f"asking for the state of {name}"):
             try:
-                found = self._apps.read_namespaced_deployment_status(name, self._profile.namespace)
+                deployment = self._apps.read_namespaced_deployment_status(name, self._profile.namespace)
             except ApiException as error:
                 if error.status == 404:
                     return False
                 raise
-        is_current = (found.status.observed_generation or 0) >= found.metadata.generation
-        return is_current and bool(found.status.ready_replicas)
+        is_current = (deployment.status.observed_generation or 0) >= deployment.metadata.generation
+        return is_current and bool(deployment.status.ready_replicas)
 
     def route(self, shares: dict[str, float]) -> None:
         """Replace the weights of the one address."""

@@ -50,39 +50,39 @@ def drift_request(report: Manifest, benchmarks: Artifact, corpus: Artifact) -> S
     )
 
 
-def worse(then: EvaluationDetails, now: EvaluationDetails) -> list[str]:
+def worse_suites(then: EvaluationDetails, now: EvaluationDetails) -> list[str]:
     """Suites, in words, whose interval now lies wholly on the worse side of that in the champion's own report.
 
     Compared are suites of one name, which a release may bring with other items: that is what is asked here.
     """
-    found = []
+    lines = []
     for suite, figures in now.suites.items():
         before, after = then.suites.get(suite, {}).get(_SUBJECT), figures.get(_SUBJECT)
         if before is None or after is None:
             continue
         up = now.higher_is_better.get(suite, True)
         if after.high < before.low if up else after.low > before.high:
-            found.append(
+            lines.append(
                 f"{suite} {after.value:.4g} [{after.low:.4g}, {after.high:.4g}], "
                 f"was {before.value:.4g} [{before.low:.4g}, {before.high:.4g}]"
             )
-    return found
+    return lines
 
 
 @op(name="champions_on_fresh_text")
 def drift_op(context: OpExecutionContext, platform: PlatformResource) -> None:
     """Evaluate each champion on the newest release; fails, after all of them, where one got worse."""
-    told = []
+    problems = []
     for model, recipe in sorted(model_recipes().items()):
         if recipe.automation == "off":
             continue
         try:
             if words := _drift_of(context, platform, model):
-                told.append(f"{model}: {words}")
+                problems.append(f"{model}: {words}")
         except (StageError, Failure) as error:  # the others are evaluated all the same
-            told.append(f"{model} could not be evaluated: {getattr(error, 'description', None) or error}")
-    if told:
-        raise Failure("; ".join(told), allow_retries=False)
+            problems.append(f"{model} could not be evaluated: {getattr(error, 'description', None) or error}")
+    if problems:
+        raise Failure("; ".join(problems), allow_retries=False)
 
 
 def _drift_of(context: OpExecutionContext, platform: Platform, model: str) -> str:
@@ -99,17 +99,17 @@ def _drift_of(context: OpExecutionContext, platform: Platform, model: str) -> st
         context.log.info(f"{model}: no release is newer than the champion's own, {corpus.release}")
         return ""
     request = drift_request(report, benchmarks, corpus)
-    made = store.find(request) or platform.compute.run(context, request, Overrides.of(context))
-    then, now = report.details, made.details
+    manifest = store.find(request) or platform.compute.run(context, request, Overrides.of(context))
+    then, now = report.details, manifest.details
     assert isinstance(then, EvaluationDetails) and isinstance(now, EvaluationDetails), "both are reports"
-    found = worse(then, now)
-    words = f"worse on release {corpus.release} than on {report.request.release}: {'; '.join(found)}" if found else ""
+    suites = worse_suites(then, now)
+    words = f"worse on release {corpus.release} than on {report.request.release}: {'; '.join(suites)}" if suites else ""
     context.log_event(
         AssetObservation(
             AssetKey(_EXPORT.asset),
             partition=cell_key(model, str(report.request.release)),
             description=words or f"no suite is significantly worse on release {corpus.release}",
-            metadata=_metadata(champion.number, corpus.release, store.folder(request), now, found),
+            metadata=_metadata(champion.number, corpus.release, store.folder(request), now, suites),
         )
     )
     return words
@@ -118,20 +118,20 @@ def _drift_of(context: OpExecutionContext, platform: Platform, model: str) -> st
 def _newest_data(context: OpExecutionContext) -> tuple[Artifact, Artifact] | None:
     """Benchmarks and corpus of the newest release that has both."""
     for release in reversed(context.instance.get_dynamic_partitions(releases.name or "")):
-        found = [latest(context.instance, AssetKey(name), release) for name in ("benchmarks", "corpus")]
-        if found[0] is not None and found[1] is not None:
-            return found[0], found[1]
+        pointers = [latest(context.instance, AssetKey(name), release) for name in ("benchmarks", "corpus")]
+        if pointers[0] is not None and pointers[1] is not None:
+            return pointers[0], pointers[1]
     return None
 
 
 def _metadata(
-    version: str, release: str | None, folder: Any, now: EvaluationDetails, found: list[str]
+    version: str, release: str | None, folder: Any, now: EvaluationDetails, suites: list[str]
 ) -> dict[str, Any]:
     figures = {f"now {suite}": each[_SUBJECT].value for suite, each in now.suites.items() if _SUBJECT in each}
     return {
         "drift: champion": f"version {version}",
         "drift: release": release or "",
-        "drift: worse suites": len(found),
+        "drift: worse suites": len(suites),
         "drift: report": str(folder / "report.html"),
         **figures,
     }

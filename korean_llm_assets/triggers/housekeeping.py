@@ -60,20 +60,21 @@ class Stock:
     """What lies in one cell: artifacts, and requests that have none yet."""
 
     cell: Cell
-    made: dict[Place, Manifest]
-    asked: dict[Place, StageRequest]
+    manifests: dict[Place, Manifest]
+    requests: dict[Place, StageRequest]
 
     @classmethod
     def of(cls, cell: Cell) -> "Stock":
         """Read from the disk."""
-        made = {place: manifest for place in cell.places if (manifest := place.read_manifest()) is not None}
-        others = [place for place in cell.places if place not in made]
-        return cls(cell, made, {place: request for place in others if (request := place.read_request()) is not None})
+        manifests = {place: manifest for place in cell.places if (manifest := place.read_manifest()) is not None}
+        others = [place for place in cell.places if place not in manifests]
+        requests = {place: request for place in others if (request := place.read_request()) is not None}
+        return cls(cell, manifests, requests)
 
     @property
     def keys(self) -> set[str]:
         """The model and release that it is of."""
-        requests = [*(manifest.request for manifest in self.made.values()), *self.asked.values()]
+        requests = [*(manifest.request for manifest in self.manifests.values()), *self.requests.values()]
         return {key for request in requests for key in (request.model, request.release) if key}
 
 
@@ -99,28 +100,28 @@ class Housekeeping:
         stocks = [Stock.of(cell) for cell in self._store.cells()]
         live = self._live(stocks)
         busy = self._busy()
-        found: list[Doomed] = []
+        doomed: list[Doomed] = []
         for stock in stocks:
             if busy is None or stock.keys & busy:
                 continue
-            found += self._superseded(stock, live)
-            found += self._leftovers(stock)
-        return found
+            doomed += self._superseded(stock, live)
+            doomed += self._leftovers(stock)
+        return doomed
 
     def _live(self, stocks: list[Stock]) -> set[str]:
         """Paths below the artifact root that something names, and all that those were made from."""
-        named = {version.artifact.path for version in self._registry.live()}
-        named |= {artifact.path for artifact in self._materialized()}
-        asked = [request for stock in stocks for request in stock.asked.values()]
-        named |= {item.path for request in asked for item in request.inputs if item.root == "artifacts"}
-        by_path = {m.request.relative_path: m for stock in stocks for m in stock.made.values()}
-        waiting, live = list(named), set(named)
-        while waiting:
-            manifest = by_path.get(waiting.pop())
+        paths = {version.artifact.path for version in self._registry.live()}
+        paths |= {artifact.path for artifact in self._materialized()}
+        requests = [request for stock in stocks for request in stock.requests.values()]
+        paths |= {item.path for request in requests for item in request.inputs if item.root == "artifacts"}
+        by_path = {m.request.relative_path: m for stock in stocks for m in stock.manifests.values()}
+        queue, live = list(paths), set(paths)
+        while queue:
+            manifest = by_path.get(queue.pop())
             for item in manifest.request.inputs if manifest else ():
                 if item.path not in live:
                     live.add(item.path)
-                    waiting.append(item.path)
+                    queue.append(item.path)
         return live
 
     def _materialized(self) -> Iterator[Artifact]:
@@ -143,10 +144,10 @@ class Housekeeping:
         return keys
 
     def _superseded(self, stock: Stock, live: set[str]) -> Iterator[Doomed]:
-        age = {place: place.manifest.stat().st_mtime for place in stock.made}
+        age = {place: place.manifest.stat().st_mtime for place in stock.manifests}
         newest = sorted(age, key=lambda place: age[place], reverse=True)
         for place in sorted(newest[self._keep :], key=lambda place: place.folder):
-            manifest = stock.made[place]
+            manifest = stock.manifests[place]
             path = manifest.request.relative_path
             if path not in live and age[place] < self._before:
                 yield Doomed(path, manifest.size, "superseded", place.remove_artifact)
@@ -156,12 +157,12 @@ class Housekeeping:
         for folder in stock.cell.half_removed:
             yield Doomed(self._name(folder), _size(folder), "half removed", partial(remove, folder))
         for place in stock.cell.places:
-            made = place in stock.made
-            if made and not place.partial.exists():
+            is_finished = place in stock.manifests
+            if is_finished and not place.partial.exists():
                 continue
             if place.last_touched >= self._before or place.is_worked_on:
                 continue
-            why = "left behind by a finished stage" if made else "unfinished, and long untouched"
+            why = "left behind by a finished stage" if is_finished else "unfinished, and long untouched"
             yield Doomed(self._name(place.partial), _size(place.partial), why, place.remove_work)
 
     def _name(self, folder: Path) -> str:
@@ -172,15 +173,15 @@ def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def tidy(found: list[Doomed], yes: bool, say: Callable[[str], Any]) -> int:
+def tidy(things: list[Doomed], yes: bool, say: Callable[[str], Any]) -> int:
     """Tell what goes, and remove it where the answer is yes; returns the bytes."""
-    for doomed in found:
+    for doomed in things:
         say(doomed.words)
         if yes:
             doomed.remove()
-    size = sum(doomed.size for doomed in found)
-    done = "removed" if yes else "would be removed; nothing was (--yes removes)"
-    say(f"{len(found)} things, {size / 2**20:.1f} MiB: {done}")
+    size = sum(doomed.size for doomed in things)
+    outcome = "removed" if yes else "would be removed; nothing was (--yes removes)"
+    say(f"{len(things)} things, {size / 2**20:.1f} MiB: {outcome}")
     return size
 
 
@@ -189,7 +190,7 @@ def finished_jobs(instance: DagsterInstance, days: float) -> list[Doomed]:
     return [Doomed(words, 0, "finished", remove) for words, remove in cluster_jobs(instance, time.time() - days * _DAY)]
 
 
-class Policy(Config):
+class HousekeepingPolicy(Config):
     """What the job may remove."""
 
     yes: bool = Field(default=False, description="remove; otherwise only tell")
@@ -198,12 +199,12 @@ class Policy(Config):
 
 
 @op(name="tidy")
-def tidy_op(context: OpExecutionContext, config: Policy, platform: PlatformResource) -> None:
+def tidy_op(context: OpExecutionContext, config: HousekeepingPolicy, platform: PlatformResource) -> None:
     """Tell what the policy removes, and remove it where the configuration says yes."""
     keeper = Housekeeping(platform.store, platform.registry, context.instance, config.days, config.keep)
-    found = keeper.doomed() + finished_jobs(context.instance, config.days)
-    size = tidy(found, config.yes, context.log.info)
-    context.add_output_metadata({"things": len(found), "bytes": size, "removed": config.yes})
+    things = keeper.doomed() + finished_jobs(context.instance, config.days)
+    size = tidy(things, config.yes, context.log.info)
+    context.add_output_metadata({"things": len(things), "bytes": size, "removed": config.yes})
 
 
 @job(name=JOB_NAME, description="What `clean` does. A dry run unless ops.tidy.config.yes is true.")

@@ -41,12 +41,12 @@ def alert_of(instance: DagsterInstance, run: DagsterRun) -> Alert | None:
     link = f"{page}/runs/{run.run_id}" if page else None
     gate = failed_checks(instance, run)
     if gate:
-        said = "; ".join(gate)
+        conditions = "; ".join(gate)
         return Alert(
             f"gate:{place}:{run.run_id}",
             "gate",
-            f"[게이트 불합격] {place}: {said}",
-            f"[gate failed] {place}: {said}",
+            f"[게이트 불합격] {place}: {conditions}",
+            f"[gate failed] {place}: {conditions}",
             link,
         )
     earlier = _earlier(instance, run)
@@ -55,9 +55,9 @@ def alert_of(instance: DagsterInstance, run: DagsterRun) -> Alert | None:
     if run.status == DagsterRunStatus.FAILURE:
         if _will_be_retried(run):
             return None
-        if bad := refused(instance, run):
+        if reason := refusal(instance, run):
             content = run.tags.get(CONTENT_TAG, run.run_id)
-            words = (f"[격리] {place}: {bad}", f"[quarantined] {place}: {bad}")
+            words = (f"[격리] {place}: {reason}", f"[quarantined] {place}: {reason}")
             return Alert(f"quarantine:{content}", "quarantine", *words, link)
         first = (streak or [run])[-1]  # a place that goes on failing is one incident
         korean, english = cause_of(instance, run)
@@ -77,10 +77,11 @@ def cause_of(instance: DagsterInstance, run: DagsterRun) -> tuple[str, str]:
     """Why a run failed, in Korean and English: the first step that did, its exit code's meaning, its own reason."""
     for record in instance.get_records_for_run(run.run_id, of_type=DagsterEventType.STEP_FAILURE).records:
         event = record.event_log_entry.dagster_event
-        if event is not None and (told := event.step_failure_data.user_failure_data):
-            code = told.metadata.get("exit code")
-            known = ExitCode.of(code.value or 0) if isinstance(code, IntMetadataValue) else None
-            return f"{event.step_key}: {(known or ExitCode.INTERNAL).korean}", (told.description or "")[:_LONGEST]
+        if event is not None and (failure := event.step_failure_data.user_failure_data):
+            code = failure.metadata.get("exit code")
+            exit_code = ExitCode.of(code.value or 0) if isinstance(code, IntMetadataValue) else None
+            english = (failure.description or "")[:_LONGEST]
+            return f"{event.step_key}: {(exit_code or ExitCode.INTERNAL).korean}", english
         if event is not None and event.step_failure_data.error:
             message = event.step_failure_data.error.message.strip().splitlines()[0][:_LONGEST]
             return f"{event.step_key}: {ExitCode.INTERNAL.korean}", f"{event.step_key}: {message}"
@@ -89,9 +90,9 @@ def cause_of(instance: DagsterInstance, run: DagsterRun) -> tuple[str, str]:
 
 def first_useful_line(instance: DagsterInstance, run: DagsterRun) -> str | None:
     """The first error that a stage or its launcher logged, else the first warning; None where all was quiet."""
-    told = [entry for entry in instance.all_logs(run.run_id) if not entry.is_dagster_event]
+    entries = [entry for entry in instance.all_logs(run.run_id) if not entry.is_dagster_event]
     for level in (logging.ERROR, logging.WARNING):
-        for entry in told:
+        for entry in entries:
             if int(entry.level) >= level and (text := entry.user_message.strip()):
                 return text.splitlines()[0][:_LONGEST]
     return None
@@ -99,30 +100,30 @@ def first_useful_line(instance: DagsterInstance, run: DagsterRun) -> str | None:
 
 def failed_checks(instance: DagsterInstance, run: DagsterRun) -> list[str]:
     """Conditions of the gate that did not hold, in words."""
-    found = []
+    conditions = []
     for record in instance.get_records_for_run(run.run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION).records:
         event = record.event_log_entry.dagster_event
         if event is not None and not event.asset_check_evaluation_data.passed:
             check = event.asset_check_evaluation_data
             if check.check_name not in ("gate", USABLE):
-                found.append(f"{check.check_name}: {check.description}")
-    return found
+                conditions.append(f"{check.check_name}: {check.description}")
+    return conditions
 
 
-def refused(instance: DagsterInstance, run: DagsterRun) -> str:
+def refusal(instance: DagsterInstance, run: DagsterRun) -> str:
     """What of a drop could not be used, if nothing else failed in the run; else empty."""
-    found = []
+    reasons = []
     for record in instance.get_records_for_run(run.run_id, of_type=DagsterEventType.STEP_FAILURE).records:
         event = record.event_log_entry.dagster_event
-        told = event.step_failure_data.user_failure_data if event is not None else None
+        failure = event.step_failure_data.user_failure_data if event is not None else None
         if (
             run.job_name != "data"
-            or told is None
-            or told.metadata.get("exit code") != IntMetadataValue(ExitCode.BAD_DATA)
+            or failure is None
+            or failure.metadata.get("exit code") != IntMetadataValue(ExitCode.BAD_DATA)
         ):
             return ""
-        found.append(told.description or "")
-    return "; ".join(found)[:800]
+        reasons.append(failure.description or "")
+    return "; ".join(reasons)[:800]
 
 
 class Outbox:
@@ -135,17 +136,17 @@ class Outbox:
     def tell(self, alert: Alert) -> bool:
         """Send to every channel that has not had it; True once all have. Trouble is kept for the next call."""
         key = f"korean_llm/alert/{alert.key}"
-        told = set(json.loads(self._storage.get_cursor_values({key}).get(key, "[]")))
+        receivers = set(json.loads(self._storage.get_cursor_values({key}).get(key, "[]")))
         for channel in self._channels:
-            if channel.name in told:
+            if channel.name in receivers:
                 continue
             try:
                 channel.send(alert)
             except NotDelivered:
                 continue
-            told.add(channel.name)
-            self._storage.set_cursor_values({key: json.dumps(sorted(told))})
-        return told >= {channel.name for channel in self._channels}
+            receivers.add(channel.name)
+            self._storage.set_cursor_values({key: json.dumps(sorted(receivers))})
+        return receivers >= {channel.name for channel in self._channels}
 
 
 def _place(run: DagsterRun) -> str:
@@ -176,7 +177,7 @@ def alerts(context: SensorEvaluationContext) -> SkipReason:
     if context.cursor is None:
         context.update_cursor(str(time.time()))
         return SkipReason("runs that end from now on are told")
-    outbox, told = Outbox(context.instance, channels), 0
+    outbox, count = Outbox(context.instance, channels), 0
     for proposal in proposals(context.instance):
         outbox.tell(proposal)
     since = datetime.fromtimestamp(float(context.cursor), tz=UTC)
@@ -186,7 +187,7 @@ def alerts(context: SensorEvaluationContext) -> SkipReason:
     for record in records:
         alert = alert_of(context.instance, record.dagster_run)
         if alert is not None and not outbox.tell(alert):
-            return SkipReason(f"{told} told; a receiver does not answer, tried again at the next tick")
-        told += alert is not None
+            return SkipReason(f"{count} told; a receiver does not answer, tried again at the next tick")
+        count += alert is not None
         context.update_cursor(str(record.update_timestamp.timestamp()))
-    return SkipReason(f"{told} told")
+    return SkipReason(f"{count} told")

@@ -41,9 +41,9 @@ def new_releases(context: SensorEvaluationContext, platform: PlatformResource) -
     except ServiceMissing as error:  # what lies here already is made all the same
         context.log.error(str(error))
         Outbox(context.instance, configured_channels()).tell(_unreachable(error))
-    known: dict[str, list[str]] = json.loads(context.cursor or "{}")
-    seen = {name: _digest(landing, name, known.get(name)) for name in landing.releases().values()}
-    digests = {name: found for name, found in seen.items() if found is not None}
+    cursor: dict[str, list[str]] = json.loads(context.cursor or "{}")
+    readings = {name: _digest(landing, name, cursor.get(name)) for name in landing.releases().values()}
+    digests = {name: reading for name, reading in readings.items() if reading is not None}
     requests = _requests(context.instance, landing, {name: digest for name, (_, digest) in digests.items()})
     registered = set(context.instance.get_dynamic_partitions(releases.name or ""))
     keys = {request.partition_key: None for request in requests if request.partition_key}
@@ -65,13 +65,13 @@ def _unreachable(error: ServiceMissing) -> Alert:
     )
 
 
-def _digest(landing: Landing, name: str, known: list[str] | None) -> tuple[str, str] | None:
+def _digest(landing: Landing, name: str, last: list[str] | None) -> tuple[str, str] | None:
     """(signature, content digest) of a release; None while it is not complete or went away as we looked."""
     try:
         if not landing.is_complete(name):
             return None
         signature = landing.signature(name)
-        return signature, known[1] if known and known[0] == signature else landing.digest(name)
+        return signature, last[1] if last and last[0] == signature else landing.digest(name)
     except FileNotFoundError:
         return None  # a rename or an upload in progress; the next tick sees the rest
 

@@ -48,7 +48,7 @@ def test_a_killed_daemon_takes_up_its_runs_and_no_job_is_doubled(
         _launch(deployment, workspace, "second")
         assert _status(instance, "second") is DagsterRunStatus.QUEUED, "no daemon, nobody takes it up"
         stack.enter_context(_daemon(deployment, workspace))
-        until(lambda: f"attached to job/{job.metadata.name}" in _told(instance, "second"), 240)
+        until(lambda: f"attached to job/{job.metadata.name}" in _messages(instance, "second"), 240)
         assert _status(instance, "first") is DagsterRunStatus.STARTED
         go.touch()
         for which in ("first", "second"):
@@ -112,5 +112,5 @@ def _status(instance: DagsterInstance, which: str) -> DagsterRunStatus:
     return instance.get_run_by_id(_run_id(instance, which)).status
 
 
-def _told(instance: DagsterInstance, which: str) -> str:
+def _messages(instance: DagsterInstance, which: str) -> str:
     return "\n".join(entry.user_message for entry in instance.all_logs(_run_id(instance, which)))

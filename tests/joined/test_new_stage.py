@@ -14,7 +14,7 @@ from korean_llm_assets.assets.stage_asset import materialize, stage_asset
 from korean_llm_assets.compute.cluster.job_spec import command_of
 from korean_llm_assets.compute.preflight import check_fit
 from korean_llm_assets.compute.profiles import load_profile
-from korean_llm_assets.costs import estimate, spent
+from korean_llm_assets.costs import all_costs, estimate
 from korean_llm_assets.partitions.keys import cells, partitions_of, stage_of
 from korean_llm_assets.partitions.recipes import model_recipes
 from korean_llm_assets.partitions.requests import code_version, stage_request
@@ -128,7 +128,7 @@ def test_it_runs_by_its_name_and_what_it_took_is_counted(tmp_path: Path) -> None
     assert main(arguments) == 0
     store = ArtifactStore(tmp_path / "artifacts")
     assert (store.folder(request) / "model").read_text() == "learned at 0.0001"
-    assert [(row.asset, row.model) for row in spent(store)] == [("distilled_model", "qwen2.5-7b")]
+    assert [(row.asset, row.model) for row in all_costs(store)] == [("distilled_model", "qwen2.5-7b")]
 
 
 def test_the_report_compares_it_with_its_parent_once_evaluation_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:

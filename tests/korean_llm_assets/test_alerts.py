@@ -289,7 +289,7 @@ def test_half_a_channel_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"ALERT_URLS": f"json://a/ {CANARY}://b"}, r"KOREAN_LLM_ALERT_URLS .* apprise knows .*; URL 2 is none"),
         ({"ALERT_URLS": CANARY}, r"KOREAN_LLM_ALERT_URLS .*; URL 1 is none"),

@@ -10,7 +10,7 @@ from korean_llm_assets.commands import costs as costs_command
 from korean_llm_assets.compute.cluster.compute import KubernetesCompute
 from korean_llm_assets.compute.overrides import Overrides
 from korean_llm_assets.compute.profiles import Price, load_profile
-from korean_llm_assets.costs import Spent, cost_metadata, estimate, estimate_table, report, spent
+from korean_llm_assets.costs import Cost, all_costs, cost_metadata, estimate, estimate_table, report
 from korean_llm_assets.home import Home
 from tests.korean_llm_assets.conftest import WHOLE, PlatformUnderTest, drop, ended
 from trainers.contract import Attempt, DoesNotFit, GpuSeconds, Manifest
@@ -19,9 +19,9 @@ from trainers.contract.planner import GPUS, Gpu
 
 HOUR = 3600.0
 PAST = [
-    Spent("sft_model", "qwen2.5-7b", "r1", 2 * HOUR, 8 * HOUR, 6 * HOUR, 2 * HOUR),
-    Spent("sft_model", "qwen2.5-7b", "r2", 4 * HOUR, 16 * HOUR, 16 * HOUR, 0.0),
-    Spent("corpus", "-", "r1", HOUR, 0.0, 0.0, 0.0, core_seconds=8 * HOUR),
+    Cost("sft_model", "qwen2.5-7b", "r1", 2 * HOUR, 8 * HOUR, 6 * HOUR, 2 * HOUR),
+    Cost("sft_model", "qwen2.5-7b", "r2", 4 * HOUR, 16 * HOUR, 16 * HOUR, 0.0),
+    Cost("corpus", "-", "r1", HOUR, 0.0, 0.0, 0.0, core_seconds=8 * HOUR),
 ]
 
 
@@ -67,8 +67,8 @@ def test_work_that_never_became_an_artifact_was_paid_for_too(tmp_path: Path) -> 
         ]
         workspace.went_on_from(3, 900.0)
     store.beside(request).request.write_text(request.model_dump_json())
-    (row,) = spent(store)
-    assert (row.asked, row.used, row.lost, row.finished) == (8 * HOUR, 0.0, 0.0, False)
+    (row,) = all_costs(store)
+    assert (row.allocated, row.used, row.lost, row.finished) == (8 * HOUR, 0.0, 0.0, False)
     assert "| tiny | r1 | 0 | 1.00 | 8.00 | 0.00 | 8.00 | 0.0% | 24.00 |" in report([row], Price(gpu=3.0)).splitlines()
 
 
@@ -84,15 +84,15 @@ def test_the_price_is_the_profiles_unless_it_is_said(monkeypatch: pytest.MonkeyP
     for price, money in ((None, "15.00"), (1.0, "2.00")):
         with monkeypatch.context() as patch:
             patch.setattr(
-                costs_command, "spent", lambda store: [Spent("sft_model", "m", "r1", HOUR, 2 * HOUR, 2 * HOUR, 0)]
+                costs_command, "all_costs", lambda store: [Cost("sft_model", "m", "r1", HOUR, 2 * HOUR, 2 * HOUR, 0)]
             )
             costs_command.run(Namespace(price=price), home)
         assert f"| {money} |" in (tmp_path / "costs.md").read_text()
 
 
 def test_totals_of_a_release_count_its_data_and_its_base_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    shared = [Spent("base_model", "qwen2.5-7b", "-", HOUR, 0, 0, 0), Spent("sft_model", "tiny", "r1", HOUR, 0, 0, 0)]
-    monkeypatch.setattr(costs, "spent", lambda store: [*PAST, *shared])
+    shared = [Cost("base_model", "qwen2.5-7b", "-", HOUR, 0, 0, 0), Cost("sft_model", "tiny", "r1", HOUR, 0, 0, 0)]
+    monkeypatch.setattr(costs, "all_costs", lambda store: [*PAST, *shared])
     shown = costs.totals_metadata(ArtifactStore("/nowhere"), "qwen2.5-7b", "r1", Price(gpu=3.0))
     release = shown["cost of this release"].value
     assert [line.split(" | ")[0] for line in release.splitlines()[2:]] == [
@@ -130,8 +130,8 @@ def test_what_was_spent_is_read_from_the_manifests(platform: PlatformUnderTest) 
     drop(platform.home.landing, "r1", WHOLE)
     platform.instance.add_dynamic_partitions("release", ["r1"])
     assert platform.run("data", "r1").success
-    rows = list(spent(ArtifactStore(platform.home.artifacts)))
+    rows = list(all_costs(ArtifactStore(platform.home.artifacts)))
     assert {(row.asset, row.release) for row in rows} == {
         (name, "r1") for name in ("corpus", "instructions", "preferences", "benchmarks")
     }
-    assert all(row.seconds > 0 and row.asked == 0 for row in rows)
+    assert all(row.seconds > 0 and row.allocated == 0 for row in rows)

@@ -19,7 +19,7 @@ _TIMEOUT_SECONDS = 120
 
 
 class LocalPlatform:
-    """Implements `rollout.Platform`; `folder_of` gives a version's verified model folder."""
+    """Implements `ServingPlatform`; `folder_of` gives a version's verified model folder."""
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from korean_llm_assets.serving.registry import Registry
-from korean_llm_assets.serving.rollout import Policy
+from korean_llm_assets.serving.rollout import RolloutPolicy
 from korean_llm_assets.serving.rollout_hook import rollout_on
 from trainers.contract import ServiceMissing
 
@@ -66,7 +66,7 @@ class Faulty:
 
 @dataclass
 class FakePlatform:
-    """Implements `rollout.Platform`; refuses what would be an outage."""
+    """Implements `ServingPlatform`; refuses what would be an outage."""
 
     ready: dict[str, bool] = field(default_factory=dict)
     shares: dict[str, float] = field(default_factory=dict)
@@ -164,7 +164,7 @@ class World:
         """A registry as a new process makes it, whose tries meet these faults."""
         platform = Faulty(self.platform, faults, ServiceMissing("the platform does not answer"))
         client = Faulty(self.client, faults, MlflowException("the registry does not answer"))
-        rollout = rollout_on(lambda *_: platform, Policy(canary_seconds=1e-3))
+        rollout = rollout_on(lambda *_: platform, RolloutPolicy(canary_seconds=1e-3))
         return _Registry("memory", locks=self.locks, retry_seconds=(), rollout=rollout).on(client)
 
     def aliases(self, name: str) -> dict[str, str]:

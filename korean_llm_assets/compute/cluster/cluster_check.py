@@ -41,19 +41,19 @@ def check_cluster(api: KubeApi, profile: ClusterProfile, needs: Needs) -> None:
         Forbidden: a permission is missing; the message names each verb.
         ServiceMissing: an object is missing, or the API server does not answer.
     """
-    refused = [p for p in required_permissions(profile, needs) if not api.may(p.verb, p.group, p.resource)]
-    if refused:
-        what = ", ".join(f"{p.verb} {p.resource}" + (f".{p.group}" if p.group else "") for p in refused)
+    missing_permissions = [p for p in required_permissions(profile, needs) if not api.may(p.verb, p.group, p.resource)]
+    if missing_permissions:
+        what = ", ".join(f"{p.verb} {p.resource}" + (f".{p.group}" if p.group else "") for p in missing_permissions)
         raise Forbidden(
             f"RBAC does not allow the run worker's service account in namespace {api.namespace!r}: {what}. "
             "Apply dagster_deploy/base/rbac.yaml. Nothing was launched."
         )
-    wanted = [
+    required = [
         *(("persistentvolumeclaims", volume.claim) for volume in profile.volumes if volume.claim),
         *(("secrets", name) for name in (*profile.env_secrets, *profile.image_pull_secrets)),
         ("serviceaccounts", profile.service_account),
     ]
-    missing = [f"{what[:-1]} {name!r}" for what, name in wanted if not api.has(what, name)]
+    missing = [f"{what[:-1]} {name!r}" for what, name in required if not api.has(what, name)]
     if missing:
         raise ServiceMissing(
             f"namespace {api.namespace!r} has no {', no '.join(missing)}, which profile {profile.name!r} names. "

@@ -214,8 +214,8 @@ def _is_cancelled(step: Step) -> bool:
     except Exception as error:  # noqa: BLE001 - whatever ails Dagster's database, a training does not end for it
         step.log.warning(f"Dagster's database does not say whether this run is wanted ({error}); the Job goes on")
         return False
-    wanted: Iterable[DagsterRunStatus] = (DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED)
-    return run is not None and run.status in wanted
+    statuses: Iterable[DagsterRunStatus] = (DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED)
+    return run is not None and run.status in statuses
 
 
 def cluster_compute(store: ArtifactStore, landing: Path, profile: str) -> KubernetesCompute:

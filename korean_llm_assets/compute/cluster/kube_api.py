@@ -91,8 +91,8 @@ class KubeApi:
 
     def find(self, kind: Workload, selector: str) -> list[Body]:
         """The workloads that match a label selector."""
-        found = self._ask("list", kind.resource, lambda: self._of(kind, "list", label_selector=selector))
-        return [{**item, "kind": kind.kind} for item in found["items"]]  # a real server's list names no kinds
+        listing = self._ask("list", kind.resource, lambda: self._of(kind, "list", label_selector=selector))
+        return [{**item, "kind": kind.kind} for item in listing["items"]]  # a real server's list names no kinds
 
     def create(self, kind: Workload, body: Body) -> bool:
         """Create a workload; False where the name is taken or the answer was lost: read again, then decide."""
@@ -134,14 +134,14 @@ class KubeApi:
 
     def warnings(self, names: Iterable[str]) -> list[str]:
         """Messages of the warning events of these objects, oldest first, each once."""
-        told: list[str] = []
+        messages: list[str] = []
         for name in names:
             selector = f"involvedObject.name={name},type=Warning"
             for event in self._items("list", "events", self._core.list_namespaced_event, field_selector=selector):
                 line = f"{event.get('reason')}: {event.get('message')}"
-                if line not in told:
-                    told.append(line)
-        return told
+                if line not in messages:
+                    messages.append(line)
+        return messages
 
     def log(self, pod: str, container: str, since_seconds: int | None, tail: int | None = None) -> str:
         """A container's log lines, each with its time. One call, not a stream; raises what the client raises."""
@@ -174,8 +174,8 @@ class KubeApi:
                 _return_http_data_only=True,
                 _request_timeout=_TIMEOUT,
             )
-            found: Body = json.loads(answer.data)
-            return found
+            body: Body = json.loads(answer.data)
+            return body
 
         return self._ask_or_none("get", what, call) is not None
 
@@ -209,8 +209,8 @@ class KubeApi:
     def _items(self, verb: str, resource: str, method: Callable[..., Any], **options: Any) -> list[Body]:
         def call() -> Body:
             answer = method(self.namespace, _request_timeout=_TIMEOUT, _preload_content=False, **options)
-            found: Body = json.loads(answer.data)
-            return found
+            body: Body = json.loads(answer.data)
+            return body
 
         return list(self._ask(verb, resource, call)["items"])
 
@@ -247,15 +247,15 @@ class KubeApi:
 
     def _in_words(self, error: ApiException, verb: str, resource: str) -> Exception:
         try:
-            said = json.loads(error.body or "{}").get("message") or error.reason
+            reason = json.loads(error.body or "{}").get("message") or error.reason
         except ValueError:
-            said = error.reason
-        if error.status == 403 and "quota" not in str(said):
+            reason = error.reason
+        if error.status == 403 and "quota" not in str(reason):
             return Forbidden(
                 f"not allowed to {verb} {resource} in namespace {self.namespace!r}: the service account's Role lacks "
-                f"the verb {verb!r} (dagster_deploy/base/rbac.yaml). The API server said: {said}"
+                f"the verb {verb!r} (dagster_deploy/base/rbac.yaml). The API server said: {reason}"
             )
-        return BadRequest(f"{verb} {resource} in namespace {self.namespace!r}: {said}")
+        return BadRequest(f"{verb} {resource} in namespace {self.namespace!r}: {reason}")
 
 
 def _short(error: Exception) -> str:

@@ -62,16 +62,16 @@ class Launcher:
         Raises:
             ServiceMissing: an object with our labels belongs to another request.
         """
-        found = self._api.find(workload_of(needs, self._profile), naming.selector(request, part))
-        for body in found:
+        bodies = self._api.find(workload_of(needs, self._profile), naming.selector(request, part))
+        for body in bodies:
             self._check_is_ours(body, request)
-        return sorted(found, key=_number)
+        return sorted(bodies, key=_number)
 
     def is_live(self, request: StageRequest, needs: Needs) -> bool:
         """Whether an attempt runs or waits already."""
         kind = workload_of(needs, self._profile)
-        known = self.attempts(request, needs) + self.attempts(request, needs, naming.SLICES)
-        return any(kind.verdict(body) is None for body in known)
+        attempts = self.attempts(request, needs) + self.attempts(request, needs, naming.SLICES)
+        return any(kind.terminal_state(body) is None for body in attempts)
 
     def run(self, request: StageRequest, needs: Needs, messages_env: Mapping[str, str] | None = None) -> Manifest:
         """See the request to its artifact: collect it, attach to its workload, or create the next attempt.
@@ -99,31 +99,31 @@ class Launcher:
         while True:
             if (manifest := self._store.find(request)) is not None:
                 return manifest
-            known = self.attempts(request, needs, part)
-            if not known:
+            attempts = self.attempts(request, needs, part)
+            if not attempts:
                 self._create(request, needs, highest + 1, messages_env, part)
                 continue
-            newest = known[-1]
+            newest = attempts[-1]
             uid = newest["metadata"]["uid"]
             highest = max(highest, _number(newest))
-            verdict = kind.verdict(newest)
+            state = kind.terminal_state(newest)
             if "deletionTimestamp" in newest["metadata"]:
                 self._wait_until_gone(kind, newest)
                 continue
-            if verdict is None:
+            if state is None:
                 why = self._watch(kind, newest, facts.setdefault(uid, PodFacts()))
                 if why is None or self._store.find(request) is not None:
                     continue
                 lost += 1
-            elif verdict == "complete" and part:
+            elif state == "complete" and part:
                 return None
-            elif verdict == "complete":
+            elif state == "complete":
                 if (manifest := self._wait_for_manifest(request)) is not None:
                     return manifest
                 why = Ending("no_artifact", f"complete, but there is no artifact at {self._store.folder(request)}")
             else:
                 why = self._why(kind, newest, facts.get(uid, PodFacts()))
-            failures = lost + self._own_failures(kind, known)
+            failures = lost + self._own_failures(kind, attempts)
             self._give_up_or_go_on(request, why, failures, newest)
             self._create(request, needs, highest + 1, messages_env, part)
 
@@ -131,7 +131,7 @@ class Launcher:
         """Delete the live attempt, if this run is the last that attached to it; it saves within its grace period."""
         kind = workload_of(needs, self._profile)
         for body in self.attempts(request, needs) + self.attempts(request, needs, naming.SLICES):
-            if kind.verdict(body) is None and body["metadata"]["annotations"].get(naming.RUN) == self._run_id:
+            if kind.terminal_state(body) is None and body["metadata"]["annotations"].get(naming.RUN) == self._run_id:
                 self._api.delete(kind, body["metadata"]["name"], body["metadata"]["uid"])
                 self._say(f"cancelled: {_title(body)} is deleted; it saves a checkpoint within its grace period", True)
 
@@ -143,10 +143,10 @@ class Launcher:
                 f"{request.digest}. Nothing was launched: delete or rename that object, then run again."
             )
 
-    def _own_failures(self, kind: Workload, known: Sequence[Body]) -> int:
+    def _own_failures(self, kind: Workload, attempts: Sequence[Body]) -> int:
         """Attempts of this run that are over: a resumed run goes on counting where it was."""
-        mine = [body for body in known if body["metadata"]["annotations"].get(naming.RUN) == self._run_id]
-        return sum(kind.verdict(body) is not None for body in mine)
+        mine = [body for body in attempts if body["metadata"]["annotations"].get(naming.RUN) == self._run_id]
+        return sum(kind.terminal_state(body) is not None for body in mine)
 
     def _give_up_or_go_on(self, request: StageRequest, why: Ending, failures: int, body: Body) -> None:
         limit = self._profile.max_attempts
@@ -155,8 +155,8 @@ class Launcher:
         elif why.may_retry and failures < limit:
             self._say(f"attempt {failures} of {limit}: {why.words}. The next goes on from the last checkpoint", True)
         else:
-            told = self._store.failure(request)
-            reason = f" The trainer's reason: {told.reason}" if told and told.reason not in why.words else ""
+            failure = self._store.failure(request)
+            reason = f" The trainer's reason: {failure.reason}" if failure and failure.reason not in why.words else ""
             look = f"kubectl -n {self._profile.namespace} describe {_title(body)}"
             raise AttemptsFailed(
                 f"{request.asset} {request.partition}: {why.words}.{reason} "
@@ -172,19 +172,17 @@ class Launcher:
         body = render(request, needs, self._profile, self._run_id, attempt, messages_env, part)
         name = body["metadata"]["name"]
         created = self._api.create(kind, body)
-        found = self._api.get(kind, name)
-        if found is None:
+        workload = self._api.get(kind, name)
+        if workload is None:
             self._clock.sleep(self._profile.poll_seconds)  # the answer was lost, and the object too: once more
             return
-        self._check_is_ours(found, request)
-        if service := render_service(request, needs, self._profile, found):
+        self._check_is_ours(workload, request)
+        if service := render_service(request, needs, self._profile, workload):
             self._api.create_service(service)
         if created:
-            self._attached.add(found["metadata"]["uid"])
-            self._say(
-                f"created {_title(found)} in namespace {self._profile.namespace} for {_amount(needs, self._profile)}",
-                False,
-            )
+            self._attached.add(workload["metadata"]["uid"])
+            amount = _amount(needs, self._profile)
+            self._say(f"created {_title(workload)} in namespace {self._profile.namespace} for {amount}", False)
 
     def _wait_until_gone(self, kind: Workload, body: Body) -> None:
         self._say(
@@ -206,7 +204,7 @@ class Launcher:
         self._attach(kind, body)
         name, uid, title = body["metadata"]["name"], body["metadata"]["uid"], _title(body)
         logs = PodLogs(self._patient, kind.kind, self._profile.poll_seconds)
-        told = Situation("starting", "")
+        previous = Situation("starting", "")
         since = self._clock.now()
         try:
             while True:
@@ -218,15 +216,15 @@ class Launcher:
                 pods = self._pods(now)
                 facts.remember(pods)
                 self._follow(logs, pods)
-                if kind.verdict(now) is not None or "deletionTimestamp" in now["metadata"]:
+                if kind.terminal_state(now) is not None or "deletionTimestamp" in now["metadata"]:
                     return None
-                seen = self._situation(kind, now, pods)
-                if seen.phase != told.phase:
+                current = self._situation(kind, now, pods)
+                if current.phase != previous.phase:
                     since = self._clock.now()
-                if seen != told:
-                    told = seen
-                    self._say(f"{title}: {seen.words}", seen.phase in ("image", "unschedulable"))
-                self._be_patient(kind, now, seen, self._clock.now() - since)
+                if current != previous:
+                    previous = current
+                    self._say(f"{title}: {current.words}", current.phase in ("image", "unschedulable"))
+                self._be_patient(kind, now, current, self._clock.now() - since)
                 self._check()
                 self._clock.sleep(self._profile.poll_seconds)
         finally:
@@ -253,21 +251,21 @@ class Launcher:
         return self._patient.pods(",".join(f"{key}={labels[key]}" for key in keys))
 
     def _situation(self, kind: Workload, body: Body, pods: Sequence[Body]) -> Situation:
-        waiting = [pod["metadata"]["name"] for pod in pods if pod.get("status", {}).get("phase") == "Pending"]
-        asked = waiting or not pods
-        warnings = self._patient.warnings([body["metadata"]["name"], *waiting]) if asked else []
+        pending = [pod["metadata"]["name"] for pod in pods if pod.get("status", {}).get("phase") == "Pending"]
+        may_be_stuck = pending or not pods
+        warnings = self._patient.warnings([body["metadata"]["name"], *pending]) if may_be_stuck else []
         queue = queue_words(self._patient, self._profile, body) if kind.is_suspended(body) else ""
         return situation(kind, body, pods, warnings, queue)
 
-    def _be_patient(self, kind: Workload, body: Body, seen: Situation, waited: float) -> None:
-        limit = self._profile.patience.model_dump().get(seen.phase)
+    def _be_patient(self, kind: Workload, body: Body, current: Situation, waited: float) -> None:
+        limit = self._profile.patience.model_dump().get(current.phase)
         if limit is None or waited <= limit:
             return
         self._api.delete(kind, body["metadata"]["name"], body["metadata"]["uid"])
         raise AttemptsFailed(
-            f"{_title(body)} waited {waited:.0f} s, longer than patience.{seen.phase} of profile "
-            f"{self._profile.name!r}, and is deleted: {seen.words}",
-            Ending("impatience", seen.words),
+            f"{_title(body)} waited {waited:.0f} s, longer than patience.{current.phase} of profile "
+            f"{self._profile.name!r}, and is deleted: {current.words}",
+            Ending("impatience", current.words),
             1,
         )
 

@@ -43,7 +43,7 @@ def label_value(text: str) -> str:
 
 def labels(request: StageRequest, run_id: str, attempt: int, part: str = "") -> dict[str, str]:
     """Labels of the Job and its pods."""
-    found = {
+    values = {
         MANAGED: MANAGER,
         ASSET: request.asset,
         MODEL: request.model,
@@ -52,7 +52,7 @@ def labels(request: StageRequest, run_id: str, attempt: int, part: str = "") -> 
         RUN: run_id,
         ATTEMPT: str(attempt),
     }
-    return {key: label_value(value) for key, value in found.items() if value}
+    return {key: label_value(value) for key, value in values.items() if value}
 
 
 def selector(request: StageRequest, part: str = "") -> str:

@@ -57,7 +57,7 @@ def find_orphans(
     """
     orphans = []
     for body in bodies:
-        if kind.verdict(body) is not None or "deletionTimestamp" in body["metadata"]:
+        if kind.terminal_state(body) is not None or "deletionTimestamp" in body["metadata"]:
             continue
         run_id = body["metadata"].get("annotations", {}).get(naming.RUN, "")
         state = run_state(run_id)
@@ -78,35 +78,35 @@ def sweep(api: KubeApi, profile: ClusterProfile, instance: DagsterInstance, tell
     """
     kinds = {WORKLOADS["job"], WORKLOADS[profile.workload]}
     selector = f"{naming.MANAGED}={naming.MANAGER}"
-    found = [
+    orphans = [
         orphan
         for kind in sorted(kinds, key=lambda each: each.kind)
         for orphan in find_orphans(kind, api.find(kind, selector), lambda run: _run_state(instance, run), time.time())
     ]
-    for orphan in found:
+    for orphan in orphans:
         removes = orphan.was_cancelled or profile.orphans == "remove"
         if removes:
             metadata = orphan.body["metadata"]
             api.delete(orphan.kind, metadata["name"], metadata["uid"])
         advice = "removed" if removes else f"kubectl -n {profile.namespace} delete it, or run its asset again to attach"
         tell(f"orphan {orphan.words}: {advice}")
-    return len(found)
+    return len(orphans)
 
 
-def finished(
+def finished_workloads(
     api: KubeApi, profile: ClusterProfile, instance: DagsterInstance, before: float
 ) -> list[tuple[str, Callable[[], None]]]:
     """Workloads that ended, and whose run ended before a time (Unix seconds): words, and how to remove each."""
-    found: list[tuple[str, Callable[[], None]]] = []
+    removals: list[tuple[str, Callable[[], None]]] = []
     for kind in sorted({WORKLOADS["job"], WORKLOADS[profile.workload]}, key=lambda each: each.kind):
         for body in api.find(kind, f"{naming.MANAGED}={naming.MANAGER}"):
             metadata = body["metadata"]
             state = _run_state(instance, metadata.get("annotations", {}).get(naming.RUN, ""))
-            if kind.verdict(body) is None or (state and (state.ended is None or state.ended >= before)):
+            if kind.terminal_state(body) is None or (state and (state.ended is None or state.ended >= before)):
                 continue
             remove = partial(api.delete, kind, metadata["name"], metadata["uid"])
-            found.append((f"{body['kind'].lower()}/{metadata['name']} in {profile.namespace}", remove))
-    return found
+            removals.append((f"{body['kind'].lower()}/{metadata['name']} in {profile.namespace}", remove))
+    return removals
 
 
 def _run_state(instance: DagsterInstance, run_id: str) -> RunState | None:

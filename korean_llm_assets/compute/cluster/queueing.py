@@ -9,13 +9,13 @@ from korean_llm_assets.compute.profiles import ClusterProfile
 
 def queue_words(api: KubeApi, profile: ClusterProfile, body: Body) -> str:
     """The reason for a suspended workload's waiting, e.g. "queue: 8 of 8 GPUs in use by cpt_checkpoint 7b (8)"."""
-    said = [
+    reasons = [
         condition["message"]
         for entry in api.queue_entries(body["metadata"]["uid"])
         for condition in entry.get("status", {}).get("conditions") or []
         if condition["type"] == "QuotaReserved" and condition["status"] == "False"
     ]
-    return "; ".join([f"queue: {_in_use(api, profile, body)}", *said])
+    return "; ".join([f"queue: {_in_use(api, profile, body)}", *reasons])
 
 
 def _in_use(api: KubeApi, profile: ClusterProfile, body: Body) -> str:
@@ -26,7 +26,7 @@ def _in_use(api: KubeApi, profile: ClusterProfile, body: Body) -> str:
     holders = [
         (other, gpus_of(other, pool.resource))
         for other in api.find(kind, f"{naming.MANAGED}={naming.MANAGER}")  # of any queue: they lend to each other
-        if kind.verdict(other) is None and not kind.is_suspended(other)
+        if kind.terminal_state(other) is None and not kind.is_suspended(other)
     ]
     used = sum(gpus for _, gpus in holders)
     names = ", ".join(f"{_who(other)} ({gpus})" for other, gpus in holders if gpus)

@@ -1,15 +1,14 @@
 """What a workload is doing, and why it ended, in words: pure functions of what the API server says."""
 
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from korean_llm_assets.compute.cluster.workloads import Workload
+from korean_llm_assets.compute.cluster.workloads import Body, Workload
 from korean_llm_assets.compute.outcome import in_words, may_retry
 from trainers.contract import ExitCode
 
-Body = Mapping[str, Any]
 Phase = Literal["queue", "unschedulable", "image", "starting", "running"]
 _IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 _BLOCKED_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
@@ -62,10 +61,10 @@ class PodFacts:
     def terminations(self) -> list[tuple[str, Body]]:
         """(pod, terminated state) of every container that ended badly."""
         return [
-            (name, ended)
+            (name, termination)
             for name, status in self.statuses.items()
             for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
-            if (ended := container.get("state", {}).get("terminated")) and ended.get("exitCode")
+            if (termination := container.get("state", {}).get("terminated")) and termination.get("exitCode")
         ]
 
 
@@ -80,10 +79,10 @@ def situation(kind: Workload, body: Body, pods: Sequence[Body], warnings: Sequen
         return Situation("queue", queue or "suspended: waiting for the queue to admit it")
     if not pods:
         return Situation("starting", "waiting for its pod" + (f" ({warnings[-1]})" if warnings else ""))
-    found = [_pod_situation(pod, warnings) for pod in pods]
+    situations = [_pod_situation(pod, warnings) for pod in pods]
     order: list[Phase] = ["image", "unschedulable", "starting", "running"]
-    worst = min(found, key=lambda each: order.index(each.phase))
-    return worst if len(found) == 1 else Situation(worst.phase, f"{worst.words} ({len(found)} pods)")
+    worst = min(situations, key=lambda each: order.index(each.phase))
+    return worst if len(situations) == 1 else Situation(worst.phase, f"{worst.words} ({len(situations)} pods)")
 
 
 def _pod_situation(pod: Body, warnings: Sequence[str]) -> Situation:
@@ -96,11 +95,11 @@ def _pod_situation(pod: Body, warnings: Sequence[str]) -> Situation:
             return Situation("unschedulable", _unschedulable(spec, condition.get("message") or ""))
     for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
         waiting = container.get("state", {}).get("waiting") or {}
-        said = waiting.get("message") or (warnings[-1] if warnings else "")
+        message = waiting.get("message") or (warnings[-1] if warnings else "")
         if waiting.get("reason") in _IMAGE_REASONS:
-            return Situation("image", f"image {container.get('image')}: {waiting['reason']}: {said}")
+            return Situation("image", f"image {container.get('image')}: {waiting['reason']}: {message}")
         if waiting.get("reason") in _BLOCKED_REASONS:
-            return Situation("image", f"its container cannot start: {waiting['reason']}: {said}")
+            return Situation("image", f"its container cannot start: {waiting['reason']}: {message}")
     if status.get("phase") == "Pending":
         return Situation("starting", f"starting on {node}" + (f" ({warnings[-1]})" if warnings else ""))
     if any(c["type"] == "Ready" and c.get("reason") == "NodeLost" for c in status.get("conditions") or []):
@@ -121,30 +120,30 @@ def _unschedulable(spec: Body, message: str) -> str:
 
 def ending(kind: Workload, body: Body, facts: PodFacts, warnings: Sequence[str]) -> Ending:
     """Why a failed workload failed."""
-    failed = kind.condition(body, kind.failed)
-    if failed.get("reason") == "DeadlineExceeded":
-        return Ending("deadline", f"it ran longer than the profile's deadline: {failed.get('message')}")
+    condition = kind.condition(body, kind.failed)
+    if condition.get("reason") == "DeadlineExceeded":
+        return Ending("deadline", f"it ran longer than the profile's deadline: {condition.get('message')}")
     for name, status in facts.statuses.items():
         disrupted = any(c["type"] == "DisruptionTarget" for c in status.get("conditions") or [])
         if status.get("reason") in ("Evicted", "Preempted", "NodeLost", "Shutdown") or disrupted:
-            said = status.get("message") or status.get("reason") or "the node was drained, or its pod preempted"
-            return Ending("evicted", f"pod {name} was taken off its node: {said}")
-    if ended := facts.terminations():
-        return _exit(*min(ended, key=lambda each: each[1]["exitCode"] in _CONSEQUENCES))
-    about = failed.get("message") or "the controller gave no reason"
+            reason = status.get("message") or status.get("reason") or "the node was drained, or its pod preempted"
+            return Ending("evicted", f"pod {name} was taken off its node: {reason}")
+    if terminations := facts.terminations():
+        return _exit(*min(terminations, key=lambda each: each[1]["exitCode"] in _CONSEQUENCES))
+    about = condition.get("message") or "the controller gave no reason"
     last = "; ".join(warnings[-_LAST_LINES:])
-    return Ending("unknown", f"{failed.get('reason', 'Failed')}: {about}" + (f" ({last})" if last else ""))
+    return Ending("unknown", f"{condition.get('reason', 'Failed')}: {about}" + (f" ({last})" if last else ""))
 
 
-def _exit(pod: str, ended: Body) -> Ending:
-    code = ended["exitCode"]
-    said = "\n".join((ended.get("message") or "").strip().splitlines()[-_LAST_LINES:])
-    if ended.get("reason") == "OOMKilled":
+def _exit(pod: str, termination: Body) -> Ending:
+    code = termination["exitCode"]
+    message = "\n".join((termination.get("message") or "").strip().splitlines()[-_LAST_LINES:])
+    if termination.get("reason") == "OOMKilled":
         advice = "raise `needs.memory` in the recipe or for this launch; the next attempt goes on from its checkpoint"
         return Ending(
             "oom", f"pod {pod} was killed for using more than its memory limit (OOM, exit {code}); {advice}", code
         )
-    return Ending("exit", f"pod {pod}: {in_words(_status(code))}" + (f". {said}" if said else ""), code)
+    return Ending("exit", f"pod {pod}: {in_words(_status(code))}" + (f". {message}" if message else ""), code)
 
 
 def _status(code: int) -> int:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 Body = dict[str, Any]
 """An object as the Kubernetes API reads and writes it."""
-Verdict = Literal["complete", "failed"]
+TerminalState = Literal["complete", "failed"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Workload:
         """As RBAC and `kubectl` call it."""
         return f"{self.plural}.{self.group}"
 
-    def verdict(self, body: Mapping[str, Any]) -> Verdict | None:
+    def terminal_state(self, body: Mapping[str, Any]) -> TerminalState | None:
         """Whether it is over, read from the conditions alone, each by its type.
 
         Controllers append and reorder conditions (index 0 stays `Created` for ever: the guide's mistake), and active

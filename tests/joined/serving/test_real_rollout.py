@@ -11,7 +11,7 @@ import pytest
 from dagster import Failure
 
 from korean_llm_assets.serving.registry import CHAMPION, PREVIOUS, Registry
-from korean_llm_assets.serving.rollout import Policy
+from korean_llm_assets.serving.rollout import RolloutPolicy
 from korean_llm_assets.serving.rollout_hook import rollout_on
 from korean_llm_assets.serving.smoke import chat
 from tests.joined.commands.test_serve import exported
@@ -22,7 +22,7 @@ from trainers.contract import Manifest
 from trainers.contract.artifacts import ArtifactStore
 
 QUESTION = "나무 다음은 무엇인가요?"
-POLICY = Policy(canary_share=0.5, canary_seconds=2)
+POLICY = RolloutPolicy(canary_share=0.5, canary_seconds=2)
 
 
 class World:

@@ -7,7 +7,7 @@ import pytest
 
 from korean_llm_assets.assets.presentation import describe, headline
 from korean_llm_assets.compute.profiles import Price
-from korean_llm_assets.costs import Spent, report
+from korean_llm_assets.costs import Cost, report
 from tests.korean_llm_assets.conftest import ended
 from tests.support.hostile import HOSTILE, cells, markup
 from trainers.contract import Attempt, CorpusDetails, Manifest, TrainingDetails
@@ -55,7 +55,7 @@ def test_hostile_samples_stay_text(tmp_path: Path) -> None:
 
 
 def test_hostile_releases_stay_text_in_the_costs() -> None:
-    table = report([Spent("corpus", HOSTILE, HOSTILE, 3600.0, 0, 0, 0)], Price())
+    table = report([Cost("corpus", HOSTILE, HOSTILE, 3600.0, 0, 0, 0)], Price())
     name = " ".join(HOSTILE.replace("\x00", "\ufffd").split())
     assert cells(table)[1][:4] == [name, name, "1", "1.00"]
 

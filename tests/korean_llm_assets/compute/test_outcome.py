@@ -14,7 +14,7 @@ from korean_llm_assets.compute.cluster.situation import PodFacts, ending
 from korean_llm_assets.compute.cluster.workloads import JOB
 from korean_llm_assets.compute.local import LocalCompute
 from korean_llm_assets.compute.outcome import MAX_ATTEMPTS, in_words, may_retry, what_now
-from korean_llm_assets.compute.pool import Held, LocalPool
+from korean_llm_assets.compute.pool import Allocation, LocalPool
 from korean_llm_assets.compute.profiles import load_profile
 from trainers.contract import ExitCode, StageRequest, Then
 from trainers.contract.artifacts import ArtifactStore
@@ -46,7 +46,7 @@ def _attempts_here(status: int, root: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """How many processes a machine starts of a stage that always ends so; the failure says the table's words."""
     started: list[StageRequest] = []
 
-    def attempt(self: LocalCompute, step: Any, request: StageRequest, held: Held) -> int:
+    def attempt(self: LocalCompute, step: Any, request: StageRequest, held: Allocation) -> int:
         started.append(request)
         return status
 

@@ -41,13 +41,13 @@ def test_preflight_and_the_planner_give_one_answer(model: str, stage: str, metho
         check_fit(request, needs, profile, shape)
         assert recipe_gpu_hours(recipe, stage, profile.gpu_pool.gpu) == pytest.approx(planned.hours * gpus)
         return
-    for asked in (
+    for check in (
         lambda: check_fit(request, needs, profile, shape),
         lambda: recipe_gpu_hours(recipe, stage, profile.gpu_pool.gpu),
     ):
-        with pytest.raises(DoesNotFit) as refused:
-            asked()
-        assert planned.memory.arithmetic in str(refused.value)
+        with pytest.raises(DoesNotFit) as refusal:
+            check()
+        assert planned.memory.arithmetic in str(refusal.value)
 
 
 def test_the_answers_differ_and_none_is_always_given():

@@ -89,7 +89,7 @@ def test_a_wrong_override_is_an_error_that_names_it(name: str, value: object):
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "message"),
     [({"gpus": "many"}, "gpus"), ({"gpu": 8}, 'unexpected config entry "gpu"'), ({"profile": "h200"}, "profile")],
 )
 def test_the_launch_form_is_checked_by_dagster_before_there_is_a_run(config: dict[str, Any], message: str):

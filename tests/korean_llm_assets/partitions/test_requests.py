@@ -39,7 +39,7 @@ def test_where_an_input_lies_does_not_change_the_request() -> None:
 def test_a_changed_plugin_changes_the_request_and_the_code_version(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("KOREAN_LLM_PLUGINS", str(tmp_path))
     section = CorpusSection(filter={"rules": ["own_rules:f"]})
-    monkeypatch.setattr(requests, "settings", lambda stage, model: (section, 42))
+    monkeypatch.setattr(requests, "section_and_seed", lambda stage, model: (section, 42))
     digests = set()
     for text in ("def f(text): return True", "def f(text): return False"):
         (tmp_path / "own_rules.py").write_text(text)

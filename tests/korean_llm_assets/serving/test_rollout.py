@@ -10,7 +10,7 @@ import pytest
 from dagster import Failure
 
 from korean_llm_assets.serving.registry import CANDIDATE, CHAMPION, Registry
-from korean_llm_assets.serving.rollout import Policy, roll_out
+from korean_llm_assets.serving.rollout import RolloutPolicy, roll_out
 from korean_llm_assets.serving.rollout_hook import rollout_on
 from korean_llm_assets.serving.smoke import chat
 from tests.korean_llm_assets.serving.test_registry import export_of, report_on
@@ -18,9 +18,9 @@ from tests.support.local_platform import LocalPlatform
 from trainers.contract.artifacts import ArtifactStore
 
 FAKE = Path(__file__).parents[2] / "support" / "fake_server.py"
-POLICY = Policy(canary_share=0.3, canary_seconds=1.0, most_errors=0.05)
+POLICY = RolloutPolicy(canary_share=0.3, canary_seconds=1.0, most_errors=0.05)
 NUMBERED = {"1": "good-1", "2": "english-2", "3": "good-3"}
-UNWATCHED = Policy(canary_share=0.3, canary_seconds=0)
+UNWATCHED = RolloutPolicy(canary_share=0.3, canary_seconds=0)
 
 
 @pytest.fixture

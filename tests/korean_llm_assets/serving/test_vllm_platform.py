@@ -9,7 +9,7 @@ from urllib3.exceptions import HTTPError
 from korean_llm_assets.compute.profiles import load_profile
 from korean_llm_assets.serving import rollout
 from korean_llm_assets.serving import vllm_platform as cluster
-from korean_llm_assets.serving.rollout import Policy, roll_out, settle
+from korean_llm_assets.serving.rollout import RolloutPolicy, roll_out, settle
 from korean_llm_assets.serving.smoke import Reply, SmokeResult
 from korean_llm_assets.serving.vllm_manifests import ServingSettings
 from korean_llm_assets.serving.vllm_platform import ClusterPlatform
@@ -163,11 +163,11 @@ def test_a_version_without_a_ready_pod_never_gets_a_weight(smoke):
     platform = platform_on(api, ready_seconds=1)
     settle(platform, "3")
     api.unready = {"qwen2-5-7b-v3"}
-    outcome = roll_out(platform, "4", Policy(canary_seconds=0), lambda: None, lambda: "3")
+    outcome = roll_out(platform, "4", RolloutPolicy(canary_seconds=0), lambda: None, lambda: "3")
     assert outcome.promoted and "no canary: 3 is not ready" in outcome.steps
     assert weights(api) == {"qwen2-5-7b-v4": 1000}
     api.unready = {"qwen2-5-7b-v5"}
-    assert not roll_out(platform, "5", Policy(canary_seconds=0), lambda: None, lambda: "4").promoted
+    assert not roll_out(platform, "5", RolloutPolicy(canary_seconds=0), lambda: None, lambda: "4").promoted
     assert weights(api) == {"qwen2-5-7b-v4": 1000}
     assert platform.versions() == ["4"]
     api.unready = {"qwen2-5-7b-v4"}

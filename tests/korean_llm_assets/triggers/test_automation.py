@@ -246,12 +246,12 @@ def _asked_models_wait_for_a_person_and_models_that_are_off_for_nobody(
     with pytest.raises(BadRequest, match="never says automation: off"):
         start.run(Namespace(model="never", release="r1"), platform.home)
     start.run(Namespace(model="asked", release="r1"), platform.home)
-    asked, cursor = requested(platform, cursor)
-    assert asked == {"base_model": {"asked"}}
+    requests, cursor = requested(platform, cursor)
+    assert requests == {"base_model": {"asked"}}
     assert platform.run("base", "asked").success
-    asked, cursor = requested(platform, cursor)
-    assert set(asked) >= {"cpt_checkpoint", "sft_model", "rlhf_model", "eval_report"}
-    assert {partition for partitions in asked.values() for partition in partitions} == {cell_key("asked", "r1")}
+    requests, cursor = requested(platform, cursor)
+    assert set(requests) >= {"cpt_checkpoint", "sft_model", "rlhf_model", "eval_report"}
+    assert {partition for partitions in requests.values() for partition in partitions} == {cell_key("asked", "r1")}
     assert "asked" not in proposed_releases(platform.instance)
 
 

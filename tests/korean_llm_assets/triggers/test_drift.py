@@ -10,7 +10,7 @@ from dagster import AssetKey, AssetMaterialization, DagsterInstance, ExecuteInPr
 
 from korean_llm_assets.partitions.pointers import ARTIFACT
 from korean_llm_assets.serving.registry import Version
-from korean_llm_assets.triggers.drift import drift_job, worse
+from korean_llm_assets.triggers.drift import drift_job, worse_suites
 from korean_llm_assets.triggers.incidents import alert_of
 from trainers.contract import (
     Artifact,
@@ -143,4 +143,4 @@ def test_a_significant_drop_fails_the_night_and_is_told(world: World) -> None:
     ],
 )
 def test_worse_is_what_lies_wholly_on_the_worse_side(now: EvaluationDetails, suites: int) -> None:
-    assert len(worse(figures(2.0), now)) == suites
+    assert len(worse_suites(figures(2.0), now)) == suites

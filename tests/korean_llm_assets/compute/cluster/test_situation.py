@@ -26,34 +26,34 @@ def test_the_guides_mistake_condition_zero_is_never_what_decides(kind):
     """The operator appends: `conditions[0]` stays Created for ever, also in a finished and in a failed job."""
     created = _condition("Created")
     running = _condition("Running", "False")
-    assert kind.verdict(_body(created)) is None
-    assert kind.verdict(_body(created, running, _condition(kind.succeeded))) == "complete"
-    assert kind.verdict(_body(created, running, _condition(kind.failed))) == "failed"
-    assert kind.verdict(_body(created, _condition(kind.failed, "False"))) is None
-    assert kind.verdict({"spec": {}, "status": {}}) is None
-    assert kind.verdict({"spec": {}}) is None
+    assert kind.terminal_state(_body(created)) is None
+    assert kind.terminal_state(_body(created, running, _condition(kind.succeeded))) == "complete"
+    assert kind.terminal_state(_body(created, running, _condition(kind.failed))) == "failed"
+    assert kind.terminal_state(_body(created, _condition(kind.failed, "False"))) is None
+    assert kind.terminal_state({"spec": {}, "status": {}}) is None
+    assert kind.terminal_state({"spec": {}}) is None
 
 
 def test_recorded_statuses_of_a_job():
     """Kubernetes 1.32: the criteria and targets come first, and do not end it."""
-    assert JOB.verdict(_body(_condition("SuccessCriteriaMet"))) is None
-    assert JOB.verdict(_body(_condition("FailureTarget"))) is None
-    assert JOB.verdict(_body(_condition("SuccessCriteriaMet"), _condition("Complete"))) == "complete"
-    assert JOB.verdict(_body(_condition("Suspended"), suspend=True)) is None
+    assert JOB.terminal_state(_body(_condition("SuccessCriteriaMet"))) is None
+    assert JOB.terminal_state(_body(_condition("FailureTarget"))) is None
+    assert JOB.terminal_state(_body(_condition("SuccessCriteriaMet"), _condition("Complete"))) == "complete"
+    assert JOB.terminal_state(_body(_condition("Suspended"), suspend=True)) is None
 
 
 def test_recorded_statuses_of_a_pytorchjob():
     restarting = _body(_condition("Created"), _condition("Running", "False"), _condition("Restarting"))
-    assert PYTORCHJOB.verdict(restarting) is None
+    assert PYTORCHJOB.terminal_state(restarting) is None
     assert PYTORCHJOB.is_suspended(_body(_condition("Suspended"), runPolicy={"suspend": True}))
     assert not PYTORCHJOB.is_suspended(_body(runPolicy={"suspend": False}))
 
 
 def test_recorded_statuses_of_a_trainjob():
-    assert TRAINJOB.verdict(_body(_condition("Suspended"), suspend=True)) is None
+    assert TRAINJOB.terminal_state(_body(_condition("Suspended"), suspend=True)) is None
     resumed = _condition("Suspended", "False", reason="Resumed")
-    assert TRAINJOB.verdict(_body(resumed, _condition("Complete", reason="JobsCompleted"))) == "complete"
-    assert TRAINJOB.verdict(_body(resumed, _condition("Failed", reason="JobsFailed"))) == "failed"
+    assert TRAINJOB.terminal_state(_body(resumed, _condition("Complete", reason="JobsCompleted"))) == "complete"
+    assert TRAINJOB.terminal_state(_body(resumed, _condition("Failed", reason="JobsFailed"))) == "failed"
 
 
 def test_waiting_is_told_in_words():
