@@ -20,7 +20,7 @@ from tests.korean_llm_assets.conftest import WHOLE, PlatformUnderTest, define, d
 from tests.support import small_stages
 from trainers.contract import Manifest, StageRequest
 from trainers.contract.artifacts import ArtifactStore
-from trainers.runner import stage as runner
+from trainers.runner.stage import run_stage
 
 
 @dataclass
@@ -36,10 +36,10 @@ class InThisProcess:
         hearing = signal.getsignal(signal.SIGTERM)
         try:
             with (
-                patch.object(runner, "_stage_function", lambda name: small_stages.run),
+                patch("trainers.runner.stage._stage_function", lambda name: small_stages.run),
                 patch.dict(os.environ, {"MLFLOW_TRACKING_URI": ""}),
             ):
-                return runner.run_stage(request, ArtifactStore(self.home.artifacts), self.home.landing)
+                return run_stage(request, ArtifactStore(self.home.artifacts), self.home.landing)
         finally:
             signal.signal(signal.SIGTERM, hearing)
 
