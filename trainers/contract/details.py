@@ -167,7 +167,9 @@ class Alignment(_Strict):
     """How it was learned from preferences."""
 
     algorithm: str
-    reward_model: str | None = Field(default=None, description="content digest of the trained judge of the answers")
+    reward_model: str | None = Field(
+        default=None, description="content digest of the trained reward model that rates the answers"
+    )
     stopped: str | None = Field(default=None, description="why training ended before its last step")
 
 

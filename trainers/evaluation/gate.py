@@ -26,14 +26,14 @@ def apply_gate(
         (gate.drifts, _drifts),
         (gate.english_bits_per_byte_rise, _english_rise),
     ]
-    judged = [condition(results, limit) for limit, condition in conditions if limit is not None]
-    judged += [_suite_limit(results, suite, limit) for suite, limit in sorted(gate.suites.items())]
+    outcomes = [condition(results, limit) for limit, condition in conditions if limit is not None]
+    outcomes += [_suite_limit(results, suite, limit) for suite, limit in sorted(gate.suites.items())]
     if gate.contaminated_items is not None:
-        judged.append(_not_contaminated(evidence, gate.contaminated_items))
-    judged.append(_all_finite(results))
+        outcomes.append(_not_contaminated(evidence, gate.contaminated_items))
+    outcomes.append(_all_finite(results))
     if "champion" in results.stages:
-        judged += _against_champion(results)
-    return judged
+        outcomes += _against_champion(results)
+    return outcomes
 
 
 def _cpt_below_unigram(results: Results, threshold: float) -> GateResult:
@@ -195,13 +195,13 @@ def _all_finite(results: Results) -> GateResult:
 
 
 def _against_champion(results: Results) -> list[GateResult]:
-    judged = []
+    outcomes = []
     for suite in results.suites:
         if not results.has(suite, "rlhf", "champion") or suite.endswith("/margin"):
             continue
         gain = results.difference(suite, "rlhf", "champion")
         lost = gain.high < 0 if results.higher_is_better(suite) else gain.low > 0
-        judged.append(
+        outcomes.append(
             GateResult(
                 name=f"not_below_champion/{suite}",
                 passed=not lost,
@@ -212,7 +212,7 @@ def _against_champion(results: Results) -> list[GateResult]:
                 + (": significantly worse" if lost else ": not significantly worse"),
             )
         )
-    return judged
+    return outcomes
 
 
 def _not_measured(name: str, threshold: float, why: str) -> GateResult:

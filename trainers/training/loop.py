@@ -1,4 +1,4 @@
-"""The training loop around TRL: durable checkpoints, a stage's voice, a clean stop, and what is known at the end."""
+"""The training loop around TRL: durable checkpoints, reports, a clean stop, and what is known at the end."""
 
 import gc
 import json
@@ -277,9 +277,9 @@ def train(
         while True:
             trainer = build(batching)
             trainer.context, trainer.checkpoints = context, checkpoints
-            voice = ReporterCallback(context, checkpoints, watchdog, tokens_per_row * batching.rows * world_size())
+            callback = ReporterCallback(context, checkpoints, watchdog, tokens_per_row * batching.rows * world_size())
             steps = WholeSteps(trainer)
-            trainer.add_callback(voice)
+            trainer.add_callback(callback)
             trainer.add_callback(steps)
             trainer.remove_callback(PrinterCallback)  # the reporter speaks
             resume = _newest(checkpoints, context)
@@ -308,7 +308,7 @@ def train(
         steps=state.global_step,
         epochs=state.epoch,
         tokens_trained=int(sum(row.get("tokens", 0) for row in history)),
-        seconds=max(voice.seconds, 1e-9),
+        seconds=max(callback.seconds, 1e-9),
         steps_here=state.global_step - first_step,
         seconds_saving=checkpoints.seconds_saving,
         step_seconds=watchdog.usual,

@@ -12,7 +12,7 @@ from trainers.training.model_folder import ModelFolder
 
 
 def run(context: StageContext) -> StageResult:
-    """Make `rlhf_model` from `sft_model` and `preferences`; grpo and rloo may be judged by a `reward_model`.
+    """Make `rlhf_model` from `sft_model` and `preferences`; in grpo and rloo a `reward_model` may rate the answers.
 
     `reward_model` leaves the policy as it is: model/ is the SFT model, and reward_model/ the trained reward model.
     """

@@ -43,8 +43,8 @@ def run(context: StageContext) -> StageResult:
     with leader_first():
         data = conversation_rows(train_set, scratch / "train.arrow", tokenizer, section)
         # Weights say what to learn from, not what is measured.
-        judged = [{**row, "weight": 1} for row in validation_set]
-        held_out = conversation_rows(judged, scratch / "validation.arrow", tokenizer, section)
+        unweighted = [{**row, "weight": 1} for row in validation_set]
+        held_out = conversation_rows(unweighted, scratch / "validation.arrow", tokenizer, section)
     weighted = "weights" in data.rows.column_names
     lengths = [sum(pieces) for pieces in data.rows["lengths"]]
     step_rows = section.batch_size * section.accumulation * world_size()

@@ -11,13 +11,13 @@ from trainers.contract.recipe.training import TrainingSection
 ALGORITHMS = {"dpo": False, "kto": False, "orpo": False, "reward_model": False, "grpo": True, "rloo": True}
 """Whether an algorithm samples answers, by name; what each is made of: trainers/training/alignment/algorithms.py."""
 REWARDS = ("language", "honorific", "format", "length", "arithmetic", "forbidden_words", "repetition")
-"""How each judges: trainers/training/alignment/rewards.py."""
+"""How each rates an answer: trainers/training/alignment/rewards.py."""
 Algorithm = Annotated[str, one_of(ALGORITHMS)]
 RewardName = Annotated[str, one_of(REWARDS)]
 
 
 class SamplingSettings(Strict):
-    """grpo, rloo, or your own: the model answers, and verifiable rules or a trained reward model judge the answers."""
+    """grpo, rloo, or your own: the model answers, and verifiable rules or a trained reward model rate the answers."""
 
     rewards: tuple[RewardName, ...] = Field(
         default=(),
@@ -25,8 +25,8 @@ class SamplingSettings(Strict):
     )
     reward_model: str | None = Field(
         default=None,
-        description="the recipe whose rlhf stage (algorithm: reward_model) trained the judge, on the same release; its "
-        "score, brought to 0 to 1, is added to the rewards",
+        description="the recipe whose rlhf stage (algorithm: reward_model) trained it, on the same release; "
+        "its score, brought to 0 to 1, is added to the rewards",
     )
     generations: int = Field(default=4, ge=2, description="answers to each prompt")
     completion_length: int = Field(default=64, ge=1, description="tokens of an answer, at most")
