@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from packaging.requirements import Requirement
 
 from tests.gpu.report import largest_difference, markdown, verdicts
 from tests.support.micro import ROOT, Micro
@@ -167,14 +168,15 @@ def differing_versions() -> dict[str, str]:
     """Installed versions that are not the lock's."""
     differences = {}
     for line in (ROOT / "requirements.lock").read_text().splitlines():
-        name, _, locked = line.partition("==")
-        if locked and not name.startswith("#"):
-            try:
-                installed = metadata.version(name)
-            except metadata.PackageNotFoundError:
-                installed = "not installed"
-            if installed != locked.split(";")[0].strip():
-                differences[name] = f"{installed} (lock: {locked})"
+        if line[:1].isalnum():  # a pin; its hashes and who wants it stand indented below
+            pin = Requirement(line.removesuffix("\\"))
+            if pin.marker is None or pin.marker.evaluate():
+                try:
+                    installed = metadata.version(pin.name)
+                except metadata.PackageNotFoundError:
+                    installed = "not installed"
+                if installed == "not installed" or installed not in pin.specifier:
+                    differences[pin.name] = f"{installed} (lock: {pin.specifier})"
     return differences
 
 
