@@ -1,4 +1,4 @@
-"""A platform on an empty folder, with stages that are real processes but train nothing."""
+"""A platform on an empty folder, with stages that are real processes but train nothing; a receiver of alerts."""
 
 import sys
 from collections.abc import Iterator
@@ -16,7 +16,9 @@ from dagster import (
     load_assets_from_modules,
 )
 
+from korean_llm_assets import alerts
 from korean_llm_assets.home import Home
+from tests.support.alert_receiver import Receiver, slack_at
 from tests.support.served import Served, own_recipes, served, small_release
 from trainers.contract import Attempt, BenchmarkDetails, Manifest, Needs, StageRequest
 
@@ -120,3 +122,15 @@ def ended(*attempts: Attempt, gpus: int, **more: Any) -> Manifest:
         attempts=list(attempts),
         **more,
     )
+
+
+@pytest.fixture
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    with slack_at(monkeypatch) as server:
+        yield server
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A delivery may take a second, not ten."""
+    monkeypatch.setattr(alerts, "_SECONDS", 1)

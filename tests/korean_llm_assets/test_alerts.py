@@ -1,38 +1,13 @@
-"""Alerts against a real HTTP receiver that fails in every way, and mail against a real SMTP exchange."""
+"""Alert channels against a real HTTP receiver that fails in every way; what of their settings is refused, and how."""
 
-import json
-import re
 import socket
-import socketserver
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
-from email import message_from_bytes
-from email.message import EmailMessage
-from email.policy import default
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import chain, repeat
-from pathlib import Path
 from traceback import format_exception
-from typing import Any, ClassVar
-from urllib.parse import parse_qs
 
 import pytest
 from apprise.plugins.custom_json import NotifyJSON
-from apprise.plugins.slack import NotifySlack
-from dagster import (
-    DagsterInstance,
-    DagsterRun,
-    DagsterRunStatus,
-    Failure,
-    OpExecutionContext,
-    build_sensor_context,
-    job,
-    op,
-)
 
-from korean_llm_assets import alerts as alerts_module
 from korean_llm_assets.alerts import (
     Alert,
     Channel,
@@ -45,89 +20,8 @@ from korean_llm_assets.alerts import (
 )
 from korean_llm_assets.commands.check import tell_what_is_missing
 from korean_llm_assets.resources import cluster_sensors
-from korean_llm_assets.triggers.incidents import Outbox, alert_of, alerts
-from trainers.contract import BadRequest, ExitCode
-
-CANARY = "canary7f3a"
-ALERT = Alert(
-    "failure:training tiny|r1:1", "failure", "[실패] 손실이 NaN", "[failed] loss is NaN", "http://dagster/runs/1"
-)
-
-
-class Receiver(ThreadingHTTPServer):
-    """Keeps what it got; behaves as told."""
-
-    behaviour: str = "ok"
-
-    def __init__(self) -> None:
-        self.got: list[dict[str, Any]] = []
-        self.paths: list[str] = []
-        self.held, self.over = 0, threading.Event()
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.place = f"127.0.0.1:{self.server_port}"
-        self.url = f"http://{self.place}/{CANARY}?sig=a%2Fb"
-
-
-class Handler(BaseHTTPRequestHandler):
-    """One POST, answered as the receiver was told to."""
-
-    server: Receiver
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        behaviour = self.server.behaviour  # a test may change it as soon as it has its answer
-        match behaviour:
-            case "hang" | "drip":
-                self.server.held += 1
-                self._hold(drips=behaviour == "drip")
-                self.server.held -= 1
-                return
-            case "close":
-                self.connection.close()
-                return
-            case "ok" | "refuse" | "garbage":
-                self.send_response(200)
-            case code:
-                self.send_response(int(code))
-        self.end_headers()
-        answers = {"ok": b'{"ok": true}', "refuse": b'{"ok": false, "error": "channel_not_found"}'}
-        self.wfile.write(answers.get(behaviour, b"<html>"))
-        if behaviour == "ok":
-            self.server.paths.append(self.path)
-            self.server.got.append({**self._read(body), "authorization": self.headers.get("Authorization", "")})
-
-    def _read(self, body: bytes) -> dict[str, Any]:
-        if "json" in self.headers["Content-Type"]:
-            return dict(json.loads(body))
-        return {key: values[0] for key, values in parse_qs(body.decode()).items()}
-
-    def _hold(self, drips: bool) -> None:
-        """Answer nothing, or byte after byte of a header that never ends, until the test is over."""
-        for byte in chain(b"HTTP/1.1 200 OK\r\nX-Slow: ", repeat(ord("z"), 600)):
-            if drips:
-                self.wfile.write(bytes([byte]))
-            if self.server.over.wait(0.05):
-                return
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Quiet."""
-
-
-@pytest.fixture
-def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    with Receiver() as server:
-        monkeypatch.setattr(NotifySlack, "api_url", f"http://{server.place}/{{}}")
-        monkeypatch.setattr(NotifySlack, "webhook_url", f"http://{server.place}/services")
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.over.set()
-        server.shutdown()
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alerts_module, "_SECONDS", 1)
-
+from tests.support.alert_receiver import ALERT, CANARY, Receiver
+from trainers.contract import BadRequest
 
 CHANNELS: list[Callable[[Receiver], Channel]] = [
     lambda to: slack_webhook(to.url),
@@ -233,51 +127,6 @@ def test_a_receiver_that_is_not_there() -> None:
         plain_webhook(f"http://127.0.0.1:{port}/").send(ALERT)
 
 
-class Relay(socketserver.StreamRequestHandler):
-    """Just enough of SMTP to take mails, and to refuse one recipient."""
-
-    taken: ClassVar[list[tuple[list[str], EmailMessage]]]
-
-    def handle(self) -> None:
-        self.wfile.write(b"220 test\r\n")
-        recipients: list[str] = []
-        for line in self.rfile:
-            answer = b"250 ok"
-            match line.split(maxsplit=1)[0].upper():
-                case b"RCPT":
-                    recipients.append(re.findall(r"<(.*)>", line.decode())[0])
-                    answer = b"550 no such user" if recipients[-1].startswith("gone@") else answer
-                case b"DATA":
-                    self.wfile.write(b"354 go on\r\n")
-                    content = b"".join(iter(self.rfile.readline, b".\r\n"))
-                    self.taken.append((recipients, message_from_bytes(content, policy=default)))
-                case b"QUIT":
-                    answer = b"221 bye"
-            self.wfile.write(answer + b"\r\n")
-
-
-@pytest.fixture
-def relay(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Relay]]:
-    monkeypatch.setattr(Relay, "taken", [], raising=False)
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("KOREAN_LLM_SMTP", f"127.0.0.1:{server.server_address[1]}")
-        yield Relay
-        server.shutdown()
-
-
-def test_mail_arrives_once_for_each_recipient(relay: type[Relay], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KOREAN_LLM_ALERT_EMAIL", "team@example.com,gone@example.com, kim@example.com")
-    with DagsterInstance.ephemeral() as instance:
-        for _ in range(2):
-            assert not Outbox(instance, configured_channels()).tell(ALERT), "one is refused"
-    assert [recipients for recipients, _ in relay.taken] == [["team@example.com"], ["kim@example.com"]]
-    message = relay.taken[0][1]
-    assert (message["Subject"], message["From"]) == ("[failed] loss is NaN", "korean-llm@localhost")
-    assert message["To"] == "team@example.com"
-    assert message.get_content().splitlines() == ALERT.text.splitlines()
-
-
 def test_half_a_channel_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     assert configured_channels() == []
     monkeypatch.setenv("KOREAN_LLM_SLACK_TOKEN", "xoxb-1")
@@ -326,116 +175,3 @@ def test_check_names_the_channels_and_nothing_secret(
     kinds = [name.split()[0] for name in line.removeprefix("alert channels: ").split(", ")]
     assert kinds == ["discord", "tgram", "json", "json", "SlackWebhook"] and CANARY not in line
     assert len({channel.name for channel in configured_channels()}) == 5, "each has a place in the outbox"
-
-
-def run(instance: DagsterInstance, status: DagsterRunStatus, **tags: str) -> DagsterRun:
-    labels = {"dagster/partition": "tiny|r1", **{key.replace("__", "/"): value for key, value in tags.items()}}
-    made = instance.add_run(DagsterRun("training", tags=labels, status=DagsterRunStatus.STARTED))
-    time.sleep(0.01)
-    if status == DagsterRunStatus.FAILURE:
-        instance.report_run_failed(made, "because")
-    else:
-        instance.handle_run_event(made.run_id, _success_event(made))
-    ended = instance.get_run_by_id(made.run_id)
-    assert ended is not None
-    return ended
-
-
-def _success_event(made: DagsterRun) -> object:
-    from dagster import DagsterEvent, DagsterEventType
-
-    return DagsterEvent(DagsterEventType.PIPELINE_SUCCESS.value, made.job_name)
-
-
-def test_one_incident_is_one_message_and_then_its_recovery(receiver: Receiver) -> None:
-    with DagsterInstance.ephemeral() as instance:
-        outbox = Outbox(instance, [plain_webhook(receiver.url)])
-        for status in (DagsterRunStatus.FAILURE, DagsterRunStatus.FAILURE, DagsterRunStatus.SUCCESS):
-            alert = alert_of(instance, run(instance, status))
-            assert alert is not None
-            assert outbox.tell(alert) and outbox.tell(alert)
-        assert [got["kind"] for got in receiver.got] == ["failure", "recovery"]
-
-
-def failed_stage(instance: DagsterInstance, code: int, reason: str, *log: tuple[int, str]) -> Alert:
-    """What is told of a run whose stage ended with an exit code."""
-
-    @op
-    def sft_model(context: OpExecutionContext) -> None:
-        for level, line in log:
-            context.log.log(level, line)
-        raise Failure(reason, metadata={"exit code": code}, allow_retries=False)
-
-    @job
-    def training() -> None:
-        sft_model()
-
-    result = training.execute_in_process(instance=instance, raise_on_error=False, tags={"dagster/partition": "tiny|r1"})
-    alert = alert_of(instance, result.dagster_run)
-    assert alert is not None and alert.kind == "failure"
-    return alert
-
-
-def test_a_failure_says_its_cause_in_both_languages_and_the_first_useful_line() -> None:
-    log = ((20, "step 1/8"), (30, "out of GPU memory: going on with 2 x 3 rows"), (40, "NCCL error in peer 3"))
-    with DagsterInstance.ephemeral() as instance:
-        alert = failed_stage(
-            instance, int(ExitCode.LOSS_IS_NAN), "sft_model tiny|r1: the loss became nan in step 7", *log
-        )
-        assert alert.korean == "[실패] training tiny|r1: sft_model: 손실이 NaN 또는 무한대가 되었습니다"
-        assert alert.english == (
-            "[failed] training tiny|r1: sft_model tiny|r1: the loss became nan in step 7\n> NCCL error in peer 3"
-        )
-    with DagsterInstance.ephemeral() as instance:
-        assert "going on with" in failed_stage(instance, 70, "why", *log[:2]).english
-    with DagsterInstance.ephemeral() as instance:
-        quiet = failed_stage(instance, -9, "killed by SIGKILL", (20, "step 1/8"))
-        assert quiet.english == "[failed] training tiny|r1: killed by SIGKILL" and "오류" in quiet.korean
-
-
-def test_the_key_survives_a_restart(receiver: Receiver, tmp_path: Path) -> None:
-    for _ in range(2):  # each time another daemon, on the same storage
-        with DagsterInstance.local_temp(str(tmp_path)) as instance:
-            assert Outbox(instance, [plain_webhook(receiver.url)]).tell(ALERT)
-    assert len(receiver.got) == 1
-
-
-@pytest.mark.usefixtures("impatient")
-def test_a_receiver_that_hangs_keeps_no_other_from_hearing_once(receiver: Receiver) -> None:
-    with Receiver() as slow, DagsterInstance.ephemeral() as instance:
-        slow.behaviour = "hang"
-        threading.Thread(target=slow.serve_forever, daemon=True).start()
-        outbox = Outbox(instance, [slack_webhook(slow.url), plain_webhook(receiver.url)])
-        for tries in (1, 2):
-            assert not outbox.tell(ALERT), "tried again at the next tick"
-            assert slow.held == tries, "nobody waits for its answer"
-        slow.over.set()
-        slow.shutdown()
-    assert len(receiver.got) == 1
-
-
-def test_a_failure_that_is_retried_is_not_told(receiver: Receiver) -> None:
-    with DagsterInstance.ephemeral() as instance:
-        assert alert_of(instance, run(instance, DagsterRunStatus.FAILURE, dagster__will_retry="true")) is None
-        alert = alert_of(instance, run(instance, DagsterRunStatus.SUCCESS))
-        assert alert is not None and alert.kind == "success"
-
-
-def test_the_sensor_tells_later_what_a_receiver_would_not_take(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KOREAN_LLM_ALERT_WEBHOOK", receiver.url)
-    with DagsterInstance.ephemeral() as instance:
-        context = build_sensor_context(instance=instance)
-        alerts(context)
-        run(instance, DagsterRunStatus.FAILURE)
-        receiver.behaviour = "500"
-        for _ in range(3):
-            context = build_sensor_context(instance=instance, cursor=context.cursor)
-            alerts(context)
-        assert receiver.got == []
-        receiver.behaviour = "ok"
-        for _ in range(3):
-            context = build_sensor_context(instance=instance, cursor=context.cursor)
-            alerts(context)
-        assert [got["kind"] for got in receiver.got] == ["failure"]
