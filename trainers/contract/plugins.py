@@ -1,14 +1,16 @@
 """Plugins: a user's own functions, `module:function` in a recipe: where they are looked for, their digest, loading.
 
 A plugin is one module file or one package. It is looked for in the folder that KOREAN_LLM_PLUGINS names, then where
-packages are installed (site-packages), and nowhere else: `sys.path` is not asked, so that no file of the working
-folder or of PYTHONPATH becomes code by accident, and what lies below the landing root or the artifact store is refused.
+this interpreter has its packages, and nowhere else: `sys.path` is not asked, so that no file of the working folder or
+of PYTHONPATH becomes code by accident. What lies where data lies is refused: below the landing root, the artifact store
+or a folder of `--input`, or around a file of it.
 The very files that were found are hashed and loaded. They may import what is installed and their own package, but no
 neighbour in the folder, which their digest would not cover.
 """
 
 import importlib
 import pkgutil
+import site
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib.machinery import ModuleSpec, PathFinder
@@ -68,7 +70,8 @@ def check_plugins(named: Mapping[str, str], digests: Mapping[str, str], roots: I
     Args:
         named: plugin -> the recipe's key that names it.
         digests: the request's, by plugin.
-        roots: folders that no code may come from: the landing root, the artifact store.
+        roots: where data lies, which no code may come from: the landing root, the artifact store, a command's inputs.
+            A single file among them keeps the plugins' folder from being one that it lies in.
 
     Raises:
         BadRequest: a plugin is missing, is another one, or lies below one of `roots`.
@@ -76,12 +79,8 @@ def check_plugins(named: Mapping[str, str], digests: Mapping[str, str], roots: I
     if not named:
         return
     roots = [root.resolve() for root in roots]
-    folder = PLUGINS.get()
-    for root in roots:
-        if folder and folder.resolve().is_relative_to(root):
-            raise BadRequest(
-                f"{PLUGINS.name} names {folder}, below {root}, where data lies: code is never taken from there"
-            )
+    if (folder := PLUGINS.get()) is not None:
+        _check_folder(folder, roots)
     for name, digest in plugin_digests(named).items():
         for path in _files(_specs(name, named[name])[0]).values():
             if any(path.resolve().is_relative_to(root) for root in roots):
@@ -92,6 +91,14 @@ def check_plugins(named: Mapping[str, str], digests: Mapping[str, str], roots: I
                 f"({digests.get(name, 'none')[:12]}): give the code location and the trainer the same package or "
                 f"{PLUGINS.name} folder, and ask again"
             )
+
+
+def _check_folder(folder: Path, roots: Iterable[Path]) -> None:
+    place = folder.resolve()
+    for root in roots:
+        if place.is_relative_to(root) or (root.is_file() and root.is_relative_to(place)):
+            where = f"below {root}, where data lies" if place.is_relative_to(root) else f"where the data {root} lies"
+            raise BadRequest(f"{PLUGINS.name} names {folder}, {where}: code is never taken from there")
 
 
 def load_plugin(name: str, key: str) -> Callable[..., Any]:
@@ -113,10 +120,10 @@ def load_plugin(name: str, key: str) -> Callable[..., Any]:
 
 
 def _places() -> list[str]:
-    """The folders in which plugins are looked for, in order."""
+    """The folders in which plugins are looked for, in order; of `sys.path` only what is the interpreter's own."""
     folder = PLUGINS.get()
-    installed = [entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")]
-    return [*([str(folder.resolve())] if folder else []), *installed]
+    of_user = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
+    return [*([str(folder.resolve())] if folder else []), *of_user, *site.getsitepackages()]
 
 
 def _specs(name: str, key: str) -> list[ModuleSpec]:

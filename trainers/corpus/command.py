@@ -17,9 +17,10 @@ from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.digests import tree_digest
 from trainers.contract.files import write_atomically
 from trainers.contract.layout import Place, remove
+from trainers.contract.plugins import check_plugins
 from trainers.contract.recipe import CorpusSection
 from trainers.contract.recipe.loading import section_dict
-from trainers.corpus.gather import gather
+from trainers.corpus.gather import gather, local_paths
 from trainers.runner.stage import run_stage
 from trainers.text.read import read_blocks
 from trainers.text.records import Unusable, rows
@@ -34,7 +35,7 @@ def make_corpus(inputs: list[str], output: Path, settings: list[str]) -> Manifes
     A run that was stopped goes on where it was: its work lies beside the output.
 
     Raises:
-        BadRequest: an input is missing, a setting is wrong, or `output` holds something else.
+        BadRequest: an input is missing, a plugin lies among them, a setting is wrong, or `output` holds something else.
         ServiceMissing: a bucket cannot be read.
     """
     section = section_of(settings)
@@ -44,6 +45,7 @@ def make_corpus(inputs: list[str], output: Path, settings: list[str]) -> Manifes
     folder = landing / _RELEASE / "corpus"
     gather(inputs, folder)
     request = _request(section, folder)
+    check_plugins(section.plugins, request.plugins, local_paths(inputs))  # `landing` holds links to them
     if place.manifest.exists():
         manifest = ArtifactStore(place.partial).read(output)
         if manifest.request_digest != request.digest:

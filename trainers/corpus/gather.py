@@ -35,14 +35,25 @@ def gather(inputs: Sequence[str], folder: Path) -> None:
             put(place)
 
 
+def local_paths(inputs: Sequence[str]) -> list[Path]:
+    """The inputs that lie on this machine: a folder as itself, of a glob its files."""
+    return [path for source in inputs if "://" not in source for path in _paths(source)]
+
+
+def _paths(source: str) -> list[Path]:
+    path = Path(source)
+    if path.exists() or not _WILD.search(source):
+        return [path] if path.exists() else []
+    return [file for file in map(Path, sorted(glob.glob(source, recursive=True))) if file.is_file()]
+
+
 def _local(source: str, is_one_of_several: bool) -> RemoteFiles:
     path = Path(source)
     if path.exists():
         beside = f"{path.name}/" if path.is_dir() and is_one_of_several else ""
         files = {f"{beside}{name}": file for name, file in files_below(path).items()}
     else:
-        matches = map(Path, sorted(glob.glob(source, recursive=True))) if _WILD.search(source) else ()
-        files = {file.relative_to(_base(source)).as_posix(): file for file in matches if file.is_file()}
+        files = {file.relative_to(_base(source)).as_posix(): file for file in _paths(source)}
     if not files and not path.exists():
         raise BadRequest(f"--input {source}: there is no such file or folder")
     for name, file in files.items():

@@ -128,6 +128,18 @@ def test_nothing_is_taken_from_the_working_folder_or_pythonpath(tmp_path, monkey
     assert load_plugin("nearby:f", KEY)
 
 
+@pytest.mark.parametrize("called", ["site-packages", "dist-packages"])
+def test_a_folder_of_pythonpath_is_not_where_packages_are_installed_whatever_it_is_called(
+    tmp_path, monkeypatch, called
+):
+    folder = tmp_path / called
+    folder.mkdir()
+    write(folder, nearby="def f(text): pass")
+    monkeypatch.syspath_prepend(str(folder))
+    with pytest.raises(BadRequest, match="nearby is not there"):
+        load_plugin("nearby:f", KEY)
+
+
 def test_a_folder_that_is_not_there(monkeypatch, tmp_path):
     monkeypatch.setenv("KOREAN_LLM_PLUGINS", str(tmp_path / "absent"))
     with pytest.raises(BadRequest, match="absent'; it must be a folder that exists"):
@@ -154,6 +166,18 @@ def test_code_is_never_taken_from_where_data_lies(tmp_path, monkeypatch):
     with pytest.raises(BadRequest, match=r"alone\.py is data"):
         check([landing, store])
     check([store])
+
+
+def test_data_of_single_files_keeps_code_from_their_folder_alone(folder):
+    write(folder, alone="def f(text): pass")
+    beside, within = folder.parent / "a.jsonl", folder / "texts" / "a.jsonl"
+    within.parent.mkdir()
+    for file in (beside, within):
+        file.write_text("{}")
+    check([beside])
+    for data in (within, folder / "alone.py"):
+        with pytest.raises(BadRequest, match=f"where the data {data} lies: code is never taken from there"):
+            check([data])
 
 
 def test_the_code_must_be_that_of_the_request(folder):

@@ -50,6 +50,16 @@ def test_a_rule_of_a_plugin_over_own_files(files, tmp_path, capsys, monkeypatch)
     assert "filter.rules.0: Value error, must be module:function" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("inputs", ["", "*.jsonl", "a.jsonl", "**/*.txt"])
+def test_a_drop_is_data_and_never_code(files, tmp_path, capsys, monkeypatch, inputs):
+    (files / "evil_rule.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')\ndef rule(text): return False")
+    monkeypatch.setenv("KOREAN_LLM_PLUGINS", str(files))
+    command = ["corpus", "--input", str(files / inputs), "--output", str(tmp_path / "out")]
+    assert main([*command, "--set", "filter.rules=['evil_rule:rule']"]) == 64
+    assert "code is never taken from there" in capsys.readouterr().err
+    assert not (tmp_path / "executed").exists() and not (tmp_path / "out").exists()
+
+
 def test_changed_settings_on_unfinished_work_are_refused(files, tmp_path, capsys, monkeypatch):
     command = ["corpus", "--input", str(files), "--output", str(tmp_path / "out")]
     with monkeypatch.context() as patch:
