@@ -4,6 +4,7 @@
 reference (trainers/SETTINGS.md) is made from this table; whoever needs a variable adds it here, and nowhere else.
 """
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -29,6 +30,8 @@ from trainers.contract.variable import (
 )
 
 _LIKENESS = 0.85
+_OF_SERVICE = r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+"""How the names end that Kubernetes sets in every pod for a Service, after the Service's own name."""
 """Of a name without our prefix to one of ours, from which it is taken for a slip (KOREAN_LM_HOME: 0.97)."""
 
 HOME = Variable(
@@ -260,13 +263,15 @@ TABLE: dict[str, Variable[Any]] = {one.name: one for one in list(globals().value
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """A sentence for each variable that looks like one of ours and is none, with the name that was probably meant.
 
-    What Kubernetes sets for a Service that is called like us (`..._SERVICE_HOST`, `..._PORT_80_TCP`) is not ours.
+    What Kubernetes sets for a Service that is called like us (`..._SERVICE_HOST`, `..._PORT_80_TCP`) is not ours;
+    every other name that begins like that Service's is looked at.
     """
     suffixes = {one.suffix: name for name, one in TABLE.items()}
-    services = tuple(name.removesuffix("SERVICE_HOST") for name in environment if name.endswith("_SERVICE_HOST"))
+    services = [name.removesuffix("_SERVICE_HOST") for name in environment if name.endswith("_SERVICE_HOST")]
+    injected = re.compile(f"({'|'.join(map(re.escape, services))}){_OF_SERVICE}")
     sentences = []
     for name in sorted(environment.keys() - TABLE.keys()):
-        if name.startswith(services):
+        if injected.fullmatch(name):
             continue
         if name.startswith(PREFIX):
             near = [suffixes[one] for one in get_close_matches(name.removeprefix(PREFIX), suffixes, n=1)]

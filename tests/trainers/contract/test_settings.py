@@ -103,6 +103,23 @@ def test_what_looks_like_ours_and_is_not_is_told_with_the_name_that_was_meant() 
     ]
 
 
+def test_a_service_that_is_called_like_the_project_hides_no_misspelt_variable() -> None:
+    injected = {
+        f"KOREAN_LLM_{name}": "1"
+        for name in (
+            *("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_80_TCP"),
+            *("PORT_80_TCP_PROTO", "PORT_80_TCP_PORT", "PORT_80_TCP_ADDR"),
+        )
+    }
+    assert unknown_variables(injected) == []
+    assert unknown_variables({**injected, "KOREAN_LLM_QUIET_SECOND": "5", "KOREAN_LLM_PORTAL": "1"}) == [
+        "nothing reads the variable KOREAN_LLM_PORTAL; trainers/SETTINGS.md names those there are",
+        "nothing reads the variable KOREAN_LLM_QUIET_SECOND; did you mean KOREAN_LLM_QUIET_SECONDS?",
+    ]
+    (alone,) = unknown_variables({"KOREAN_LLM_SERVICE_PORT": "1"})
+    assert "KOREAN_LLM_SERVICE_PORT;" in alone, "no Service of this name has set it"
+
+
 def test_every_variable_has_its_own_name_and_a_meaning() -> None:
     assert [one.suffix for one in TABLE.values()] == [
         name for name, one in vars(settings).items() if isinstance(one, Variable)
