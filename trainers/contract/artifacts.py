@@ -232,6 +232,8 @@ class ArtifactStore:
                 f"{place.manifest} was changed after it was written: it was of content {written}, and what it says "
                 f"now (metrics, verdicts, counts, files) is {manifest.digest}. {advice}"
             )
+        if manifest.contradiction:
+            raise DiskTrouble(f"{place.manifest} was changed after it was written: {manifest.contradiction}. {advice}")
         for record in manifest.files:
             if only and record.path.split("/", 1)[0] not in only:
                 continue

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
-from trainers.contract.details import Details
+from trainers.contract.details import Details, EvaluationDetails
 from trainers.contract.digests import sha256_of
 from trainers.contract.format_1 import details_of_format_1
 from trainers.contract.request import StageRequest
@@ -94,6 +94,16 @@ class Manifest(BaseModel):
         if self.format > 1:
             content["decides"] = self.details.decides
         return sha256_of(content)
+
+    @property
+    def contradiction(self) -> str | None:
+        """Where the verdict of a report of format 1, which its digest does not cover, is not that of its metrics."""
+        if self.format > 1 or not isinstance(self.details, EvaluationDetails):
+            return None
+        verdict, metric = self.details.gate_passed, self.metrics.get("gate_passed")
+        if metric in (None, float(verdict)):
+            return None
+        return f"the conditions of its gate say {'passed' if verdict else 'failed'}, its metric gate_passed is {metric}"
 
     @model_validator(mode="before")
     @classmethod

@@ -91,6 +91,21 @@ def test_a_verdict_that_was_changed_by_hand_is_refused_in_words(
             read()
 
 
+@pytest.mark.parametrize(("passed", "words"), [(False, "say passed.*is 0.0"), (True, "say failed.*is 1.0")])
+def test_a_verdict_of_format_1_must_be_that_of_its_metrics(tmp_path: Path, passed: bool, words: str) -> None:
+    store, manifest = ArtifactStore(tmp_path), report(passed).model_copy(update={"format": 1})
+    with store.workspace(manifest.request) as workspace:
+        artifact = workspace.commit(manifest)
+    assert store.manifest(artifact) == manifest
+    path = Place(store.path(artifact)).manifest
+    written = json.loads(path.read_text(encoding="utf-8"))
+    written["details"]["decides"]["gate"][0]["passed"] = not passed
+    path.write_text(json.dumps(written), encoding="utf-8")
+    assert Manifest.model_validate(written).digest == artifact.digest, "the old digest covers no verdict"
+    with pytest.raises(DiskTrouble, match=f"changed after it was written: the conditions of its gate {words}"):
+        store.manifest(artifact)
+
+
 def test_a_verdict_and_its_digest_changed_by_hand_are_refused_by_whom_they_were_told(tmp_path: Path) -> None:
     store, manifest, forged = ArtifactStore(tmp_path), report(), report(passed=True)
     with store.workspace(manifest.request) as workspace:
