@@ -1,15 +1,20 @@
 """Details: typos are refused, they are written in two halves, and only what they decide is in the digest."""
 
 import json
+from typing import get_args
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
 from trainers.contract import (
     Alignment,
+    BaseModelDetails,
+    BenchmarkDetails,
     CorpusDetails,
+    DatasetDetails,
     Details,
     EvaluationDetails,
+    ExportDetails,
     GateResult,
     Interval,
     Manifest,
@@ -71,6 +76,39 @@ def test_a_half_is_what_the_type_of_a_field_says() -> None:
     assert not halves["decides"].keys() & halves["measured"].keys()
     assert {"gate", "suites", "higher_is_better", "champion"} <= REPORT.model_dump()["decides"].keys()
     assert {"excluded", "masked", "kept"} <= CORPUS.model_dump()["decides"].keys()
+
+
+HALVES = {
+    BaseModelDetails: (
+        "revision architecture parameters vocabulary tokenizer_hash template_hash fertility",
+        "source",
+    ),
+    BenchmarkDetails: ("suites formats excluded", "inherited_from"),
+    CorpusDetails: (
+        "read kept train_documents validation_documents characters bytes words excluded masked repaired removed_lines "
+        "by_source by_licence by_language earlier contaminated",
+        "samples plan length cluster_size dedup_bytes_per_document nouns fertility",
+    ),
+    DatasetDetails: (
+        "read kept train validation excluded masked by_source by_licence by_task honorifics",
+        "inherited_from samples",
+    ),
+    EvaluationDetails: ("suites higher_is_better gate champion contamination", "markdown"),
+    ExportDetails: ("formats parameters tokenizer_hash template_hash model report", "lineage model_card"),
+    TrainingDetails: (
+        "method steps epochs tokens_seen tokens_trained tokenizer_hash template_hash lineage pretraining alignment",
+        "backend trainable_parameters packing merge expansion loss evaluation_loss mask_sample",
+    ),
+}
+"""Kind of details -> its fields that are decided, and those that are measured. What moves from the first to the second
+is no longer guarded by the digest; what moves back gives every artifact another one."""
+
+
+@pytest.mark.parametrize("kind", get_args(get_args(Details)[0]))
+def test_no_field_changes_its_half_unseen(kind: type[BaseModel]) -> None:
+    names = [name for name in kind.model_fields if name != "kind"]
+    halves = kind.model_construct(**dict.fromkeys(names, 0)).model_dump(warnings=False)
+    assert tuple(" ".join(halves[half]) for half in ("decides", "measured")) == HALVES[kind]
 
 
 @pytest.mark.parametrize(
