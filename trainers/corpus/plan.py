@@ -11,6 +11,7 @@ import trainers.text
 from trainers.contract import BadRequest, canonical_json
 from trainers.contract.digests import file_sha256
 from trainers.contract.files import write_atomically
+from trainers.contract.recipe import filters
 from trainers.contract.recipe.data import CorpusSection
 from trainers.text.read import Block
 
@@ -28,9 +29,10 @@ class CorpusPlan:
 
     @cached_property
     def digest(self) -> str:
-        """Identity of the plan: code (the chain's and that of `text`), the section, names and bytes of every input."""
+        """Identity of the plan: code (the chain, `text`, the filters), the section, name and bytes of each input."""
         rooms = (Path(__file__).parent, Path(trainers.text.__file__).parent)
-        code = hashlib.sha256(b"".join(path.read_bytes() for room in rooms for path in sorted(room.glob("*.py"))))
+        modules = [*(path for room in rooms for path in sorted(room.glob("*.py"))), Path(filters.__file__)]
+        code = hashlib.sha256(b"".join(path.read_bytes() for path in modules))
         return hashlib.sha256(
             canonical_json(
                 {
