@@ -18,6 +18,7 @@ from trainers.contract import STAGES, BadRequest, DoesNotFit
 from trainers.contract.model_shape import Shape
 from trainers.contract.recipe import RlhfSection, TrainingSection
 from trainers.contract.recipe.loading import ModelRecipe
+from trainers.contract.recipe.training import LoraSettings
 
 GIB = 2**30
 _BYTES_PER_WEIGHT = {"full": 16.0, "lora": 2.0, "qlora": 0.55}
@@ -190,7 +191,7 @@ def proposal(shape: Shape, setting: Setting, limit: float) -> tuple[Setting, Mem
     methods = ("full", "lora", "qlora")
     for gpus in (setting.gpus * 2**power for power in range(6)):
         for method in methods[methods.index(setting.method) :]:
-            rank = 0 if method == "full" else setting.rank or 16
+            rank = 0 if method == "full" else setting.rank or LoraSettings().rank
             halvings = [2**power for power in range(8) if setting.batch_size % 2**power == 0]
             for parts in halvings:
                 tried = replace(

@@ -1,6 +1,7 @@
 """The planner: weights counted as the model has them, what cannot fit refused with the sum, proposals that fit."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from trainers.contract import BadRequest, DoesNotFit, ExitCode
 from trainers.contract.model_shape import Shape
 from trainers.contract.planner import GPUS, Setting, plan, plan_recipe, proposal
 from trainers.contract.recipe.loading import load_model_recipes
+from trainers.contract.recipe.training import LoraSettings
 
 RECIPES = load_model_recipes()
 
@@ -62,6 +64,13 @@ def test_what_is_proposed_fits_and_keeps_the_rows_of_a_step(name, gpus):
     again, _ = proposed
     assert again.batch_size * again.accumulation == setting.batch_size * setting.accumulation
     assert plan(shape, again, gpu, 1e9).memory.fits
+
+
+def test_adapters_proposed_instead_of_full_training_have_the_recipes_own_rank_or_its_default(monkeypatch):
+    shape, full = Shape.of(RECIPES["qwen2.5-72b"]), Setting("full", 0, 2, 1, 4096, 1, pairs=False)
+    monkeypatch.setattr("trainers.contract.planner.LoraSettings", lambda: LoraSettings(rank=24))
+    ranks = [proposal(shape, replace(full, rank=rank), GPUS["h100"].memory)[0].rank for rank in (0, 8)]
+    assert ranks == [24, 8]
 
 
 def test_more_tokens_take_longer_and_more_gpus_shorter():
