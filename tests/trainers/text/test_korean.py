@@ -205,6 +205,7 @@ SHARES = (  # text, share of Hangul, share of Latin
     ("GPT-4와 BERT를 비교합니다", 7 / 14, 7 / 14),
     ("Привет, 세계", 0.25, 0),
     (NFD, 1, 0),
+    ("서울의 x\u0302", 3 / 4, 1 / 4),  # no letter has this circumflex in it: the mark stays free, and is no letter
     ("123 !?", None, None),
     ("", None, None),
 )
