@@ -36,11 +36,6 @@ class SmokeResult:
         """What went wrong, request by request."""
         return [f"{reply.question!r}: {reply.error}" for reply in self.replies if reply.error]
 
-    @property
-    def error_rate(self) -> float:
-        """Share of requests without a good answer."""
-        return len(self.errors) / len(self.replies) if self.replies else 1.0
-
 
 def chat(base_url: str, question: str, model: str | None = None, max_tokens: int = 32, timeout: float = 60) -> Reply:
     """Ask one question at `<base_url>/v1/chat/completions`; never raises for what a server can do wrong."""

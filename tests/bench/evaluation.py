@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.support.lm_eval_tasks import local_task
 from trainers.contract import settings
 
 ROOT = Path(__file__).parents[2]
@@ -96,8 +97,6 @@ def measure_lm_eval(folder: Path, suites: dict[str, list[dict[str, Any]]], scrat
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
     from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from trainers.evaluation.harness import local_task
 
     tasks = []
     for name, rows in suites.items():

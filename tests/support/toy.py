@@ -11,6 +11,7 @@ from typing import Any
 
 import zstandard
 
+from tests.support.lm_eval_tasks import local_task
 from trainers.contract import (
     STAGES,
     Artifact,
@@ -173,8 +174,6 @@ def sample_suites() -> dict[str, tuple[str, list[dict[str, Any]]]]:
 
 
 def _write_benchmarks(folder: Path, suites: dict[str, tuple[str, list[dict[str, Any]]]], lm_eval_task: str) -> None:
-    from trainers.evaluation.harness import local_task
-
     write_suites(folder, suites)
     if lm_eval_task:
         (folder / "lm_eval").mkdir()

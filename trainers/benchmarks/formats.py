@@ -77,7 +77,6 @@ class Text(_Item):
 
 
 Item = MultipleChoice | Instruction | Preference | Text
-Format = Literal["multiple_choice", "instruction", "preference", "text"]
 FORMATS: dict[str, type[Item]] = {
     "multiple_choice": MultipleChoice,
     "instruction": Instruction,

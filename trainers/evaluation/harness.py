@@ -14,24 +14,8 @@ _FRACTIONS = {"acc", "acc_norm", "exact_match", "prefix_match"}
 """lm_eval's metrics that are 0 or 1 for an item; others (F1 over a set) have no items to resample."""
 
 
-def local_task(name: str, path: Path) -> dict[str, Any]:
-    """lm_eval's description of a multiple-choice suite of ours, read from its file: no hub is asked."""
-    return {
-        "task": name,
-        "dataset_path": "json",
-        "dataset_kwargs": {"data_files": {"test": str(path)}},
-        "test_split": "test",
-        "output_type": "multiple_choice",
-        "doc_to_text": "{{question}}",
-        "doc_to_choice": "choices",
-        "doc_to_target": "answer",
-        "metric_list": [{"metric": metric, "aggregation": "mean"} for metric in ("acc", "acc_norm")],
-        "metadata": {"version": 1.0},
-    }
-
-
 def run_tasks(
-    model: ModelUnderTest, tasks: Mapping[str, str], include: Path, limit: int | None, local: tuple[dict, ...] = ()
+    model: ModelUnderTest, tasks: Mapping[str, str], include: Path, limit: int | None
 ) -> tuple[list[ItemScore], dict[str, str]]:
     """Rows `lm_eval/<task>/<metric>` of the named tasks, and each name's pin, `<version>@<data digest>`.
 
@@ -60,7 +44,7 @@ def run_tasks(
     )
     with chdir(folder or "."):
         results = simple_evaluate(
-            runner, tasks=[*tasks, *local], limit=limit, task_manager=manager, bootstrap_iters=0, log_samples=True
+            runner, tasks=list(tasks), limit=limit, task_manager=manager, bootstrap_iters=0, log_samples=True
         )
     rows = [
         ItemScore(

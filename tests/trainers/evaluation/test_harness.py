@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.lm_eval_tasks import local_task
 from tests.support.toy import sentences
 from trainers.benchmarks.formats import MultipleChoice, Suite
 from trainers.contract import BadData, BadRequest
-from trainers.evaluation.harness import local_task, run_tasks
+from trainers.evaluation.harness import run_tasks
 from trainers.evaluation.measures import measure_suite
 from trainers.evaluation.model import ModelUnderTest
 
@@ -38,7 +39,10 @@ def suite_file(tmp_path, items, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize(("score", "metric"), [("sum", "acc"), ("per_character", "acc_norm")])
 def test_lm_eval_gives_our_figures_item_by_item(model, items, suite_file, tmp_path, score, metric):
-    theirs, _ = run_tasks(model, {}, tmp_path / "none", None, (local_task("mine", suite_file),))
+    include = tmp_path / "lm_eval"
+    include.mkdir()
+    (include / "mine.yaml").write_text(json.dumps(local_task("mine", suite_file)))
+    theirs, _ = run_tasks(model, {"mine": ""}, include, None)
     suite = Suite("mine", "multiple_choice", tuple(MultipleChoice(**item, score=score) for item in items))
     ours = {row.item: row.value for row in measure_suite(model, suite)}
     assert {row.item: row.value for row in theirs if row.suite == f"lm_eval/mine/{metric}"} == ours
