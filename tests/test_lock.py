@@ -1,4 +1,4 @@
-"""The lock: pinned and hashed, for everything this project asks for, on every Python it allows; and it is installed."""
+"""The lock: pinned, with the registry's hashes, for all this project asks for, on every Python; and it is installed."""
 
 import platform
 import re
@@ -28,7 +28,7 @@ class Pin:
     name: str
     version: str
     marker: Marker | None
-    hashes: int
+    hashes: frozenset[str]
 
     def applies(self, python: str) -> bool:
         """Whether this Python on Linux installs it."""
@@ -39,7 +39,12 @@ class Pin:
 def _pins(text: str) -> list[Pin]:
     entries = re.findall(r"^([\w.-]+)==([^\s;]+)(?: ; (.+?))?((?: \\\n +--hash=\S+)*)$", text, flags=re.MULTILINE)
     return [
-        Pin(canonicalize_name(name), version, Marker(marker) if marker else None, hashes.count("--hash=sha256:"))
+        Pin(
+            canonicalize_name(name),
+            version,
+            Marker(marker) if marker else None,
+            frozenset(re.findall(r"--hash=(\S+)", hashes)),
+        )
         for name, version, marker, hashes in entries
     ]
 
@@ -70,20 +75,45 @@ def test_every_entry_has_hashes():
     assert all(pin.hashes for pin in _LOCK)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("python", ["3.11.2", "3.11.14", "3.12.0", "3.13.0"])
-def test_the_lock_is_what_a_resolver_finds_under_it_on_every_python(python):
-    """Nothing is missing, nothing is left over, and each package has a wheel for it. Asks the registry for metadata."""
+def test_every_pin_that_applies_here_is_installed():
+    installed = {canonicalize_name(one.metadata["Name"]): one.version for one in metadata.distributions()}
+    assert {name: installed.get(name) for name in _HERE} == _HERE
+
+
+def _compile(*options: str) -> list[Pin]:
+    """What a resolver finds for everything, asking the registry for metadata only; skips where none is reached."""
     uv = Path(sys.executable).with_name("uv")
     command = [str(uv), "pip", "compile", "pyproject.toml", "--extra", "dev", "--extra", "bench"]
-    command += ["--quiet", "--no-header", "--no-annotate", "--generate-hashes", "--no-emit-package", "torch"]
-    command += ["--constraint", "requirements.lock", "--python-version", python, "--python-platform", "linux"]
-    command += ["--only-binary", ":all:", *(word for name in _SOURCES_ONLY for word in ("--no-binary", name))]
+    command += ["--quiet", "--no-header", "--no-annotate", "--generate-hashes", "--no-emit-package", "torch", *options]
     done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True)
     if "Failed to fetch" in done.stderr or "error sending request" in done.stderr:
         pytest.skip(f"no package registry is reached: {' '.join(command[1:6])} ...")
     assert done.returncode == 0, done.stderr
-    resolved = {pin.name: pin.version for pin in _pins(done.stdout)}
+    return _pins(done.stdout)
+
+
+@pytest.mark.slow
+def test_the_hashes_are_the_registrys(tmp_path):
+    """Resolved anew as `make lock` does, given the pins alone. A publisher may have added files since: more is well."""
+    pins = tmp_path / "pins.txt"
+    pins.write_text("\n".join(re.findall(r"^[\w.-]+==[^\\\n]+", _TEXT, flags=re.MULTILINE)))
+    registry = {
+        (pin.name, pin.version, str(pin.marker)): pin.hashes
+        for pin in _compile("--universal", "--python-version", "3.11.2", "--constraint", str(pins))
+    }
+    locked = {(pin.name, pin.version, str(pin.marker)): pin.hashes for pin in _LOCK}
+    assert registry.keys() == locked.keys()
+    assert {pin: strange for pin, hashes in locked.items() if (strange := hashes - registry[pin])} == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("python", ["3.11.2", "3.11.14", "3.12.0", "3.13.0"])
+def test_the_lock_is_what_a_resolver_finds_under_it_on_every_python(python):
+    """Nothing is missing, nothing is left over, and each package has a wheel for it."""
+    sources = (word for name in _SOURCES_ONLY for word in ("--no-binary", name))
+    system = ("--python-version", python, "--python-platform", "linux")
+    pins = _compile("--constraint", "requirements.lock", *system, "--only-binary", ":all:", *sources)
+    resolved = {pin.name: pin.version for pin in pins}
     assert resolved == {pin.name: pin.version for pin in _LOCK if pin.applies(python)}
 
 
