@@ -28,7 +28,7 @@ from trainers.contract import STAGES, Artifact, EvaluationDetails, Manifest, Sta
 from trainers.contract.artifacts import ArtifactStore
 
 _EVALUATE, _EXPORT = STAGES["evaluate"], STAGES["export"]
-_SUBJECT = str(_EXPORT.parent and _EXPORT.parent.column)
+_SUBJECT = _EXPORT.subject
 """The column of the report that is deployed."""
 
 

@@ -19,13 +19,26 @@ from korean_llm_assets.partitions.keys import cells, partitions_of, stage_of
 from korean_llm_assets.partitions.recipes import model_recipes
 from korean_llm_assets.partitions.requests import code_version, stage_request
 from trainers.__main__ import main
-from trainers.contract import STAGES, Artifact, BadRequest, DoesNotFit, Needs, Stage, StageRequest, TrainingDetails
+from trainers.contract import (
+    STAGES,
+    Artifact,
+    BadRequest,
+    DoesNotFit,
+    EvaluationDetails,
+    Interval,
+    Manifest,
+    Needs,
+    Stage,
+    StageRequest,
+    TrainingDetails,
+)
 from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.planner import GPUS, plan_recipe
 from trainers.contract.recipe import LoraSettings, TrainingSection
 from trainers.contract.recipe.loading import load_model_recipes
-from trainers.evaluation.report import Report, colours
+from trainers.evaluation.report import Report, colours, parents, subject
 from trainers.evaluation.results import ItemScore, Results
+from trainers.export.model_card import model_card
 from trainers.runner.stage import StageContext, StageResult
 
 
@@ -142,3 +155,18 @@ def test_the_report_compares_it_with_its_parent_once_evaluation_reads_it(monkeyp
     assert len(set(colours().values())) == len(colours()) == 7
     assert colours()["small"] in report.html()
     json.dumps(report.to_json())
+
+
+def test_the_report_and_the_card_are_about_it_once_it_is_what_is_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, reads in (("evaluate", (*STAGES["evaluate"].reads, "distill")), ("export", ("distill", "evaluate"))):
+        monkeypatch.setitem(STAGES, name, STAGES[name].model_copy(update={"reads": reads}))
+    assert (subject(), parents()[subject()]) == ("small", "rlhf")
+    figures = {
+        name: Interval(value=value, low=value, high=value, n=9) for name, value in (("base", 0.1), ("small", 0.7))
+    }
+    evaluation = StageRequest(stage="evaluate", stage_version=1, model="tiny", release="r1")
+    report = EvaluationDetails(suites={"facts": figures}, gate=[])
+    card = model_card(
+        "t", Manifest(request=evaluation, request_digest=evaluation.digest, files=(), metrics={}, details=report), []
+    )
+    assert "| facts | 0.1000 | 0.7000 |" in card and "Not measurably better" not in card

@@ -64,6 +64,17 @@ class Stage(BaseModel):
         return self.models[-1] if self.models else None
 
     @property
+    def subject(self) -> str:
+        """The column of that model.
+
+        Raises:
+            LookupError: it reads no model.
+        """
+        if self.parent is None or self.parent.column is None:
+            raise LookupError(f"stage {self.name} reads no model")
+        return self.parent.column
+
+    @property
     def lineage(self) -> tuple["Stage", ...]:
         """Every model before it, each after the data that it learns from; then itself."""
         before = self.parent.lineage if self.parent else ()

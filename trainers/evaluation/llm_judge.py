@@ -29,8 +29,10 @@ _INSTRUCTION = (
 )
 
 
-def judge_rows(settings: JudgeSettings, answers: Mapping[str, Sequence[str]], scratch: Path) -> list[ItemScore]:
-    """RLHF's rows: its wins over each stage named in the recipe, and the agreement of both orders.
+def judge_rows(
+    settings: JudgeSettings, subject: str, answers: Mapping[str, Sequence[str]], scratch: Path
+) -> list[ItemScore]:
+    """The rows of the stage `subject`: its wins over each stage named in the recipe, and the agreement of both orders.
 
     `answers` holds every stage's answers to QUESTIONS, in their order. Verdicts are kept in `scratch`, so that a
     second attempt asks only for what is missing.
@@ -42,7 +44,7 @@ def judge_rows(settings: JudgeSettings, answers: Mapping[str, Sequence[str]], sc
     for other in settings.against:
         if other not in answers:
             continue
-        for question, ours, theirs in zip(QUESTIONS, answers["rlhf"], answers[other], strict=True):
+        for question, ours, theirs in zip(QUESTIONS, answers[subject], answers[other], strict=True):
             straight = _cached(settings, scratch / f"judge-{other}-{question.id}-1.json", question, ours, theirs)
             swapped = _cached(settings, scratch / f"judge-{other}-{question.id}-2.json", question, theirs, ours)
             agreed = _swap(swapped) == straight

@@ -34,6 +34,11 @@ def parents() -> dict[str, str]:
     return {str(stage.column): str(stage.parent.column) for stage in STAGES["evaluate"].models if stage.parent}
 
 
+def subject() -> str:
+    """The column of the model that a report is about: the one that is exported."""
+    return STAGES["export"].subject
+
+
 def colours() -> dict[str, str]:
     """One of each column, the same in every chart."""
     models = (str(stage.column) for stage in STAGES["evaluate"].models)

@@ -16,7 +16,7 @@ from trainers.evaluation.llm_judge import judge_rows
 from trainers.evaluation.measures import reward_margins
 from trainers.evaluation.measuring import Measured, MeasuringPlan, measure_stage
 from trainers.evaluation.model import check_same_tokenizer
-from trainers.evaluation.report import Report, Sample
+from trainers.evaluation.report import Report, Sample, parents, subject
 from trainers.evaluation.results import ItemScore, Results
 from trainers.runner.stage import StageContext, StageResult
 
@@ -43,7 +43,7 @@ def run(context: StageContext) -> StageResult:
     rows = _rows(plan, measured)
     if section.judge:
         answers = {stage: one.answers for stage, one in measured.items()}
-        rows["rlhf"] += judge_rows(section.judge, answers, context.scratch)
+        rows[subject()] += judge_rows(section.judge, subject(), answers, context.scratch)
     results = Results(rows, _groups(plan.suites), context.request.seed)
     evidence = contamination(context.inputs["benchmarks"].rglob("*.jsonl"), context.inputs["corpus"])
     facts = _facts(context, tokenizer_hash, template_hash)
@@ -54,7 +54,7 @@ def run(context: StageContext) -> StageResult:
         evidence=evidence,
         samples=_samples(plan, measured),
         losses=_losses(context),
-        facts=facts | {f"lm_eval {name}": pin for name, pin in measured["rlhf"].pins.items()},
+        facts=facts | {f"lm_eval {name}": pin for name, pin in measured[subject()].pins.items()},
     )
     markdown = report.write(context.output)
     for name in ("report.md", "report.html"):
@@ -97,12 +97,13 @@ def _measured(context: StageContext, plan: MeasuringPlan, stage: str, folder: Pa
 
 
 def _rows(plan: MeasuringPlan, measured: dict[str, Measured]) -> dict[str, list[ItemScore]]:
-    """Rows by stage, the unigram model among them, and RLHF's reward margins over SFT."""
+    """Rows by stage, the unigram model among them, and the last model's reward margins over its parent."""
     rows = {name: some for one in measured.values() for name, some in sorted(one.rows.items(), reverse=True)}
+    pair = subject(), parents()[subject()]
     for suite in plan.suites:
         if suite.format == "preference":
-            policy, reference = ([row for row in rows[s] if row.suite == suite.name] for s in ("rlhf", "sft"))
-            rows["rlhf"] += reward_margins(suite.name, policy, reference)
+            policy, reference = ([row for row in rows[s] if row.suite == suite.name] for s in pair)
+            rows[subject()] += reward_margins(suite.name, policy, reference)
     return rows
 
 

@@ -96,8 +96,7 @@ def _results(report: Manifest) -> list[str]:
     lines += [f"- {'met' if g.passed else '**not met**'}: {escaped(g.explanation)}" for g in details.gate]
     rows = []
     for suite, by_stage in sorted(details.suites.items()):
-        if "rlhf" in by_stage:
-            ours = by_stage["rlhf"]
+        if (ours := by_stage.get(STAGES["export"].subject)) is not None:
             base = f"{by_stage['base'].value:.4f}" if "base" in by_stage else "-"
             rows.append((suite, base, f"{ours.value:.4f}", f"{ours.low:.4f} to {ours.high:.4f}", ours.n))
     return [*lines, "", *table(["suite", "base", "this model", "95%", "items"], rows), ""]
@@ -120,9 +119,9 @@ def _limits(report: Manifest, manifests: list[Manifest]) -> list[str]:
 
 
 def _no_better_than_base(details: EvaluationDetails, suite: str, by_stage: Mapping[str, Interval]) -> bool:
-    if not {"base", "rlhf"} <= by_stage.keys():
+    base, ours = by_stage.get("base"), by_stage.get(STAGES["export"].subject)
+    if base is None or ours is None:
         return False
-    base, ours = by_stage["base"], by_stage["rlhf"]
     overlap = ours.low <= base.high and base.low <= ours.high
     worse = (ours.value < base.value) == details.higher_is_better.get(suite, True) and ours.value != base.value
     return overlap or worse

@@ -28,7 +28,7 @@ def mean(rows, suite):
 def test_a_fair_judge_agrees_with_itself_and_the_better_side_wins(judge_server, tmp_path, monkeypatch):
     monkeypatch.setenv("KOREAN_LLM_JUDGE_KEY", "secret-1")
     settings, requests = judge_server(fair)
-    rows = judge_rows(settings, ANSWERS, tmp_path)
+    rows = judge_rows(settings, "rlhf", ANSWERS, tmp_path)
     assert mean(rows, "judge/over_sft") == mean(rows, "judge/agreement_sft") == 1
     assert len(requests) == 2 * len(QUESTIONS)
     assert {key for key, _ in requests} == {"Bearer secret-1"}
@@ -38,34 +38,34 @@ def test_a_fair_judge_agrees_with_itself_and_the_better_side_wins(judge_server, 
 
 def test_a_judge_that_favours_a_place_decides_nothing(judge_server, tmp_path):
     settings, _ = judge_server(lambda first, second: "[[A]]")
-    rows = judge_rows(settings, ANSWERS, tmp_path)
+    rows = judge_rows(settings, "rlhf", ANSWERS, tmp_path)
     assert (mean(rows, "judge/over_sft"), mean(rows, "judge/agreement_sft")) == (0.5, 0)
 
 
 def test_verdicts_are_kept_between_attempts(judge_server, tmp_path):
     settings, requests = judge_server(fair)
-    once = judge_rows(settings, ANSWERS, tmp_path)
-    assert judge_rows(settings, ANSWERS, tmp_path) == once
+    once = judge_rows(settings, "rlhf", ANSWERS, tmp_path)
+    assert judge_rows(settings, "rlhf", ANSWERS, tmp_path) == once
     assert len(requests) == 2 * len(QUESTIONS)
 
 
 def test_a_judge_without_a_verdict_is_named(judge_server, tmp_path):
     settings, _ = judge_server(lambda first, second: "글쎄요.")
     with pytest.raises(ServiceMissing, match="gave no verdict, but.*글쎄요"):
-        judge_rows(settings, ANSWERS, tmp_path)
+        judge_rows(settings, "rlhf", ANSWERS, tmp_path)
 
 
 def test_a_judge_that_is_down_is_named(tmp_path):
     settings = JudgeSettings(url="http://127.0.0.1:9/v1", model="judge")
     with pytest.raises(ServiceMissing, match=r"127\.0\.0\.1:9/v1 does not answer"):
-        judge_rows(settings, ANSWERS, tmp_path)
+        judge_rows(settings, "rlhf", ANSWERS, tmp_path)
 
 
 def test_a_judge_that_refuses_is_named_without_its_key(judge_server, tmp_path, monkeypatch):
     monkeypatch.setenv("KOREAN_LLM_JUDGE_KEY", "canary-1")
     settings, _ = judge_server(fair, status=401)
     with pytest.raises(ServiceMissing, match=r"does not answer: HTTP 401$"):
-        judge_rows(settings, ANSWERS, tmp_path)
+        judge_rows(settings, "rlhf", ANSWERS, tmp_path)
 
 
 def test_questions_are_many_kinds_each_with_its_id():

@@ -1,9 +1,12 @@
 """Recipes: what is wrong is told by file, key and what is allowed."""
 
+from typing import get_args
+
 import pytest
 import yaml
 
-from trainers.contract import BadRequest
+from trainers.contract import STAGES, BadRequest
+from trainers.contract.recipe.evaluation import JudgeSettings
 from trainers.contract.recipe.loading import (
     load_data_recipe,
     load_model_recipe,
@@ -25,6 +28,13 @@ def write(tmp_path):
         return path
 
     return _write
+
+
+def test_a_judge_may_compare_with_every_model_before_the_exported_one_and_with_the_champion():
+    """The recipes' types stand below the table of stages, so the columns are written out there."""
+    (literal, _) = get_args(JudgeSettings.model_fields["against"].annotation)
+    before = [model.column for model in STAGES["export"].parent.lineage if model.column][:-1]
+    assert [*get_args(literal)] == [*before, "champion"]
 
 
 def test_packaged_recipes_load():
