@@ -6,6 +6,7 @@ import shlex
 import tomllib
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
+from fnmatch import filter as matching
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -42,11 +43,19 @@ ELSEWHERE = {
     *("report.md", "model_card.md", "chat_template.jinja", "costs.md"),  # written by stages and commands
 }
 """Files that are spoken of and are not of this project."""
+NO_PATHS = {
+    *("landing/<release>/{corpus,instructions,preferences,benchmarks}/", "instructions/", "preferences/"),  # a drop's
+    *(".venv/", "var/", "var/demo.json", "artifacts/", "dagster/", "mlflow/", "takedown.txt"),  # of a machine's state
+    *("korean-llm/gpus", "korean-llm/image", "korean-llm/priority_class", "korean-llm/queue"),  # labels and tags
+    *("<suite>/forbidden", "<suite>/json", "<suite>/level"),  # figures of a report
+}
+"""Spans that look like a path and are none of the repository; addresses and absolute paths do not look like one."""
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 CODE = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(
     r"(?<![\w/.<>{}$*-])(?:[\w.-]+(?:/[\w.*-]+)*\.(?:py|md|jinja|Dockerfile)|[\w.-]+(?:/[\w.*-]+)+\.sh)\b(?!/)"
 )
+SPAN = re.compile(r"[\w.<{*-][\w.<>{},*/-]*")
 MODULE = re.compile(rf"(?<![\w/.-])(?:{'|'.join(PACKAGES)})(?:\.[A-Za-z_]\w*)+")
 TARGET = re.compile(r"(?:^|[\s`])make ([a-z][a-z-]*)")
 PYTHON = re.compile(r"python -m (trainers|korean_llm_assets) ([a-z][\w-]*)")
@@ -95,7 +104,15 @@ def is_there(named: str, file: Path) -> bool:
     """True for a path from the file's folder, from one above it, or from a package; a bare name may be anywhere."""
     above = [parent for parent in file.parents if parent.is_relative_to(ROOT)]
     places = [*above, *(ROOT / package for package in PACKAGES)]
-    return named in names() | ELSEWHERE or any(any(place.glob(named)) for place in places)
+    return named in ELSEWHERE or bool(matching(names(), named)) or any(any(place.glob(named)) for place in places)
+
+
+def dead_spans(page: str, file: Path) -> list[str]:
+    """What stands in backticks, looks like a path (a slash, or a suffix that files here have), and is not there."""
+    suffixes = {suffix for name in names() if (suffix := Path(name).suffix)[1:].isalpha()}
+    spans = {span for span in CODE.findall(prose(page)) if SPAN.fullmatch(span)} - NO_PATHS
+    paths = sorted(span for span in spans if "/" in span or Path(span).suffix in suffixes)
+    return [path for path in paths if not is_there(re.sub(r"<\w+>", "*", path).rstrip("/"), file)]
 
 
 def words_of(file: Path) -> str:
@@ -138,10 +155,8 @@ def test_links_lead_somewhere(file: Path) -> None:
 def test_pages_name_what_there_is(file: Path) -> None:
     page = file.read_text(encoding="utf-8")
     code = "\n".join(code_of(page))
-    paths = set(PATH.findall(code)) | {
-        span for span in CODE.findall(prose(page)) if re.fullmatch(rf"(?:{'|'.join(FOLDERS)})/[\w./*-]*", span)
-    }
-    assert [path for path in sorted(paths) if not is_there(path.rstrip("/"), file)] == []
+    assert [path for path in sorted(set(PATH.findall(code))) if not is_there(path, file)] == []
+    assert dead_spans(page, file) == []
     assert [module for module in sorted(set(MODULE.findall(code))) if not is_module(module)] == []
     variables = {name.rstrip("_") for name in re.findall(r"KOREAN_LLM_[A-Z_]+", page)}
     assert variables <= settings.TABLE.keys()
@@ -161,6 +176,10 @@ def test_what_is_not_there_is_seen() -> None:
     page = ROOT / "trainers/README.md"
     assert is_there("contract/recipe/filters.py", page) and is_there("tests/test_rooms.py", page)
     assert not is_there("recipe/filters.py", page) and not is_there("WALLS.md", page)
+    there = ("recipes/tiny.yaml", "recipes/<model>.yaml", "<model>.yaml", "requirements.lock", ".ci/run", "contract/")
+    dead = (".ci/nope", "monitoring/gone.yaml", "recipes/nope.yaml", "requirments.lock", "runner/gone.css", "nowhere/")
+    spans = "".join(f"`{span}`, " for span in (*there, *dead, "https://a/b.py", "var/", "trl.experimental"))
+    assert dead_spans(spans, page) == sorted(dead)
     assert is_module("trainers.contract.ExitCode") and is_module("tests.bench.corpus")
     assert not is_module("trainers.loop") and not is_module("trainers.contract.ExitCodes")
     assert PATH.findall("see `text/loop.py`, KUBERNETES.md and <asset>/report.md") == ["text/loop.py", "KUBERNETES.md"]
@@ -258,6 +277,12 @@ def test_tables_tell_all_that_there_is() -> None:
         for code in ExitCode
         if code
     }
+    rooms = [
+        name for row in rows("korean_llm_assets/README.md", "room | what is in it") for name in CODE.findall(row[0])
+    ]
+    parts = {path.relative_to(ROOT / "korean_llm_assets").parts for path in (ROOT / "korean_llm_assets").rglob("*.py")}
+    tree = {first if not rest else f"{first}/" for first, *rest in parts} - {"__init__.py"}
+    assert sorted(rooms) == sorted(tree)
     started = [row[0].strip("`") for row in rows("korean_llm_assets/README.md", "name | kind")]
     ticks = [*(sensor.name for sensor in SENSORS), *(schedule.name for schedule in SCHEDULES)]
     assert sorted(started) == sorted([*ticks, "orphan_sweep"]), "the last one is a cluster's"
@@ -271,7 +296,7 @@ def test_every_command_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 
 def test_each_question_has_one_answer() -> None:
-    answers = [answer for _, answer in rows("CONTRIBUTING.md", "I want to change | file")]
+    answers = [answer for _, answer, _ in rows("CONTRIBUTING.md", "I want to change | file")]
     assert len(answers) == 24
     assert all(re.fullmatch(r"`[^`]+`", answer) and (ROOT / answer.strip("`")).is_file() for answer in answers)
 

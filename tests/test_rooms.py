@@ -1,6 +1,7 @@
 """The rooms of the house: imports go down only, and nowhere in a circle; the roots hold what DESIGN lets them hold."""
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -82,6 +83,14 @@ def test_no_import_climbs_and_none_goes_in_a_circle(package: str) -> None:
                 by_room[name.split(".")[1]].add(other.split(".")[1])
     tuple(TopologicalSorter(by_room).static_order())  # raises CycleError with the circle
     tuple(TopologicalSorter(arrows).static_order())
+
+
+def test_the_page_shows_these_floors() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"\(`tests/test_rooms\.py`\):\n\n((?: {4}.+\n)+)", page)
+    _, *shown = re.split(r"^ {4}(\w+) ", block, flags=re.MULTILINE)
+    floors = [[{room.strip() for room in floor.split(",")} for floor in text.split("<")] for text in shown[1::2]]
+    assert dict(zip(shown[::2], floors, strict=True)) == {package: [*rooms] for package, rooms in FLOORS.items()}
 
 
 def test_a_climb_and_a_circle_are_seen(tmp_path: Path) -> None:
