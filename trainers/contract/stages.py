@@ -96,7 +96,7 @@ STAGES: dict[str, Stage] = {
         Stage(
             name="corpus",
             asset="corpus",
-            version=5,
+            version=6,
             by_model=False,
             section=CorpusSection,
             module="trainers.corpus.stage",

@@ -28,6 +28,7 @@ from trainers.text.characters import (
     classes,
 )
 from trainers.text.languages import ENGLISH_DOCUMENT, KOREAN_DOCUMENT
+from trainers.text.sentence_rules import LAST_CODES
 
 
 class Feature(IntEnum):
@@ -56,10 +57,10 @@ _FEATURES = len(Feature)
 _NGRAM = 8  # a power of two
 _LINE_FEED, _DOT, _ELLIPSIS = 0x0A, 0x2E, 0x2026
 _FUNCTION, _BULLET, _END = 1, 2, 4
+_ROLES_END = 0x20000  # no character beyond has one
 _FUNCTIONAL = "은는이가을를의에도로와과고다요서며면지만죠까니"
 """Last syllables of Korean words that carry grammar; text without any of them is a list of keywords."""
 _BULLETS = "-*•●◦▪■□◆◇▶▷·ㆍ○※"
-_ENDS = ".!?。…\"'」』)]:;%~♥♡^"
 
 
 class Measures:
@@ -120,10 +121,13 @@ def _is_korean(measures: Measures) -> NDArray[np.bool_]:
 
 @cache
 def _roles() -> NDArray[np.uint8]:
-    """What a character of the basic plane means at the end of a word, or at either end of a line, as bits."""
-    table = np.zeros(0x10000, np.uint8)
-    for bit, characters in ((_FUNCTION, _FUNCTIONAL), (_BULLET, _BULLETS), (_END, _ENDS)):
-        table[[ord(character) for character in characters]] |= bit
+    """What a character means at the end of a word, or at either end of a line, as bits.
+
+    A line's end is seen by its last character alone: `서울 (수도)` counts as ended, `ends_sentence` knows better.
+    """
+    table = np.zeros(_ROLES_END, np.uint8)
+    for bit, codes in ((_FUNCTION, map(ord, _FUNCTIONAL)), (_BULLET, map(ord, _BULLETS)), (_END, LAST_CODES)):
+        table[[*codes]] |= bit
     return table
 
 
@@ -188,7 +192,7 @@ def _measure(codes: Codes, starts: Starts, classes_: NDArray[np.uint8], roles: N
                     words += 1
                     count[Feature.WORD_CHARACTERS] += word_length
                     previous = codes[i - 1]
-                    count[Feature.FUNCTIONAL_WORDS] += bool(previous < 0x10000 and roles[previous] & _FUNCTION)
+                    count[Feature.FUNCTIONAL_WORDS] += bool(previous < _ROLES_END and roles[previous] & _FUNCTION)
                     recent[words & (_NGRAM - 1)] = word_hash ^ (word_hash >> np.uint64(31))
                     if words >= _NGRAM:
                         ngram = np.uint64(0)
@@ -200,8 +204,8 @@ def _measure(codes: Codes, starts: Starts, classes_: NDArray[np.uint8], roles: N
             if kind == NEWLINE:
                 if line_length:
                     count[Feature.LINES] += 1
-                    count[Feature.BULLET_LINES] += bool(first < 0x10000 and roles[first] & _BULLET)
-                    count[Feature.ENDED_LINES] += bool(last < 0x10000 and roles[last] & _END)
+                    count[Feature.BULLET_LINES] += bool(first < _ROLES_END and roles[first] & _BULLET)
+                    count[Feature.ENDED_LINES] += bool(last < _ROLES_END and roles[last] & _END)
                     count[Feature.ELLIPSIS_LINES] += last == _ELLIPSIS or dots >= 3
                     repeats = _seen_before(table[size:], stamps[size:], mask, stamp, line_hash)
                     count[Feature.DUPLICATE_LINES] += repeats

@@ -14,21 +14,32 @@ _VERB_STEM = syllables_ending_in(4) + syllables_ending_in(20) + "겠없같"  # �
 _POLITE_STEM = syllables_ending_in(17)  # ㅂ: 갑니까
 _POLITE = "어아에예해네세줘봐워와려져여게까나래데지고구든써써가군죠돼쳐내켜"
 _ENDING = f"(?:[{_VERB_STEM}니이]다|아니다|[{_POLITE}]요|죠|[{_POLITE_STEM}]니까|[음함됨임](?=\\s?[ㅋㅎㅠㅜ]))"
-_FEELING = "(?:[ㅋㅎㅠㅜㅡ~;♡♥]|\\^\\^|:\\)|[\U0001f300-\U0001faff☺❤])"
+_EMOJI = ("\U0001f300", "\U0001faff")  # the first, the last
+_FEELING = f"(?:[ㅋㅎㅠㅜㅡ~;♡♥]|\\^\\^|:\\)|[{'-'.join(_EMOJI)}☺❤])"
+_LAUGH = "(?:[ㅋㅎ]{2,}|[ㅠㅜ]+|\\^\\^|[♡♥])"
 _CITED = "(?:\\[(?:참고 ?)?\\d{1,3}\\])"
 _QUOTES = tuple("\"'”’")
-_CLOSING = "\"'”’」』》〉)\\]>"
+_MARKS = ".…!?。？！"
+_CLOSERS = "\"'”’」』》〉)]>"
+_CLOSING = re.escape(_CLOSERS)
+_LAST = f"{_MARKS}{_CLOSERS}~;^ㅋㅎㅠㅜㅡ♡♥☺❤"
+LAST_CODES = (*map(ord, _LAST), *range(ord(_EMOJI[0]), ord(_EMOJI[1]) + 1))
+"""Code points with which the written end of a sentence may end: marks, closed quotes and brackets, feelings."""
 _NO_ABBREVIATION = "(?<!\\d)(?<!\\b[A-Za-z])(?<!\\b(?:Mr|Dr|vs|No|St))(?<!\\bMrs)"
 _PLACE = re.compile(
-    f"(?<=[다요죠까음함됨임.!?…。？！~;^ㅋㅎㅠㅜㅡ♡♥☺❤\U0001f300-\U0001faff{_CLOSING}])\\s+(?=\\S)"
+    f"(?<=[다요죠까음함됨임{re.escape(_LAST)}{'-'.join(_EMOJI)}])\\s+(?=\\S)"
     f"|(?<=[다요죠][.!?]){_CITED}*+(?=[{SYLLABLES}(])|\n\\s*"
 )
 """Where a sentence may begin: after a space behind what may end one, after a full stop without a space, on a line."""
 _END = re.compile(
-    f"(?:{_NO_ABBREVIATION}(?<![.])[.]|(?<![은는이가을를도면만서데.…])(?:[.]{{2,}}|…)[.…!?]*+|[!?。？！][!?.…]*+){_CITED}*+"
+    f"(?:{_NO_ABBREVIATION}(?<![.])[.]|(?<![은는이가을를도면만서데.…])(?:[.]{{2,}}|…)[.…!?]*+|[!?。？！][{_MARKS}]*+){_CITED}*+"
     f"{_FEELING}*+(?P<close>[{_CLOSING}]*+){_CITED}*+\\Z"
     f"|(?<=[{SYLLABLES}])(?P<bare>{_ENDING}(?:\\s?{_FEELING})*+)\\Z"
-    f"|[{SYLLABLES}.!?](?:[ㅋㅎ]{{2,}}|[ㅠㅜ]+|\\^\\^|[♡♥])\\Z"
+    f"|[{SYLLABLES}.!?]{_LAUGH}\\Z"
+)
+_SHOWN_END = re.compile(
+    f"(?:[{_MARKS}](?:\\s?{_FEELING}|[{_CLOSING}]|{_CITED})*+"
+    f"|(?<=[{SYLLABLES}]){_ENDING}(?:\\s?{_FEELING})++[{_CLOSING}]*+|[{SYLLABLES}]{_LAUGH})\\Z"
 )
 _LONGEST_END = 40
 _GOES_ON = re.compile(
@@ -48,6 +59,15 @@ KEPT_WHOLE = re.compile(
     )
 )  # fmt: skip
 """Quotes and brackets with what they hold, closed on their line: no sentence ends inside."""
+
+
+def ends_sentence(text: str) -> bool:
+    """True where a text shows that its last sentence is whole: by a mark, or a feeling behind an ending (좋네요 ㅎㅎ).
+
+    An ending alone (좋네요) ends a sentence where another follows, but at a text's end what follows may be cut off.
+    """
+    whole = text.rstrip()
+    return _SHOWN_END.search(whole, max(0, len(whole) - _LONGEST_END)) is not None
 
 
 def sentence_starts(text: str) -> list[int]:

@@ -18,7 +18,7 @@ from trainers.text.characters import Texts
 from trainers.text.filters import _NGRAM, languages, measure
 from trainers.text.languages import ENGLISH_DOCUMENT, KEPT, KOREAN_DOCUMENT, drifts, language_share
 from trainers.text.repetition import LOOP, loops, repeated_share, repetition, words
-from trainers.text.sentence_rules import split_by_rules
+from trainers.text.sentence_rules import ends_sentence, split_by_rules
 from trainers.text.speech_levels import CHECKED_LEVELS, LEVELS, Level, level_of, sentence_level, sentence_levels
 from trainers.training.alignment.hacking import HackingWatch
 from trainers.training.alignment.rewards import reward_functions
@@ -226,6 +226,32 @@ def test_reward_check_gate_and_filters_see_the_same_language(text, korean, engli
     assert documents.share("latin", "letters")[0] == (english or 0)
     wanted = "ko" if (korean or 0) >= KOREAN_DOCUMENT else "en" if (english or 0) >= ENGLISH_DOCUMENT else "other"
     assert languages(documents) == [wanted]
+
+
+LAST_SENTENCES = (  # text; does the splitter see its end, is it whole to the reward, is it an ended line to the filters
+    *(
+        (text, True, True, True)
+        for text in (
+            "감사합니다 :)", "좋아요~", '"네, 알겠습니다."', "갑니다。", "감사합니다! 😊", "좋네요 ㅎㅎ", "정말요？",
+            "맞아요!", "어서 오세요！", "그는 돌아왔다...", "최초의 선수가 되었다.[2]", "「갑니다.」", "사과ㅋㅋ",
+            "정말 좋아요^^", "고마워요😊", "그렇습니다…", "(그때는 몰랐습니다.)", "‘정말 그랬다.’",
+        )
+    ),
+    *((text, False, False, False) for text in ("서울과 부산", "오늘은 날씨가", "다음과 같습니다:", "50%", " ")),
+    ("네, 좋습니다", True, False, False),  # an ending without a mark: another may follow, or the text is cut off
+    ("정답은 15.", False, True, True),  # before more text it may be a date or a number in a list
+    ("서울 (수도)", False, False, True),  # the compiled pass sees the last character alone
+    ("「갑니다」", False, False, True),
+    ("행복하다면 ㅋ", False, False, True),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "splits", "whole", "ended"), LAST_SENTENCES)
+def test_splitter_reward_and_filters_see_the_same_end_of_a_sentence(text, splits, whole, ended):
+    assert (len(split_by_rules(f"{text} 오늘은 비가 옵니다.")) > 1) == splits
+    assert ends_sentence(text) == ends_sentence(f"{text}\n") == whole
+    assert rewarded("format", text) == whole
+    assert measure(Texts.of([text])).count("ended_lines")[0] == ended
 
 
 REPETITIONS = (  # text, least and most of its repetition

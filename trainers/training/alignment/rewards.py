@@ -9,6 +9,7 @@ from trainers.contract.plugins import PluginName, load_plugin
 from trainers.contract.recipe.alignment import SamplingSettings
 from trainers.text.languages import language_share
 from trainers.text.repetition import repetition
+from trainers.text.sentence_rules import ends_sentence
 from trainers.text.speech_levels import politeness
 
 _NUMBER = re.compile(r"-?\d+")
@@ -26,9 +27,11 @@ RewardRule = Callable[[str, str], float | None]
 
 
 def well_formed(text: str) -> float:
-    """1 for a text that is not empty, holds no special token, closes what it opens and ends a sentence."""
-    closed = all(text.count(opening) == text.count(closing) for opening, closing in ("()", "[]", "“”", "「」"))
-    return float(bool(text.strip()) and "<|" not in text and closed and text.rstrip()[-1:] in ".!?…")
+    """1 for a text that holds no special token, closes what it opens and ends a sentence."""
+    closed = all(text.count(opening) == text.count(closing) for opening, closing in ("[]", "“”", "「」"))
+    unopened = text.count(")") - text.count("(")
+    closed &= 0 <= unopened <= text.count(":)")  # an emoticon closes no bracket
+    return float("<|" not in text and closed and ends_sentence(text))
 
 
 def in_band(text: str, band: tuple[int, int]) -> float:

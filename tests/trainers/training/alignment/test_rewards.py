@@ -16,7 +16,16 @@ from trainers.training.alignment.rewards import (
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    (("네, 좋습니다.", 1), ("네, 좋습니다", 0), ("(열기만 함.", 0), ("<|im_end|>.", 0), (" ", 0), ("정말요?", 1)),
+    (
+        ("네, 좋습니다.", 1),
+        ("네, 좋습니다", 0),
+        ("(열기만 함.", 0),
+        ("<|im_end|>.", 0),
+        (" ", 0),
+        ("정말요?", 1),
+        ("(네) 좋아요 :)", 1),
+        ("좋아요).", 0),
+    ),
 )
 def test_well_formed(text, value):
     assert well_formed(text) == value
