@@ -10,6 +10,7 @@ from trainers.contract import (
     BenchmarkDetails,
     CorpusDetails,
     DatasetDetails,
+    Details,
     EvaluationDetails,
     ExportDetails,
     Manifest,
@@ -70,7 +71,7 @@ def _tracking(run: str | None) -> dict[str, Any]:
     return {"tracking run": MetadataValue.text(run), "MLflow": MetadataValue.url(f"{page}/#/runs/{run}")}
 
 
-def _of_details(details: Any) -> dict[str, Any]:
+def _of_details(details: Details) -> dict[str, Any]:
     match details:
         case CorpusDetails():
             figures = _figures(
@@ -98,7 +99,17 @@ def _of_details(details: Any) -> dict[str, Any]:
                 "model card": MetadataValue.md(details.model_card),
             }
         case _:
-            raise TypeError(f"no presentation for details of kind {type(details).__name__}")
+            return _fields(details)
+
+
+def _fields(details: Details) -> dict[str, Any]:
+    """All that is said, as it is: for a kind of details that has no presentation of its own."""
+    written = details.model_dump(mode="json")
+    return {
+        name.replace("_", " "): value if isinstance(value, bool | int | float | str) else MetadataValue.json(value)
+        for name, value in {**written["decides"], **written["measured"]}.items()
+        if value is not None
+    }
 
 
 def _training(details: TrainingDetails) -> dict[str, Any]:
@@ -132,13 +143,13 @@ def _vocabulary(expansion: VocabularyExpansion) -> MetadataValue:
     return MetadataValue.table([TableRecord(row) for row in rows])
 
 
-def _figures(details: Any, names: Sequence[str]) -> dict[str, Any]:
+def _figures(details: Details, names: Sequence[str]) -> dict[str, Any]:
     return {
         name.replace("_", " "): getattr(details, name) for name in names if getattr(details, name, None) is not None
     }
 
 
-def _tables(details: Any, names: Sequence[str]) -> dict[str, Any]:
+def _tables(details: Details, names: Sequence[str]) -> dict[str, Any]:
     fields: dict[str, Mapping[str, Any]] = {name: getattr(details, name) for name in names}
     return {name.replace("_", " "): _table(values) for name, values in fields.items() if values}
 
@@ -157,7 +168,7 @@ def _samples(samples: Sequence[str]) -> dict[str, Any]:
     return {"samples": MetadataValue.md("\n\n---\n\n".join(quoted))} if quoted else {}
 
 
-def headline(details: Any) -> str:
+def headline(details: Details) -> str:
     """The one figure of an artifact, for a table."""
     match details:
         case CorpusDetails():
@@ -177,4 +188,6 @@ def headline(details: Any) -> str:
         case ExportDetails():
             return f"{', '.join(details.formats)}; alias champion"
         case _:
-            raise TypeError(f"no headline for details of kind {type(details).__name__}")
+            numbers = (item for item in details.decides.items() if isinstance(item[1], int | float))
+            name, number = next(numbers, (details.kind, ""))
+            return f"{name.replace('_', ' ')} {number}".strip()

@@ -5,11 +5,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
 import pytest
 from dagster import AssetExecutionContext, MaterializeResult
 from pydantic import ValidationError
 
+from korean_llm_assets.assets.presentation import describe, headline
 from korean_llm_assets.assets.stage_asset import materialize, stage_asset
 from korean_llm_assets.compute.cluster.job_spec import command_of
 from korean_llm_assets.compute.preflight import check_fit
@@ -23,6 +25,7 @@ from trainers.contract import (
     STAGES,
     Artifact,
     BadRequest,
+    Details,
     DoesNotFit,
     EvaluationDetails,
     Interval,
@@ -30,9 +33,9 @@ from trainers.contract import (
     Needs,
     Stage,
     StageRequest,
-    TrainingDetails,
 )
 from trainers.contract.artifacts import ArtifactStore
+from trainers.contract.details import Measured
 from trainers.contract.planner import GPUS, plan_recipe
 from trainers.contract.recipe import LoraSettings, TrainingSection
 from trainers.contract.recipe.loading import load_model_recipes
@@ -50,6 +53,16 @@ class DistillSection(TrainingSection):
     needs: Needs = Needs(gpus=1)
 
 
+class DistillDetails(Details):
+    """A kind of its own."""
+
+    kind: Literal["distill"] = "distill"
+    layers_left: int
+    teachers: dict[str, float]
+    why: str | None = None
+    seconds_of_teaching: Measured[float]
+
+
 DISTILL = Stage(
     name="distill",
     asset="distilled_model",
@@ -64,8 +77,7 @@ DISTILL = Stage(
 
 def run(context: StageContext) -> StageResult:
     (context.output / "model").write_text(f"learned at {context.section.learning_rate}")
-    counts = {"steps": 1, "epochs": 1, "tokens_seen": 9, "tokens_trained": 9, "trainable_parameters": 3}
-    return StageResult({"loss": 1.0}, TrainingDetails(method="lora", backend="none", tokenizer_hash="0", **counts))
+    return StageResult({"loss": 1.0}, DistillDetails(layers_left=6, teachers={"rlhf": 0.5}, seconds_of_teaching=2.5))
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +154,14 @@ def test_it_runs_by_its_name_and_what_it_took_is_counted(tmp_path: Path) -> None
     store = ArtifactStore(tmp_path / "artifacts")
     assert (store.folder(request) / "model").read_text() == "learned at 0.0001"
     assert [(row.asset, row.model) for row in all_costs(store)] == [("distilled_model", "qwen2.5-7b")]
+    manifest = store.find(request)
+    assert manifest is not None and isinstance(manifest.details, DistillDetails)
+    changed = manifest.details.model_copy(update={"layers_left": 5})
+    assert manifest.model_copy(update={"details": changed}).digest != manifest.digest
+    assert headline(manifest.details) == "layers left 6"
+    metadata = describe(manifest, store, 0.0, 1.0)
+    assert (metadata["layers left"], metadata["seconds of teaching"]) == (6, 2.5)
+    assert metadata["teachers"].value == {"rlhf": 0.5} and "why" not in metadata
 
 
 def test_the_report_compares_it_with_its_parent_once_evaluation_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ curves, samples, estimates, places of origin; two runs of one request may differ
 type says so; to the code both halves are fields like any other.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -22,8 +23,22 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class _Details(_Strict):
-    """Details name their kind, and are written in two halves."""
+class Details(_Strict):
+    """What all kinds have in common: they name their kind, and are written in two halves. A class is a new kind."""
+
+    kind: str
+
+    @classmethod
+    def of_its_kind(cls, written: Mapping[str, Any]) -> "Details":
+        """Details as they were written, as the class of their kind.
+
+        Raises:
+            ValueError: no class has this kind, or a field is wrong.
+        """
+        kinds = {kind.model_fields["kind"].default: kind for kind in cls.__subclasses__()}
+        if (kind := kinds.get(written.get("kind"))) is None:
+            raise ValueError(f"no details are of kind {written.get('kind')!r}; those there are: {', '.join(kinds)}")
+        return kind.model_validate(written)
 
     @property
     def decides(self) -> dict[str, Any]:
@@ -70,7 +85,7 @@ class NounStatistics(_Strict):
     )
 
 
-class CorpusDetails(_Details):
+class CorpusDetails(Details):
     """Counts of documents, by what happened to them and where they came from."""
 
     kind: Literal["corpus"] = "corpus"
@@ -101,7 +116,7 @@ class CorpusDetails(_Details):
     )
 
 
-class DatasetDetails(_Details):
+class DatasetDetails(Details):
     """An instruction or preference set."""
 
     kind: Literal["dataset"] = "dataset"
@@ -119,7 +134,7 @@ class DatasetDetails(_Details):
     samples: Measured[list[str]] = Field(default_factory=list)
 
 
-class BenchmarkDetails(_Details):
+class BenchmarkDetails(Details):
     """The evaluation suites of a release: items by suite."""
 
     kind: Literal["benchmarks"] = "benchmarks"
@@ -129,7 +144,7 @@ class BenchmarkDetails(_Details):
     inherited_from: Measured[str | None] = None
 
 
-class BaseModelDetails(_Details):
+class BaseModelDetails(Details):
     """A pinned base model."""
 
     kind: Literal["base_model"] = "base_model"
@@ -173,7 +188,7 @@ class Alignment(_Strict):
     stopped: str | None = Field(default=None, description="why training ended before its last step")
 
 
-class TrainingDetails(_Details):
+class TrainingDetails(Details):
     """A training stage: what was fed, what changed, and how the loss went."""
 
     kind: Literal["training"] = "training"
@@ -220,7 +235,7 @@ class GateResult(_Strict):
     explanation: str
 
 
-class EvaluationDetails(_Details):
+class EvaluationDetails(Details):
     """Suites by model stage, and the gate."""
 
     kind: Literal["evaluation"] = "evaluation"
@@ -237,7 +252,7 @@ class EvaluationDetails(_Details):
         return all(result.passed for result in self.gate)
 
 
-class ExportDetails(_Details):
+class ExportDetails(Details):
     """An exported model, ready to serve."""
 
     kind: Literal["export"] = "export"
@@ -249,15 +264,3 @@ class ExportDetails(_Details):
     report: str | None = Field(default=None, description="content digest of what judged it")
     lineage: Measured[list[str]] = Field(default_factory=list, description="content digests, as far as still there")
     model_card: Measured[str]
-
-
-Details = Annotated[
-    CorpusDetails
-    | DatasetDetails
-    | BenchmarkDetails
-    | BaseModelDetails
-    | TrainingDetails
-    | EvaluationDetails
-    | ExportDetails,
-    Field(discriminator="kind"),
-]

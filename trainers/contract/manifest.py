@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, computed_field, field_validator, model_validator
 
 from trainers.contract.details import Details, EvaluationDetails
 from trainers.contract.digests import sha256_of
@@ -72,7 +72,7 @@ class Manifest(BaseModel):
     request_digest: str
     files: tuple[FileRecord, ...]
     metrics: dict[str, float]
-    details: Details
+    details: SerializeAsAny[Details]
     attempts: list[Attempt] = Field(default_factory=list)
     timings: dict[str, float] = Field(default_factory=dict, description="seconds and rates: true once, not twice")
     gpu_seconds: GpuSeconds = GpuSeconds()
@@ -111,6 +111,11 @@ class Manifest(BaseModel):
         if isinstance(data, dict) and data.get("format") == 1 and "extra" in data.get("details", {}):
             return {**data, "details": details_of_format_1(data["details"])}
         return data
+
+    @field_validator("details", mode="before")
+    @classmethod
+    def _read_details(cls, details: Any) -> Any:
+        return Details.of_its_kind(details) if isinstance(details, dict) else details
 
     @property
     def size(self) -> int:

@@ -1,6 +1,7 @@
 """The stages: every fact about one stands here, once, and all tables derive from it.
 
-A new stage is one entry here, its module with `run(context)`, and its asset.
+A new stage is one entry here, its module with `run(context)`, and its asset; where no kind of details fits what it has
+to say, a class in `details.py`, which both worlds read.
 """
 
 from typing import Literal
