@@ -178,6 +178,6 @@ def _execute(spec: ModuleSpec) -> None:
     module = sys.modules[spec.name] = module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException:  # an interrupt too: a module that was only half run must not be found by the next import
         del sys.modules[spec.name]
         raise
