@@ -8,16 +8,18 @@ The variables of the channels stand in trainers/contract/settings.py, group "Ale
 import hashlib
 import logging
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from threading import Thread
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
 
 from apprise import Apprise, AppriseAsset, NotifyBase, NotifyFormat, NotifyType
 from apprise.plugins.email import NotifyEmail
 
 from trainers.contract import BadRequest, settings
+from trainers.contract.names import shown
 from trainers.contract.variable import Variable
 
 _SECONDS = 10.0
@@ -32,8 +34,22 @@ _SCHEMAS = {"http": "json", "https": "jsons"}
 _OWN_FIELDS = dict.fromkeys(("version", "title", "message", "attachments", "type"), "")
 """Of apprise's JSON; a field that is renamed to nothing is left out."""
 
+_CALLS = re.compile(r"(?<!\w)@(?=\w)|<(?=[!@#])")
+"""What pings people in one chat or another: @everyone, <!channel>, <@U123>."""
+_HTTP_STATUS = re.compile(r"error=(\d{3})\b")
+"""In apprise's log of a refusal."""
+_WORDS = threading.local()
+"""What apprise logs while a thread of ours delivers."""
+
+
+def _kept_for_the_reason(record: logging.LogRecord) -> bool:
+    if record.levelno >= logging.WARNING:
+        getattr(_WORDS, "lines", []).append(record.getMessage())
+    return False
+
+
 # Both log addresses, and a webhook's is a secret. Filters, because they hold whatever logging is set up later.
-logging.getLogger("apprise").addFilter(lambda record: False)
+logging.getLogger("apprise").addFilter(_kept_for_the_reason)
 logging.getLogger("urllib3.connectionpool").addFilter(lambda record: record.levelno > logging.DEBUG)
 
 _A = TypeVar("_A")
@@ -61,8 +77,13 @@ class Alert:
         return "\n".join(line for line in (self.korean, self.english, self.link) if line)
 
 
+def quoted(text: str, longest: int = 800) -> str:
+    """Words of a drop, a model or a process, for an alert: on one line, so that they begin none, and calling nobody."""
+    return _CALLS.sub(lambda call: f"{call[0]}\u200b", shown(" ".join(text.split()))[:longest])
+
+
 class NotDelivered(Exception):
-    """A channel did not take a message; the caller keeps it and tries again later."""
+    """A channel did not take a message, and why; the caller keeps it and tries again later."""
 
 
 @dataclass(frozen=True)
@@ -95,28 +116,36 @@ class Channel:
         Raises:
             NotDelivered: the receiver is down, slow, or refuses.
         """
-        results: list[bool] = []
+        results: list[str] = []
         # A thread of its own: a connection's limits are for each step of it, so that a receiver that drips its answer
         # would hold us for ever; and apprise's limit leaves such a one in a pool where all other channels queue.
-        thread = Thread(target=lambda: results.append(self._deliver(alert)), name=f"alert to {self.name}", daemon=True)
+        thread = threading.Thread(
+            target=lambda: results.append(self._deliver(alert)), name=f"alert to {self.name}", daemon=True
+        )
         thread.start()
         thread.join(_SECONDS)
         if not results:
             raise NotDelivered(f"{self.name} took nothing within {_SECONDS:.0f} s")
-        if not results[0]:
-            raise NotDelivered(f"{self.name} does not answer, or refuses")
+        if results[0]:
+            raise NotDelivered(f"{self.name} {results[0]}")
 
-    def _deliver(self, alert: Alert) -> bool:
+    def _deliver(self, alert: Alert) -> str:
+        """Send; what is wrong, and nothing where it was taken. An error's own words may repeat the URL."""
         service = self.notifier(alert)
         if service is None:
-            return False
-        result = Apprise(service, asset=_ASSET).notify(
-            body=alert.text,
-            title=alert.title if service.title_maxlen else "",  # without a title, it would stand twice in the text
-            notify_type=_MOODS.get(alert.kind, NotifyType.WARNING),
-            body_format=NotifyFormat.TEXT,
-        )
-        return bool(result)
+            return "is configured with something that is no address"
+        _WORDS.lines = []
+        try:
+            taken = Apprise(service, asset=_ASSET).notify(
+                body=alert.text,
+                title=alert.title if service.title_maxlen else "",  # without a title, it would stand twice in the text
+                notify_type=_MOODS.get(alert.kind, NotifyType.WARNING),
+                body_format=NotifyFormat.TEXT,
+            )
+        except Exception as error:  # noqa: BLE001 - whatever a receiver answers
+            return f"answers what nobody understands ({type(error).__name__})"
+        statuses = _HTTP_STATUS.findall(" ".join(_WORDS.lines))
+        return "" if taken else f"refuses (HTTP {statuses[-1]})" if statuses else "does not answer, or refuses"
 
 
 def by_url(url: str) -> Channel:
@@ -127,7 +156,7 @@ def by_url(url: str) -> Channel:
 
 def slack_webhook(url: str) -> Channel:
     """Slack's incoming webhook, or another that takes `{"text": ...}`."""
-    return Channel("SlackWebhook", lambda alert: _json(url, {"text": alert.text}))
+    return Channel("SlackWebhook", lambda alert: _json(url, {"text": escape(alert.text)}))
 
 
 def plain_webhook(url: str) -> Channel:

@@ -64,14 +64,21 @@ def _unfinished(request: StageRequest, attempts: Iterable[Attempt]) -> Cost:
 
 
 def report(rows: Iterable[Cost], price: Price, by: Sequence[str] = ("model", "release")) -> str:
-    """Totals as Markdown; goodput is the share of the GPU time asked for that made the result."""
-    totals: dict[tuple[str, ...], list[Cost]] = {}
+    """Totals as Markdown."""
+    return "\n".join(table(*totals(rows, price, by)))
+
+
+def totals(
+    rows: Iterable[Cost], price: Price, by: Sequence[str] = ("model", "release")
+) -> tuple[Sequence[str], list[Sequence[str]]]:
+    """Columns and lines of a table; goodput is the share of the GPU time asked for that made the result."""
+    groups: dict[tuple[str, ...], list[Cost]] = {}
     for row in rows:
-        totals.setdefault(tuple(getattr(row, name) for name in by), []).append(row)
+        groups.setdefault(tuple(getattr(row, name) for name in by), []).append(row)
     columns = (*by, "artifacts", "hours", "GPU-hours", "lost to restarts", "unfinished", "goodput", "US dollars")
     lines: list[Sequence[str]] = []
-    everything = [row for group in totals.values() for row in group]
-    for key, group in [*sorted(totals.items()), (("in all", *[""] * (len(by) - 1)), everything)]:
+    everything = [row for group in groups.values() for row in group]
+    for key, group in [*sorted(groups.items()), (("in all", *[""] * (len(by) - 1)), everything)]:
         allocated, used, lost = (sum(getattr(row, name) for row in group) for name in ("allocated", "used", "lost"))
         goodput = f"{used / allocated:.1%}" if allocated else "no GPU"
         hours = sum(row.seconds for row in group) / _HOUR
@@ -81,7 +88,7 @@ def report(rows: Iterable[Cost], price: Price, by: Sequence[str] = ("model", "re
             f"{value:.2f}" for value in (hours, allocated / _HOUR, lost / _HOUR, (allocated - used - lost) / _HOUR)
         )
         lines.append((*key, finished, *numbers, goodput, f"{money:.2f}"))
-    return "\n".join(table(columns, lines))
+    return columns, lines
 
 
 def cost_metadata(manifest: Manifest, price: Price) -> dict[str, Any]:
@@ -146,17 +153,3 @@ def estimate(assets: Sequence[str], model: str, past: Sequence[Cost], gpu: Gpu |
         else:
             estimates.append(Estimate(asset, model, 0.0, 0.0, "unknown: no past run, and nothing to plan from"))
     return estimates
-
-
-def estimate_table(estimates: Sequence[Estimate], releases: int, price: float) -> str:
-    """The estimate for people, in all and by asset."""
-    lines = []
-    for row in estimates:
-        gpu_hours = row.gpu_hours * releases
-        lines.append(
-            f"{row.asset:<16} {row.model:<14} x {releases} release(s)  {row.hours * releases:8.2f} h  "
-            f"{gpu_hours:8.2f} GPU-h  {gpu_hours * price:10.2f} US dollars  ({row.source})"
-        )
-    total = sum(row.gpu_hours for row in estimates) * releases
-    lines.append(f"in all {total:.2f} GPU-hours, {total * price:.2f} US dollars at {price:.2f} per GPU-hour")
-    return "\n".join(lines)

@@ -1,12 +1,12 @@
 """HTTP to other services: one client, a time limit on every call, and trouble in words that repeat no secret."""
 
 import logging
-import re
 from typing import Any
 
 import httpx
 
 from trainers.contract import ServiceMissing
+from trainers.contract.redaction import redacted
 
 _SECONDS = 10.0
 _QUOTED = 200
@@ -14,12 +14,6 @@ _QUOTED = 200
 # No connection is kept: calls are rare, and a kept one may be closed by the other side just as it is used again.
 _CLIENT = httpx.Client(follow_redirects=True, limits=httpx.Limits(max_keepalive_connections=0))
 logging.getLogger("httpx").setLevel(logging.WARNING)  # below, it writes whole addresses into the log
-
-
-def redacted(url: str) -> str:
-    """An address without what may be secret in it: user and password, query and fragment."""
-    # Up to the last @, wherever it is: to a parser, a slash in a password would end the user's part.
-    return re.split(r"[?#]", re.sub(r"^(\w+://)?.*@", r"\1", url, flags=re.DOTALL), maxsplit=1)[0]
 
 
 def get_json(service: str, url: str, params: dict[str, Any] | None = None, seconds: float = _SECONDS) -> Any:

@@ -77,7 +77,7 @@ def _cluster() -> Platform:
         registry=Registry(
             _required(os.environ.get("MLFLOW_TRACKING_URI"), "MLFLOW_TRACKING_URI"),
             locks=store.registry_locks,
-            rollout=cluster_rollout(),
+            rollout=cluster_rollout(store),
         ),
     )
 

@@ -46,7 +46,13 @@ ELSEWHERE = {
 NO_PATHS = {
     *("landing/<release>/{corpus,instructions,preferences,benchmarks}/", "instructions/", "preferences/"),  # a drop's
     *(".venv/", "var/", "var/demo.json", "artifacts/", "dagster/", "mlflow/", "takedown.txt"),  # of a machine's state
-    *("korean-llm/gpus", "korean-llm/image", "korean-llm/priority_class", "korean-llm/queue"),  # labels and tags
+    *(
+        "korean-llm/gpus",
+        "korean-llm/image",
+        "korean-llm/priority_class",
+        "korean-llm/queue",
+        "korean_llm/now",
+    ),  # labels and tags
     *("<suite>/forbidden", "<suite>/json", "<suite>/level"),  # figures of a report
 }
 """Spans that look like a path and are none of the repository; addresses and absolute paths do not look like one."""

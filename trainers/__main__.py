@@ -14,8 +14,9 @@ from pydantic import ValidationError
 
 from trainers.contract import STAGES, BadRequest, ExitCode, StageError, StageRequest, settings
 from trainers.contract.artifacts import ArtifactStore
+from trainers.contract.names import shown
 from trainers.contract.planner import GPUS, plan_recipe, table
-from trainers.contract.recipe.loading import ModelRecipe, load_model_recipe, load_model_recipes
+from trainers.contract.recipe.loading import named_recipe
 from trainers.contract.reference import PAGES
 from trainers.runner.ranks import is_leader, rank
 from trainers.runner.stage import classify, follow_stage, run_stage
@@ -54,7 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
         code, reason = classify(error)
         if not isinstance(error, StageError):
             traceback.print_exc()
-        print(f"stage {options.stage} failed, exit {int(code)} ({code.meaning}): {reason}", file=sys.stderr, flush=True)
+        words = "\n  ".join(map(shown, reason.splitlines()))  # what a drop says begins no line of ours
+        print(f"stage {options.stage} failed, exit {int(code)} ({code.meaning}): {words}", file=sys.stderr, flush=True)
         return int(code)
     print(done, flush=True)
     return int(ExitCode.OK)
@@ -62,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _plan(options: argparse.Namespace) -> int:
     try:
-        recipe = _recipe(options.recipe)
+        recipe = named_recipe(options.recipe)
         planned = plan_recipe(recipe, options.gpu, options.gpus, options.tokens, options.price)
     except StageError as error:
         print(error, file=sys.stderr)
@@ -71,29 +73,34 @@ def _plan(options: argparse.Namespace) -> int:
     return int(ExitCode.OK)
 
 
-def _recipe(name: str) -> ModelRecipe:
-    if name.endswith(".yaml"):
-        return load_model_recipe(Path(name))
-    recipes = load_model_recipes()
-    if name not in recipes:
-        raise BadRequest(f"there is no recipe {name!r}; there are: {', '.join(recipes)}, or name a .yaml file")
-    return recipes[name]
-
-
 def _run(options: argparse.Namespace) -> str:
     if options.request is None:  # the person's own files, without a request
         os.environ.update(_QUIET | _OFFLINE)
-        from trainers.corpus.command import run_corpus, run_text
+        if options.stage == "data":
+            from trainers.training.data_check import check
 
-        return run_text(options) if options.stage == "text" else run_corpus(options)
+            return check(options)
+        if options.stage == "show-batch":
+            from trainers.training.show_batch import show_batch
+
+            return show_batch(options)
+        if options.stage == "try":
+            from trainers.training.trial import try_recipe
+
+            return try_recipe(options)
+        if options.stage == "prompts":
+            from trainers.training.data.prompts import run_prompts
+
+            return run_prompts()
+        from trainers.corpus.command import run_corpus, run_text
+        from trainers.corpus.holders import run_takedown
+        from trainers.corpus.trace import run_trace
+
+        own = {"text": run_text, "takedown": run_takedown, "trace": run_trace}
+        return own.get(options.stage, run_corpus)(options)
     request = _read_request(options.request, options.stage)
     go_offline(request)
     store = ArtifactStore(options.artifacts)
-    if getattr(options, "of", None):
-        from trainers.corpus.stage import clean_slice
-
-        done = clean_slice(request, store, options.landing, options.index, options.of)
-        return f"slice {options.index} of {options.of} done: {done} blocks; run the stage without --index to join them"
     if not is_leader():
         follow_stage(request, store, options.landing)
         return f"stage {options.stage}: rank {rank()} has followed to the end"
@@ -155,9 +162,6 @@ def _parser() -> argparse.ArgumentParser:
             what.add_argument("--input", nargs="+", metavar="FILE", help=_INPUT)
             command.add_argument("--output", type=Path, metavar="DIR", help="with --input: where the corpus shall lie")
             _add_settings(command)
-            index = int(os.environ.get("JOB_COMPLETION_INDEX", 0))
-            command.add_argument("--of", type=int, metavar="N", help="clean one of N slices only (an Indexed Job)")
-            command.add_argument("--index", type=int, default=index, help="which slice (JOB_COMPLETION_INDEX)")
         command.add_argument("--artifacts", type=Path, default=home / "artifacts", help="artifact root (%(default)s)")
         command.add_argument("--landing", type=Path, default=home / "landing", help="landing root (%(default)s)")
     planning = commands.add_parser("plan", help="memory, time and money of a recipe on given GPUs; trains nothing")
@@ -167,6 +171,18 @@ def _parser() -> argparse.ArgumentParser:
     planning.add_argument("--tokens", type=float, help="tokens of each stage (the recipe's max_steps, else 1e9)")
     planning.add_argument("--price", type=float, help="US dollars per GPU and hour: says what it costs too")
     planning.add_argument("--json", action="store_true", help="JSON instead of a table")
+    batch = commands.add_parser("show-batch", help="print the rows of each training's first step; trains nothing")
+    trained = [stage.name for stage in STAGES.values() if stage.trains]
+    batch.add_argument("--rows", type=int, default=2, help="how many of each (%(default)s)")
+    trial = commands.add_parser("try", help="a few steps of each training on the real model and data: memory, speed")
+    trial.add_argument("--steps", type=int, default=3, help="of each (%(default)s)")
+    trial.add_argument("--gpu", choices=sorted(GPUS), help="which the machine has: compares with its plan")
+    trial.add_argument("--json", action="store_true", help="one JSON line for each training; words go to stderr")
+    for command in (batch, trial):
+        command.add_argument("--recipe", required=True, help="a recipe's name or file")
+        command.add_argument("--release", required=True, help="whose data were made")
+        command.add_argument("--of", choices=trained, metavar="STAGE", help=f"{', '.join(trained)} (all)")
+        command.add_argument("--artifacts", type=Path, default=home / "artifacts", help="artifact root (%(default)s)")
     reference = commands.add_parser("reference", help="print the page of all recipe keys, or of all variables")
     reference.add_argument("page", choices=PAGES)
     text = commands.add_parser("text", help="apply one block of the corpus chain to JSON lines of id and text")
@@ -176,7 +192,24 @@ def _parser() -> argparse.ArgumentParser:
     text.add_argument("--splitter", choices=("rules", "kss"), default="rules", help="of split (%(default)s)")
     text.add_argument("--cache", type=Path, metavar="DIR", help="with kss: where sentences are kept for the next time")
     _add_settings(text)
-    text.set_defaults(request=None)
+    data = commands.add_parser("data", help="show what a data stage would make of a folder, and exit as it would")
+    data.add_argument("action", choices=("check",))
+    data.add_argument("folder", type=Path, help="a release, or a folder of one kind of data")
+    kinds = [stage.name for stage in STAGES.values() if not stage.by_model]
+    data.add_argument("--kind", choices=kinds, help="of a folder that does not say it; guessed from the rows")
+    data.add_argument("--model", type=Path, metavar="DIR", help="whose tokenizer and template are used (those of tiny)")
+    explanation = "a key of the kind's section, e.g. instructions.fields.prompt=물음; may be repeated"
+    data.add_argument("--set", action="append", default=[], metavar="KIND.KEY=VALUE", help=explanation)
+    takedown = commands.add_parser("takedown", help="which data artifacts and landed files hold documents, as JSON")
+    takedown.add_argument("--ids", type=Path, required=True, help="a file: one id or text sha256 per line")
+    takedown.add_argument("--artifacts", type=Path, default=home / "artifacts", help="artifact root (%(default)s)")
+    takedown.add_argument("--landing", type=Path, default=home / "landing", help="landing root (%(default)s)")
+    trace = commands.add_parser("trace", help="where a document lies in the data artifacts, as JSON")
+    trace.add_argument("--document", required=True, help="its id, or the sha256 of its text")
+    trace.add_argument("--artifacts", type=Path, default=home / "artifacts", help="artifact root (%(default)s)")
+    prompts = commands.add_parser("prompts", help="render conversations by a model's template, JSON lines in and out")
+    for command in (text, data, batch, trial, takedown, trace, prompts):
+        command.set_defaults(request=None)
     return parser
 
 

@@ -4,8 +4,9 @@ from dagster import AssetExecutionContext, AssetKey, DagsterInstance, Failure
 
 from korean_llm_assets.partitions.keys import cell_key, cell_of, earlier_releases
 from korean_llm_assets.partitions.pointers import latest
-from korean_llm_assets.partitions.recipes import model_recipes
+from korean_llm_assets.partitions.recipes import model_recipe
 from korean_llm_assets.partitions.requests import as_input, stage_request
+from korean_llm_assets.partitions.takedown_list import holders
 from trainers.contract import STAGES, Artifact, Input, StageRequest
 from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.recipe import CptSection
@@ -27,7 +28,7 @@ def previous_inputs(
     """
     model, release = cell_of(context)
     assert model is not None and release is not None, "cpt_checkpoint is partitioned by model and release"
-    if model_recipes()[model].section(CptSection).start_from == "base":
+    if model_recipe(model).section(CptSection).start_from == "base":
         return ()
     instance = context.instance
     if (previous := _kept(store, instance, model, release, (as_input(base_model), as_input(corpus)))) is not None:
@@ -66,7 +67,9 @@ def _kept(
 
 
 def _checkpoint(instance: DagsterInstance, model: str, release: str) -> Artifact | None:
-    return latest(instance, AssetKey(STAGES["cpt"].asset), cell_key(model, release))
+    """The latest one; none where it was trained on documents that were taken down."""
+    checkpoint = latest(instance, AssetKey(STAGES["cpt"].asset), cell_key(model, release))
+    return checkpoint if checkpoint is not None and checkpoint.digest not in holders() else None
 
 
 def _request(store: ArtifactStore, artifact: Artifact) -> StageRequest | None:

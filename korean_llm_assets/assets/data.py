@@ -3,7 +3,7 @@
 from dagster import AssetExecutionContext, MaterializeResult
 
 from korean_llm_assets.assets.stage_asset import materialize, stage_asset
-from korean_llm_assets.landing.quarantine import bad_data, quarantine
+from korean_llm_assets.landing.quarantine import bad_data, quarantine, quarantined
 from korean_llm_assets.partitions.keys import cell_of, earlier_releases
 from korean_llm_assets.partitions.pointers import latest
 from korean_llm_assets.partitions.recipes import data_recipe
@@ -47,6 +47,8 @@ def _landed(context: AssetExecutionContext, platform: Platform) -> Input:
     """The landed folder that this data asset reads, its own release's or an earlier one's."""
     release = _release(context)
     earlier = earlier_releases(context.instance, release)
+    refused = quarantined(context.instance, context.asset_key, earlier)
+    earlier = [name for name in earlier if name not in refused]
     try:
         return platform.landing.input(release, context.asset_key.to_user_string(), earlier)
     except StageError as error:

@@ -5,7 +5,9 @@ from typing import Any
 
 from dagster import MetadataValue, TableRecord
 
+from korean_llm_assets.assets.code_links import code_page
 from trainers.contract import (
+    STAGES,
     BaseModelDetails,
     BenchmarkDetails,
     CorpusDetails,
@@ -21,9 +23,11 @@ from trainers.contract import (
 from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.charts import lines
 from trainers.contract.markdown import code, quote
+from trainers.contract.page_links import PAGE, release_link, report_link
 
 _SAMPLES_SHOWN = 5
 _SAMPLE_CHARACTERS = 400
+_ROWS_SHOWN = 20
 
 
 def was_reused(manifest: Manifest, started: float) -> bool:
@@ -31,37 +35,64 @@ def was_reused(manifest: Manifest, started: float) -> bool:
     return (manifest.attempts[-1].ended or 0.0) < started
 
 
-def describe(manifest: Manifest, store: ArtifactStore, started: float, ended: float) -> dict[str, Any]:
-    """The metadata of a materialization.
+def describe(
+    manifest: Manifest, store: ArtifactStore, started: float, ended: float, spent: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The metadata of a materialization in the order of reading: what came out, where it is, what it took, the rest.
 
     Args:
         manifest: of the artifact.
         store: where it lies.
         started, ended: Unix seconds of the materialization, which is short when the artifact was reused.
+        spent: what it took, as metadata.
     """
     request = manifest.request
-    details = manifest.details
     metadata: dict[str, Any] = {
+        **_of_details(manifest.details),
+        **_pages(manifest),
+        "artifact location": MetadataValue.path(store.folder(request)),
+        **_tracking(store.tracking_run(manifest)),
+        "stage seconds": MetadataValue.float(manifest.timings.get("seconds", 0.0)),
+        **(spent or {}),
+        "size in MB": MetadataValue.float(round(manifest.size / 1e6, 3)),
+        "files": len(manifest.files),
+        "attempts": len(manifest.attempts),
         "reused": was_reused(manifest, started),
         "seconds": MetadataValue.float(round(ended - started, 2)),
-        "stage seconds": MetadataValue.float(manifest.timings.get("seconds", 0.0)),
-        "attempts": len(manifest.attempts),
-        "artifact location": MetadataValue.path(store.folder(request)),
-        "files": len(manifest.files),
-        "size in MB": MetadataValue.float(round(manifest.size / 1e6, 3)),
-        "request digest": request.digest,
-        "stage version": request.stage_version,
-        **{name: MetadataValue.float(value) for name, value in manifest.metrics.items()},
-        **{name: MetadataValue.float(value) for name, value in manifest.timings.items() if name != "seconds"},
-        **_tracking(store.tracking_run(manifest)),
-        **_of_details(details),
     }
     for item in request.inputs:
         if item.root == "landing":
             metadata["landed folder"] = MetadataValue.text(item.path)
         if item.inherited_from:
             metadata["inherited from release"] = MetadataValue.text(item.inherited_from)
-    return metadata
+    counters = {**manifest.metrics, **{name: of for name, of in manifest.timings.items() if name != "seconds"}}
+    return {
+        **metadata,
+        "recipe": MetadataValue.json({**request.section, "seed": request.seed}),
+        "stage version": request.stage_version,
+        "request digest": request.digest,
+        **_code(manifest),
+        **{name: MetadataValue.float(value) for name, value in sorted(counters.items())},
+    }
+
+
+def _code(manifest: Manifest) -> dict[str, Any]:
+    """The commit of the code that made it, and its page where that is known."""
+    commit = manifest.environment.commit
+    if not commit:
+        return {}
+    page = code_page(f"{STAGES[manifest.request.stage].module.replace('.', '/')}.py", 1, commit)
+    return {"code commit": MetadataValue.text(commit), **({"code": MetadataValue.url(page)} if page else {})}
+
+
+def _pages(manifest: Manifest) -> dict[str, Any]:
+    """The links to an artifact's report and to its release, on the web server that shows this."""
+    links = {}
+    if any(record.path == PAGE for record in manifest.files):
+        links["report page"] = MetadataValue.url(report_link(manifest.request.relative_path))
+    if manifest.request.release:
+        links["release page"] = MetadataValue.url(release_link(manifest.request.release))
+    return links
 
 
 def _tracking(run: str | None) -> dict[str, Any]:
@@ -92,7 +123,13 @@ def _of_details(details: Details) -> dict[str, Any]:
         case TrainingDetails():
             return _training(details)
         case EvaluationDetails():
-            return {"report": MetadataValue.md(details.markdown), "gate": _gate(details)}
+            held = sum(row.passed for row in details.gate)
+            figures = {
+                "gate passed": details.gate_passed,
+                "conditions that hold": held,
+                "conditions": len(details.gate),
+            }
+            return figures | {"gate": _gate(details), "report": MetadataValue.md(details.markdown)}
         case ExportDetails():
             return _figures(details, ("parameters", "tokenizer_hash")) | {
                 "formats": MetadataValue.json(details.formats),
@@ -117,7 +154,7 @@ def _training(details: TrainingDetails) -> dict[str, Any]:
     curves = {
         name: curve for name, curve in (("training", details.loss), ("held out", details.evaluation_loss)) if curve
     }
-    metadata = _figures(details, names) | _tables(details, ("packing", "merge"))
+    metadata = _figures(details, names) | _tables(details, ("kernels", "packing", "merge"))
     picture = lines("loss", curves, "loss").markdown() if curves else "no steps were trained"
     metadata["loss curve"] = MetadataValue.md(picture)
     if details.expansion is not None:
@@ -155,11 +192,24 @@ def _tables(details: Details, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _table(values: Mapping[str, Any]) -> MetadataValue:
-    return MetadataValue.table([TableRecord({"what": key, "value": value}) for key, value in sorted(values.items())])
+    """The largest first; a long tail is summed up, and is whole in the artifact's manifest."""
+    ordered = sorted(values.items(), key=lambda item: (-item[1] if isinstance(item[1], int | float) else 0, item[0]))
+    rows = [TableRecord({"what": key, "value": _number(value)}) for key, value in ordered[:_ROWS_SHOWN]]
+    if len(ordered) > _ROWS_SHOWN:
+        rest = [value for _, value in ordered[_ROWS_SHOWN:]]
+        total = sum(rest) if all(isinstance(value, int) for value in rest) else ""
+        rows.append(TableRecord({"what": f"{len(rest)} more, in the manifest", "value": _number(total)}))
+    return MetadataValue.table(rows)
+
+
+def _number(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 def _gate(details: EvaluationDetails) -> MetadataValue:
-    rows = [row.model_dump(include={"name", "passed", "value", "threshold", "explanation"}) for row in details.gate]
+    """What does not hold first, and in words before figures."""
+    fields = ("name", "passed", "explanation", "value", "threshold")
+    rows = [{name: getattr(row, name) for name in fields} for row in sorted(details.gate, key=lambda row: row.passed)]
     return MetadataValue.table([TableRecord(row) for row in rows])
 
 

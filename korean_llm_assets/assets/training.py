@@ -29,19 +29,26 @@ def cpt_checkpoint(
 
 @stage_asset(group=_GROUP, kinds={"pytorch", "huggingface"})
 def sft_model(
-    context: AssetExecutionContext, platform: PlatformResource, cpt_checkpoint: Artifact, instructions: Artifact
+    context: AssetExecutionContext,
+    platform: PlatformResource,
+    cpt_checkpoint: Artifact,
+    instructions: Artifact,
+    corpus: Artifact,
 ) -> MaterializeResult:
-    """Supervised fine-tuning: the model after learning to answer; loss on the assistant's tokens only."""
-    return materialize(context, platform, cpt_checkpoint, instructions)
+    """Supervised fine-tuning: the model after learning to answer; the corpus is replayed against forgetting."""
+    return materialize(context, platform, cpt_checkpoint, instructions, corpus)
 
 
 @stage_asset(group=_GROUP, kinds={"pytorch", "huggingface"})
 def rlhf_model(
-    context: AssetExecutionContext, platform: PlatformResource, sft_model: Artifact, preferences: Artifact
+    context: AssetExecutionContext,
+    platform: PlatformResource,
+    sft_model: Artifact,
+    preferences: Artifact,
+    corpus: Artifact,
 ) -> MaterializeResult:
-    """Learning from preferences: the model after being shown better and worse answers."""
+    """Learning from preferences: the model after being shown better and worse answers; the corpus is replayed."""
     model, release = cell_of(context)
     assert model is not None and release is not None, "rlhf_model is partitioned by model and release"
-    return materialize(
-        context, platform, sft_model, preferences, *reward_model_inputs(context.instance, model, release)
-    )
+    reward_model = reward_model_inputs(context.instance, model, release)
+    return materialize(context, platform, sft_model, preferences, corpus, *reward_model)

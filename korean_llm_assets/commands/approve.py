@@ -3,9 +3,13 @@
 from argparse import Namespace
 from typing import Any
 
+from dagster import DagsterInstance
+
 from korean_llm_assets.home import Home
+from korean_llm_assets.partitions.keys import cell_key
+from korean_llm_assets.resources import Platform
 from korean_llm_assets.serving.approvals import approve, find_report
-from trainers.contract.artifacts import ArtifactStore
+from korean_llm_assets.serving.events import event, record
 
 
 def add_parser(commands: Any) -> None:
@@ -21,8 +25,13 @@ def add_parser(commands: Any) -> None:
 
 def run(options: Namespace, home: Home) -> int:
     """Record the approval beside the report."""
-    store = ArtifactStore(home.artifacts)
+    store = Platform.from_environment().store
     report = find_report(store, options.model, options.release, options.report)
     print(approve(store, report, options.who, options.why).in_words)
-    print("materialize eval_report and deployed_model again: the checks warn, and no longer block")
+    cell = str(cell_key(options.model, options.release))
+    about = f"report {report.digest[:12]} of {cell}, whose gate failed"
+    with DagsterInstance.get() as instance:
+        record(store, instance, event("approval", about, options.who, options.why, cell))
+    print("to deploy it (what is made is reused; the checks warn, and no longer block):")
+    print(home.launch_line("training", cell))
     return 0

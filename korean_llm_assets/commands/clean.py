@@ -5,6 +5,7 @@ from typing import Any
 
 from dagster import DagsterInstance
 
+from korean_llm_assets.commands.printing import print_json
 from korean_llm_assets.home import Home
 from korean_llm_assets.resources import Platform
 from korean_llm_assets.triggers.housekeeping import DAYS, KEEP, Housekeeping, finished_jobs, tidy
@@ -16,6 +17,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--days", type=float, default=DAYS, help="nothing younger is touched (%(default)s)")
     parser.add_argument("--keep", type=int, default=KEEP, help="artifacts kept of each cell at least (%(default)s)")
     parser.add_argument("--yes", action="store_true", help="remove it")
+    parser.add_argument("--json", action="store_true", help="JSON instead of lines")
     parser.set_defaults(run=run)
 
 
@@ -25,5 +27,8 @@ def run(options: Namespace, home: Home) -> int:
     with DagsterInstance.get() as instance:
         keeper = Housekeeping(platform.store, platform.registry, instance, options.days, options.keep)
         doomed = keeper.doomed() + finished_jobs(instance, options.days)
-    tidy(doomed, options.yes, print)
+    size = tidy(doomed, options.yes, (lambda words: None) if options.json else print)
+    if options.json:
+        things = [{"what": each.what, "bytes": each.size, "why": each.why} for each in doomed]
+        print_json({"things": things, "bytes": size, "removed": options.yes})
     return 0

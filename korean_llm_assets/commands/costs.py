@@ -1,10 +1,13 @@
 """Command `costs`: what was spent, by model and release."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from korean_llm_assets.commands.korean import Language
+from korean_llm_assets.commands.printing import add_output, print_json, table
 from korean_llm_assets.compute.profiles import ClusterProfile, Price, load_profile
-from korean_llm_assets.costs import all_costs, report
+from korean_llm_assets.costs import Estimate, all_costs, report, totals
 from korean_llm_assets.home import Home
 from trainers.contract import settings
 from trainers.contract.artifacts import ArtifactStore
@@ -14,15 +17,36 @@ def add_parser(commands: Any) -> None:
     """Say what the command takes."""
     parser = commands.add_parser("costs", help="hours, GPU-hours, goodput and money by model and release")
     add_price(parser)
+    add_output(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: Namespace, home: Home) -> int:
     """Totals by model and release; also kept as costs.md."""
-    text = report(all_costs(ArtifactStore(home.artifacts)), price(options))
-    (home.root / "costs.md").write_text(text + "\n", encoding="utf-8")
-    print(text)
+    rows = list(all_costs(ArtifactStore(home.artifacts)))
+    (home.root / "costs.md").write_text(report(rows, price(options)) + "\n", encoding="utf-8")
+    columns, lines = totals(rows, price(options))
+    if options.json:
+        print_json([dict(zip(columns, line, strict=True)) for line in lines])
+    else:
+        print("\n".join(table(columns, lines, options.lang)))
     return 0
+
+
+def estimate_lines(estimates: Sequence[Estimate], releases: int, price: float, language: Language) -> Iterator[str]:
+    """What making these assets for so many releases is expected to take, by asset and in all."""
+    rows = [
+        [row.asset, row.model, str(releases), *_expected(row.hours, row.gpu_hours, releases, price), row.source]
+        for row in estimates
+    ]
+    hours, gpu_hours = (sum(getattr(row, name) for row in estimates) for name in ("hours", "gpu_hours"))
+    rows.append(["in all", "", "", *_expected(hours, gpu_hours, releases, price), ""])
+    columns = ("asset", "model", "releases", "hours", "GPU-hours", "US dollars", "known from")
+    return table(columns, rows, language)
+
+
+def _expected(hours: float, gpu_hours: float, releases: int, price: float) -> list[str]:
+    return [f"{value * releases:,.2f}" for value in (hours, gpu_hours, gpu_hours * price)]
 
 
 def add_price(parser: ArgumentParser) -> None:

@@ -13,7 +13,9 @@ from typing import Any
 from dagster import DagsterInstance, ExecuteInProcessResult
 
 from korean_llm_assets.assets.presentation import headline
+from korean_llm_assets.commands.printing import table
 from korean_llm_assets.home import Home
+from korean_llm_assets.landing.folders import Landing
 from korean_llm_assets.partitions.keys import cell_key
 from korean_llm_assets.partitions.pointers import ARTIFACT
 from trainers.contract import Artifact
@@ -46,6 +48,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "demo", help="sample drop -> corpus -> CPT -> SFT -> RLHF -> eval report -> registered model"
     )
+    parser.add_argument("--model", default=MODEL, help="whose recipe is made (%(default)s)")
     parser.set_defaults(run=run)
 
 
@@ -57,16 +60,27 @@ def run(options: Namespace, home: Home) -> int:
         if not (home.landing / RELEASE).exists():
             command = [sys.executable, "-m", "trainers.sample", str(home.landing), "--name", RELEASE]
             subprocess.run(command, check=True)  # by name: the assets do not import what trains
-        from korean_llm_assets.definitions import defs  # reads the environment that `Home.prepare` set
+        # Read the environment that `Home.prepare` set.
+        from korean_llm_assets.assets.recipe_assets import observe_recipes
+        from korean_llm_assets.definitions import defs
+        from korean_llm_assets.partitions.recipes import recipes
+        from korean_llm_assets.triggers.incidents import CONTENT_TAG
 
         tracking.result()
 
     rows: list[DemoRow] = []
     with DagsterInstance.get() as instance:
         instance.add_dynamic_partitions("release", [RELEASE])
-        for job, partition in (("data", RELEASE), ("base", MODEL), ("training", cell_key(MODEL, RELEASE))):
+        observe_recipes(instance, recipes())
+        for job, partition in (
+            ("data", RELEASE),
+            ("base", options.model),
+            ("training", cell_key(options.model, RELEASE)),
+        ):
+            # By its tag the sensor of drops knows that this content is made already.
+            tags = {CONTENT_TAG: Landing(home.landing).digest(RELEASE)} if job == "data" else {}
             result = defs.resolve_job_def(job).execute_in_process(
-                instance=instance, partition_key=partition, run_config=_QUIET, raise_on_error=False
+                instance=instance, partition_key=partition, run_config=_QUIET, raise_on_error=False, tags=tags
             )
             rows += _rows(result, instance, ArtifactStore(home.artifacts))
             if not result.success:
@@ -122,20 +136,14 @@ def _report(home: Home, rows: list[DemoRow], seconds: float, success: bool) -> N
     summary = {"success": success, "seconds": round(seconds, 1), "stages": [asdict(row) for row in rows]}
     path = home.root / "demo.json"
     path.write_text(json.dumps(summary, ensure_ascii=False, indent=1), encoding="utf-8")
-    table = [("asset", "partition", "seconds", "key figure", "tracking run")] + [
-        (
-            row.asset,
-            row.partition,
-            f"{row.seconds:.1f}" + (" reused" if row.reused else ""),
-            row.headline,
-            row.tracking_run or "sent later",
-        )
+    cells = [
+        [
+            *(row.asset, row.partition, f"{row.seconds:.1f}" + (" reused" if row.reused else "")),
+            *(row.headline, row.tracking_run or "sent later"),
+        ]
         for row in rows
     ]
-    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
-    print()
-    for line in table:
-        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+    print("\n" + "\n".join(table(("asset", "partition", "seconds", "key figure", "tracking run"), cells)))
     print(f"\n{'done' if success else 'not finished'} in {seconds:.0f} s. The same as JSON: {path}")
     if success:
         print(f"the report:     {rows[-2].location}/report.html")

@@ -5,8 +5,11 @@ from typing import Any
 
 from dagster import DagsterInstance
 
-from korean_llm_assets.commands.costs import add_price, price, profile
-from korean_llm_assets.costs import all_costs, estimate, estimate_table
+from korean_llm_assets.commands.costs import add_price, estimate_lines, price, profile
+from korean_llm_assets.commands.korean import label
+from korean_llm_assets.commands.printing import add_output, print_json
+from korean_llm_assets.commands.running_ui import running_ui
+from korean_llm_assets.costs import all_costs, estimate
 from korean_llm_assets.home import Home
 from korean_llm_assets.http import post_json
 from korean_llm_assets.partitions.keys import cell_key, releases, stage_of
@@ -27,6 +30,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--releases", default="all", help="partition keys, or %(default)s")
     parser.add_argument("--yes", action="store_true", help="start it")
     add_price(parser)
+    add_output(parser)
     parser.set_defaults(run=run)
 
 
@@ -40,12 +44,16 @@ def run(options: Namespace, home: Home) -> int:
     past = list(all_costs(ArtifactStore(home.artifacts)))
     pool = profile().gpu_pool
     estimates = [row for model in models for row in estimate(assets, model, past, pool.gpu if pool else None)]
-    print(estimate_table(estimates, len(selection), price(options).gpu))
-    if not options.yes:
-        print("nothing was started; the same with --yes starts it")
-        return 0
     names = [str(cell_key(model, release)) for model in models for release in selection]
-    print(f"backfill {_launch(assets, names)} of {len(names)} partitions started")
+    if not options.json:
+        print("\n".join(estimate_lines(estimates, len(selection), price(options).gpu, options.lang)))
+    backfill = _launch(_server(home), assets, names) if options.yes else None
+    if options.json:
+        print_json({"of each release": [vars(row) for row in estimates], "partitions": names, "backfill": backfill})
+    elif backfill is None:
+        print(label("nothing was started; the same with --yes starts it", options.lang))
+    else:
+        print(f"backfill {backfill} of {len(names)} partitions started")
     return 0
 
 
@@ -64,15 +72,23 @@ def _selection(what: str, option: str, available: list[str]) -> list[str]:
     return names
 
 
-def _launch(assets: list[str], partitions: list[str]) -> str:
+def _server(home: Home) -> str:
+    """Of this state's own UI; never whoever else listens on this machine."""
+    own = running_ui(home)
+    server = settings.DAGSTER_SERVER.get() or (own and own.pages["Dagster"]) or settings.DAGSTER_URL.get()
+    if server is None:
+        raise ServiceMissing(
+            f"no UI runs on {home.root}: start `make ui` with the same {settings.HOME.name}, "
+            f"or set {settings.DAGSTER_URL.name}"
+        )
+    return server
+
+
+def _launch(server: str, assets: list[str], partitions: list[str]) -> str:
     """Ask the running UI's server, as its own page does; the daemon starts the runs."""
-    page = settings.DAGSTER_URL.get() or "http://127.0.0.1:3000"
     params = {"assetSelection": [{"path": [name]} for name in assets], "partitionNames": partitions}
     body = {"query": _LAUNCH, "variables": {"params": params}}
-    try:
-        answer = post_json("Dagster's server", f"{page}/graphql", body, _TIMEOUT_SECONDS)
-    except ServiceMissing as error:
-        raise ServiceMissing(f"{error}; start `make ui`, or set {settings.DAGSTER_URL.name}") from error
+    answer = post_json("Dagster's server", f"{server}/graphql", body, _TIMEOUT_SECONDS)
     launched = answer["data"]["launchPartitionBackfill"]
     if "backfillId" not in launched:
         raise BadRequest(f"Dagster refused the backfill: {launched.get('message', launched['__typename'])}")

@@ -1,27 +1,25 @@
-"""Commands on runs, as one-liners: `status`, `logs`, `wait`, `cancel`."""
+"""Commands on runs, as one-liners: `logs`, `wait`, `cancel`."""
 
+import math
 import time
 from argparse import Namespace
 from datetime import datetime
 from typing import Any
 
-from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, EventLogEntry
+from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, EventLogEntry
 
-from korean_llm_assets.assets.proposals import proposed_releases
 from korean_llm_assets.home import Home
+from korean_llm_assets.triggers import dead_runs
 from trainers.contract import BadRequest
 
 _TIMED_OUT = 124
+_PARTITION = "dagster/partition"
 _POLL_SECONDS = 1.0
 _ENDED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
 
 
 def add_parser(commands: Any) -> None:
     """Say what each of the commands takes."""
-    parser = commands.add_parser("status", help="the newest runs, or one run step by step")
-    parser.add_argument("run_id", nargs="?", metavar="run", help="a run's id, or how it begins")
-    parser.add_argument("--limit", type=int, default=20, help="how many runs (%(default)s)")
-    parser.set_defaults(run=status)
     parser = commands.add_parser("logs", help="what a run said")
     parser.add_argument("run_id", metavar="run")
     parser.add_argument("--follow", action="store_true", help="until the run ends")
@@ -30,45 +28,40 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("run_id", metavar="run")
     parser.add_argument("--timeout", type=float, default=86400, help="seconds (%(default)s)")
     parser.set_defaults(run=wait)
-    parser = commands.add_parser("cancel", help="cancel a run; its stage saves what it can")
+    parser = commands.add_parser("cancel", help="cancel a run; says what its stage saved, and how to go on")
     parser.add_argument("run_id", metavar="run")
+    parser.add_argument("--timeout", type=float, default=150, help="seconds to wait for its end (%(default)s)")
     parser.set_defaults(run=cancel)
-
-
-def status(options: Namespace, home: Home) -> int:
-    """The newest runs and what waits for a person's word, or one run step by step."""
-    with DagsterInstance.get() as instance:
-        if options.run_id is None:
-            for run in instance.get_runs(limit=options.limit):
-                print(_line(instance, run))
-            for model, names in proposed_releases(instance).items():
-                print(f"waiting for approval: {model} on {', '.join(names)} (start --model {model} --release NAME)")
-            return 0
-        run = _run(instance, options.run_id)
-        print(_line(instance, run))
-        for step in sorted(instance.get_run_step_stats(run.run_id), key=lambda step: step.start_time or 0.0):
-            ended = step.end_time or time.time()
-            state = step.status.value.lower() if step.status else "waiting"
-            print(f"  {step.step_key:<16} {state:<12} {ended - (step.start_time or ended):8.1f} s")
-        return 0
 
 
 def logs(options: Namespace, home: Home) -> int:
     """What a run said; `--follow` goes on until it ends."""
     with DagsterInstance.get() as instance:
-        run = _run(instance, options.run_id)
-        cursor: str | None = None
-        while True:
-            ended = _run(instance, run.run_id).status in _ENDED
-            page = instance.get_records_for_run(run.run_id, cursor=cursor)
-            for record in page.records:
-                _print(record.event_log_entry)
-            cursor = page.cursor
-            if page.has_more:
-                continue
-            if ended or not options.follow:
-                return 0
-            time.sleep(_POLL_SECONDS)
+        run = run_named(instance, options.run_id)
+        _follow(instance, run, until_end=options.follow)
+        return 0
+
+
+def _follow(
+    instance: DagsterInstance,
+    run: DagsterRun,
+    until_end: bool,
+    cursor: str | None = None,
+    seconds: float = math.inf,
+) -> DagsterRun:
+    """Print what a run says, from a cursor on; returns the run as it is then."""
+    deadline = time.monotonic() + seconds
+    while True:
+        now = run_named(instance, run.run_id)
+        page = instance.get_records_for_run(run.run_id, cursor=cursor)
+        for record in page.records:
+            _print(record.event_log_entry)
+        cursor = page.cursor
+        if page.has_more:
+            continue
+        if not until_end or now.status in _ENDED or time.monotonic() > deadline:
+            return now
+        time.sleep(_POLL_SECONDS)
 
 
 def _print(entry: EventLogEntry) -> None:
@@ -76,35 +69,67 @@ def _print(entry: EventLogEntry) -> None:
     if event is None or event.event_type not in (DagsterEventType.HANDLED_OUTPUT, DagsterEventType.LOADED_INPUT):
         stamp = datetime.fromtimestamp(entry.timestamp).strftime("%H:%M:%S")
         print(f"{stamp} {entry.step_key or '':<16} {entry.user_message or entry.message}", flush=True)
+        if reason := _reason(event):
+            print(f"{stamp} {entry.step_key or '':<16} because: {reason}", flush=True)
+
+
+def _reason(event: DagsterEvent | None) -> str | None:
+    """Why a step failed, or a check did not pass, in the words of whoever knows; None for any other event."""
+    if event is not None and event.is_step_failure:
+        failure, error = event.step_failure_data.user_failure_data, event.step_failure_data.error
+        return (failure.description if failure else None) or (error.message.strip() if error else None)
+    if event is not None and event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
+        check = event.asset_check_evaluation_data
+        return None if check.passed else f"{check.check_name}: {check.description}"
+    return None
 
 
 def wait(options: Namespace, home: Home) -> int:
     """Wait for a run: 0 it succeeded, 1 it did not, 124 it still works after the timeout."""
     deadline = time.monotonic() + options.timeout
     with DagsterInstance.get() as instance:
-        while (run := _run(instance, options.run_id)).status not in _ENDED:
+        while (run := run_named(instance, options.run_id)).status not in _ENDED:
             if time.monotonic() >= deadline:
-                print(f"still {run.status.value} after {options.timeout:.0f} s: {_line(instance, run)}")
+                print(f"still {run.status.value} after {options.timeout:.0f} s: {run_line(instance, run)}")
                 return _TIMED_OUT
             time.sleep(_POLL_SECONDS)
-        print(_line(instance, run))
+        print(run_line(instance, run))
         return 0 if run.is_success else 1
 
 
 def cancel(options: Namespace, home: Home) -> int:
-    """Cancel a run, whether it waits or works; its stage saves what it can."""
+    """Cancel a run, whether it waits or works; its stage saves what it can, which is said, and how to go on."""
     with DagsterInstance.get() as instance:
-        run = _run(instance, options.run_id)
+        run = run_named(instance, options.run_id)
         if run.status in _ENDED:
-            print(f"has ended already: {_line(instance, run)}")
+            print(f"has ended already: {run_line(instance, run)}")
             return 1
+        if run.status in dead_runs.AT_WORK and not dead_runs.is_alive(instance, run):
+            instance.report_run_canceled(run, "cancelled; nobody worked on it any more")
+            print(f"cancelled {run.run_id}: its process was gone")
+            return 0
+        cursor = instance.get_records_for_run(run.run_id, limit=1, ascending=False).cursor
         if not instance.run_coordinator.cancel_run(run.run_id):
             raise BadRequest(f"run {run.run_id} is {run.status.value} and cannot be cancelled")
-        print(f"cancelling {run.run_id}")
+        print(f"cancelling {run.run_id}; its stage saves first (Ctrl-C leaves it to it)", flush=True)
+        run = _follow(instance, run, until_end=True, cursor=cursor, seconds=options.timeout)
+        if run.status not in _ENDED:
+            print(f"still {run.status.value} after {options.timeout:.0f} s; `wait {run.run_id[:8]}` waits on")
+            return _TIMED_OUT
+        print(f"{run.status.value.lower()}; to go on from what is saved: {_again(run, home)}")
         return 0
 
 
-def _run(instance: DagsterInstance, prefix: str) -> DagsterRun:
+def _again(run: DagsterRun, home: Home) -> str:
+    """The command that launches the same: its stages go on, or are reused where they had ended."""
+    partition = run.tags.get(_PARTITION)
+    if run.job_name.startswith("__"):
+        assets = ",".join(sorted(key.to_user_string() for key in run.asset_selection or ()))
+        return f"dg launch --assets {assets}" + (f" --partition '{partition}'" if partition else "")
+    return home.launch_line(run.job_name, partition)
+
+
+def run_named(instance: DagsterInstance, prefix: str) -> DagsterRun:
     """The run whose id begins with this text.
 
     Raises:
@@ -117,12 +142,12 @@ def _run(instance: DagsterInstance, prefix: str) -> DagsterRun:
     return matches[0]
 
 
-def _line(instance: DagsterInstance, run: DagsterRun) -> str:
+def run_line(instance: DagsterInstance, run: DagsterRun) -> str:
     """A run in one line: id, job, partition, status, start, seconds."""
     stats = instance.get_run_stats(run.run_id)
     started = datetime.fromtimestamp(stats.start_time).strftime("%Y-%m-%d %H:%M:%S") if stats.start_time else "waiting"
     seconds = (stats.end_time or time.time()) - stats.start_time if stats.start_time else 0.0
     assets = ", ".join(sorted(key.to_user_string() for key in run.asset_selection or ()))
     what = assets if run.job_name.startswith("__") else run.job_name
-    partition = run.tags.get("dagster/partition", "")
+    partition = run.tags.get(_PARTITION, "")
     return f"{run.run_id}  {what:<12} {partition:<24} {run.status.value:<10} {started:<19} {seconds:8.1f} s"

@@ -7,8 +7,8 @@ from dagster import DagsterInstance
 
 from korean_llm_assets.assets.proposals import agree
 from korean_llm_assets.home import Home
-from korean_llm_assets.partitions.keys import releases
-from korean_llm_assets.partitions.recipes import model_recipes
+from korean_llm_assets.partitions.keys import cell_key, releases
+from korean_llm_assets.partitions.recipes import model_recipe
 from trainers.contract import BadRequest
 
 
@@ -22,14 +22,11 @@ def add_parser(commands: Any) -> None:
 
 def run(options: Namespace, home: Home) -> int:
     """Agree; the running automation makes the cell, and its base model first."""
-    recipes = model_recipes()
-    if options.model not in recipes:
-        raise BadRequest(f"there is no recipe of a model {options.model!r}; there are: {', '.join(sorted(recipes))}")
-    if recipes[options.model].automation != "ask":
+    automation = model_recipe(options.model).automation
+    if automation != "ask":
         raise BadRequest(
-            f"{options.model} says automation: {recipes[options.model].automation}; only `ask` waits for a start. "
-            f"By hand: dagster job launch -w {home.workspace} -j training "
-            f'--tags \'{{"dagster/partition": "{options.model}|{options.release}"}}\''
+            f"{options.model} says automation: {automation}; only `ask` waits for a start. "
+            f"By hand: {home.launch_line('training', cell_key(options.model, options.release))}"
         )
     with DagsterInstance.get() as instance:
         registered = instance.get_dynamic_partitions(releases.name or "")

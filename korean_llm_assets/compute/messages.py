@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
@@ -25,10 +25,12 @@ class MessagesFileReader(PipesMessageReader):
     Args:
         path: the file; it may not exist yet, and a lost one never fails the stage.
         offset: where to begin, in bytes; 0 replays what was said before this run attached.
+        show: takes each such line, too.
     """
 
-    def __init__(self, path: Path, offset: int = 0):
+    def __init__(self, path: Path, offset: int = 0, show: Callable[[str], None] = lambda line: None):
         self._path = path
+        self._show = show
         self._offset = offset
         self._last_progress = 0.0
         self._closing: PipesMessage | None = None
@@ -91,5 +93,7 @@ class MessagesFileReader(PipesMessageReader):
         if not is_last and time.monotonic() - self._last_progress < _PROGRESS_EVERY_SECONDS:
             return
         self._last_progress = time.monotonic()
-        params = {"message": payload.get("line", json.dumps(payload, ensure_ascii=False)), "level": "INFO"}
+        line = payload.get("line", json.dumps(payload, ensure_ascii=False))
+        self._show(line)
+        params = {"message": line, "level": "INFO"}
         handler.handle_message({"__dagster_pipes_version": "0.1", "method": "log", "params": params})

@@ -36,6 +36,13 @@ def what_now(status: int) -> str:
     return (code.then if code is not None and not code.is_retried else Then.MEND).value
 
 
+def stopped(request: StageRequest, store: ArtifactStore, status: int | None) -> str:
+    """What is left of a stage that was stopped, in its own words where it left any; None: it had to be killed."""
+    record = store.failure(request)
+    reason = record.reason if record and record.exit_code == status else "it ended before it could save anything more"
+    return f"{request.asset} {request.partition}: {reason}. Kept in {store.beside(request).partial}"
+
+
 def failure(request: StageRequest, store: ArtifactStore, status: int, attempts: int) -> Failure:
     """The failure of a request's last attempt, with the trainer's own reason."""
     record = store.failure(request)

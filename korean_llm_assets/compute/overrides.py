@@ -40,7 +40,10 @@ class Overrides(Config):
     nodes: int | None = Field(default=None, ge=1, description="machines")
     image: str | None = Field(default=None, description="another trainer image, pinned")
     queue: str | None = Field(default=None, description="Kueue LocalQueue")
-    priority_class: str | None = Field(default=None, description="PriorityClass of the pods")
+    priority_class: str | None = Field(
+        default=None,
+        description="who gives way: a WorkloadPriorityClass (urgent) where Kueue admits, else the pods' PriorityClass",
+    )
 
     @classmethod
     def of(cls, step: Step) -> "Overrides":
@@ -63,10 +66,21 @@ class Overrides(Config):
         return _checked(Needs, {**needs.model_dump(), **self.model_dump(include=_NEEDS, exclude_none=True)})
 
     def apply_to_profile(self, profile: ClusterProfile) -> ClusterProfile:
-        """The profile, with what this launch changes."""
+        """The profile, with what this launch changes.
+
+        Raises:
+            BadRequest: a change is wrong, or the image is from a place that the profile does not allow.
+        """
+        if self.image and profile.allowed_images and not self.image.startswith(profile.allowed_images):
+            raise BadRequest(
+                f"image {self.image!r} is not from {' or '.join(profile.allowed_images)} (allowed_images of profile "
+                f"{profile.name!r}): a Job's image reads the Secrets and writes the store. Nothing was launched."
+            )
         # A queue that a launch names goes before the model's.
         own_queue: dict[str, Any] = {"model_queues": {}} if self.queue else {}
         changes = self.model_dump(include=_PROFILE, exclude_none=True)
+        if profile.queue and "priority_class" in changes:
+            changes["queue_priority"] = changes.pop("priority_class")  # what is admitted has its nodes
         return _checked(ClusterProfile, {**profile.model_dump(), **own_queue, **changes})
 
 

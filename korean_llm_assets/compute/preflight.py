@@ -2,18 +2,10 @@
 
 from korean_llm_assets.compute.profiles import ClusterProfile, quantity
 from trainers.contract import STAGES, DoesNotFit, Needs, StageRequest
+from trainers.contract.memory import Setting, loaded_memory
 from trainers.contract.model_shape import Shape
-from trainers.contract.planner import Gpu, Setting, loaded_memory, refusal
+from trainers.contract.planner import Gpu, refusal
 from trainers.contract.recipe import TrainingSection
-
-
-def joining_needs(request: StageRequest, needs: Needs) -> Needs:
-    """What the Job that makes the artifact needs: where slices went before it, one node."""
-    return needs.model_copy(update={"nodes": 1}) if _is_sliced(request) else needs
-
-
-def _is_sliced(request: StageRequest) -> bool:
-    return STAGES[request.stage].spread == "slices"
 
 
 def check_fit(request: StageRequest, needs: Needs, profile: ClusterProfile, shape: Shape | None = None) -> None:
@@ -55,7 +47,7 @@ def _gpu_problems(request: StageRequest, needs: Needs, profile: ClusterProfile) 
     if not needs.gpus:
         return (
             []
-            if needs.nodes == 1 or _is_sliced(request)
+            if needs.nodes == 1 or STAGES[request.stage].spread == "tasks"
             else [f"it asks for {needs.nodes} nodes but no GPU; several nodes need GPUs"]
         )
     if pool is None:
@@ -79,5 +71,7 @@ def _memory_problems(request: StageRequest, needs: Needs, gpu: Gpu, shape: Shape
         return [] if loaded.fits else [f"{stage.name} on {needs.gpus} x {gpu.name} does not fit: {loaded.arithmetic}"]
     section = stage.section.model_validate(request.section)
     assert isinstance(section, TrainingSection), "stages that train have such a section"
+    if needs.gpus % section.context_parallel:
+        return [f"{needs.gpus} GPUs cannot be divided by context_parallel: {section.context_parallel}"]
     problem = refusal(stage.name, shape, Setting.of(section, needs.gpus), gpu.memory)
     return [problem] if problem else []

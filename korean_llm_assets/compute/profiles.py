@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from korean_llm_assets.compute.outcome import MAX_ATTEMPTS
 from trainers.contract import BadRequest, settings
+from trainers.contract.plain_yaml import read_yaml
 from trainers.contract.planner import GPUS, Gpu
 
 _PACKAGED = Path(__file__).parent / "cluster_profiles"
@@ -128,12 +129,19 @@ class ClusterProfile(_Strict):
     namespace: str = "llm-training"
     context: str | None = Field(default=None, description="kubeconfig context, where not inside the cluster")
     image: str = Field(description="the trainer image, by digest or by a tag that is never reused")
+    allowed_images: tuple[str, ...] = Field(
+        default=(), description="how another image that a launch names must begin; empty: any"
+    )
     image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
     image_pull_secrets: tuple[str, ...] = ()
     command: tuple[str, ...] = ("python", "-m", "trainers")
     launcher: tuple[str, ...] = Field(
         default=("python", "-m", "trainers.torchrun", "-m", "trainers"),
         description="replaces `command` where a training stage has more than one GPU",
+    )
+    node_launcher: tuple[str, ...] = Field(
+        default=("python", "-m", "trainers.corpus.nodes"),
+        description="replaces `command` where a corpus has several nodes: they become one Ray cluster",
     )
     service_account: str = "korean-llm-trainer"
     artifacts_path: str = Field(description="artifact root; the same path in the run workers and in the training pods")
@@ -152,8 +160,15 @@ class ClusterProfile(_Strict):
     model_queues: dict[str, str] = Field(
         default_factory=dict, description="model -> its own LocalQueue, with its share"
     )
-    priority_class: str | None = None
+    priority_class: str | None = Field(default=None, description="PriorityClass of the pods, where nodes are given out")
+    queue_priority: str | None = Field(
+        default=None, description="Kueue WorkloadPriorityClass, where queues admit; absent: as the pods' PriorityClass"
+    )
     scheduler: str | None = Field(default=None, description="e.g. the bin-packing profile; absent: the default one")
+    ray_address: str | None = Field(
+        default=None,
+        description="a Ray cluster that exists (ray-head:6379), for the corpus; its token is in env_secrets",
+    )
     nccl: dict[str, str] = Field(default_factory=lambda: {"NCCL_DEBUG": "WARN"}, description="NCCL_* for many GPUs")
     max_attempts: int = Field(default=MAX_ATTEMPTS, ge=1)
     poll_seconds: float = Field(default=5.0, gt=0)
@@ -209,7 +224,7 @@ def profile_paths() -> dict[str, Path]:
 
 
 def _read(path: Path, paths: dict[str, Path]) -> dict[str, Any]:
-    data: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    data: dict[str, Any] = read_yaml(path.read_text(encoding="utf-8"))
     base = data.pop("extends", None)
     if base is None:
         return data

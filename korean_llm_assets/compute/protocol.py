@@ -1,6 +1,6 @@
 """What every compute can do: all that assets and triggers ask of the place where stages run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from korean_llm_assets.compute.overrides import Overrides, Step
@@ -16,6 +16,14 @@ class Compute(Protocol):
 
         Raises:
             dagster.Failure: with the exit code's meaning and the trainer's own reason.
+        """
+        ...
+
+    def ask(self, words: Sequence[str]) -> Any:
+        """The JSON that a command of the trainers' world prints (`python -m trainers WORDS`), run where stages run.
+
+        Raises:
+            ServiceMissing: it does not run there, or did not end well.
         """
         ...
 

@@ -4,21 +4,25 @@ Nothing is moved or deleted. What is corrected and uploaded again has another co
 """
 
 import warnings
+from collections.abc import Sequence
 
 from dagster import (
     AssetCheckEvaluation,
+    AssetCheckKey,
     AssetCheckResult,
     AssetCheckSeverity,
     AssetCheckSpec,
     AssetExecutionContext,
+    AssetKey,
     DagsterEvent,
     DagsterEventType,
+    DagsterInstance,
     Failure,
     MetadataValue,
 )
 
 from korean_llm_assets.partitions.keys import releases
-from trainers.contract import ExitCode
+from trainers.contract import Details, ExitCode, Unread
 
 USABLE = "usable"
 _EXIT_CODE = "exit code"
@@ -36,9 +40,29 @@ def usable_spec(asset: str) -> AssetCheckSpec:
         )
 
 
-def usable() -> AssetCheckResult:
-    """The check of a release whose data was made."""
-    return AssetCheckResult(passed=True, check_name=USABLE, description="the drop was used")
+def usable(details: Details) -> AssetCheckResult:
+    """The check of a release whose data was made: that it was used, and by name what of it was not."""
+    unread: list[Unread] = getattr(details, "unread", [])
+    if not unread:
+        return AssetCheckResult(passed=True, check_name=USABLE, description="the drop was used")
+    files = {
+        file.file: f"{file.bytes:,} bytes, about {file.rows:,} rows: {file.reason}: {file.detail}" for file in unread
+    }
+    words = "; ".join(f"{name}: {why}" for name, why in files.items())
+    return AssetCheckResult(
+        passed=True,
+        check_name=USABLE,
+        description=f"the drop was used, but for {len(files)} files that could not be read: {words}",
+        metadata={name: MetadataValue.text(why) for name, why in files.items()},
+    )
+
+
+def quarantined(instance: DagsterInstance, asset: AssetKey, among: Sequence[str]) -> set[str]:
+    """Of these releases, those whose drop this data asset refused when it last looked."""
+    checks = instance.event_log_storage.get_asset_check_partition_info(
+        [AssetCheckKey(asset, USABLE)], partition_keys=list(among)
+    )
+    return {str(check.partition_key) for check in checks if check.latest_execution_status.value == "FAILED"}
 
 
 def is_bad_data(failure: Failure) -> bool:
@@ -47,9 +71,21 @@ def is_bad_data(failure: Failure) -> bool:
     return code is not None and code.value == ExitCode.BAD_DATA
 
 
-def quarantine(context: AssetExecutionContext, failure: Failure) -> Failure:
-    """Report the failed check; gives back the failure, which ends the step."""
-    advice = "Correct the files and upload them again: their new content becomes a new run of this release."
+def quarantine(context: AssetExecutionContext, failure: Failure, inherited_from: str | None = None) -> Failure:
+    """Report the failed check; gives back the failure, which ends the step.
+
+    Args:
+        inherited_from: the release whose files they are, where this one has none of its own.
+    """
+    whose = f"of release {inherited_from}, which this one inherits, " if inherited_from else ""
+    advice = f"Correct the files {whose}and upload them again: their new content becomes a new run."
+    if inherited_from:
+        failure = Failure(
+            f"{failure.description} (the files are release {inherited_from}'s: {context.partition_key} has none of its "
+            "own and inherits them)",
+            metadata=failure.metadata,
+            allow_retries=False,
+        )
     evaluation = AssetCheckEvaluation(
         asset_key=context.asset_key,
         check_name=USABLE,

@@ -14,15 +14,16 @@ from dagster import (
     StaticPartitionsDefinition,
 )
 
-from korean_llm_assets.partitions.recipes import model_recipes
-from trainers.contract import STAGES, Stage
+from korean_llm_assets.partitions.recipes import DATA, recipes
+from trainers.contract import STAGES, BadRequest, Stage
 
 _KEPT_CHARACTERS = 48
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+|\.{2,}")
 
 
 releases = DynamicPartitionsDefinition(name="release")
-models = StaticPartitionsDefinition(sorted(model_recipes()))
+# A model whose recipe cannot be used keeps its partition: what was made of it stays in sight.
+models = StaticPartitionsDefinition(sorted({*recipes().models, *recipes().problems} - {DATA}))
 cells = MultiPartitionsDefinition({"model": models, "release": releases})
 
 
@@ -40,11 +41,34 @@ def stage_of(asset: str) -> Stage:
 
 def cell_of(context: AssetExecutionContext) -> tuple[str | None, str | None]:
     """(model, release) of a running step, None where its asset is not partitioned by it."""
-    stage = stage_of(context.asset_key.to_user_string())
-    key = context.partition_key
-    if isinstance(key, MultiPartitionKey):
-        return key.keys_by_dimension["model"], key.keys_by_dimension["release"]
-    return (key, None) if stage.by_model else (None, key)
+    return model_and_release(stage_of(context.asset_key.to_user_string()), context.partition_key)
+
+
+def model_and_release(stage: Stage, partition: str) -> tuple[str | None, str | None]:
+    """(model, release) of a partition of a stage's asset, None where that is not partitioned by it.
+
+    Dagster hands a cell over as a MultiPartitionKey or as its text `model|release` (from a run's tag, the command
+    line, a cursor), and nobody can know as which: this is the one place that reads them.
+
+    Raises:
+        BadRequest: the partition of a cell does not name both.
+    """
+    if not (stage.by_model and stage.by_release):
+        return (partition, None) if stage.by_model else (None, partition)
+    names = partition.split("|")
+    if len(names) != 2 or not all(names):
+        raise BadRequest(f"{partition!r} is no partition of {stage.asset}; those are written MODEL|RELEASE")
+    return names[0], names[1]
+
+
+def partition_of(stage: Stage, model: str | None, release: str | None) -> str:
+    """The partition of a stage's asset for a model and a release; the other way round of `model_and_release`.
+
+    A cell's is the text of its `cell_key`, which Dagster takes many times as long to make: a tick asks for thousands.
+    """
+    if stage.by_model and stage.by_release:
+        return f"{model}|{release}"
+    return str(model if stage.by_model else release)
 
 
 def earlier_releases(instance: DagsterInstance, release: str) -> list[str]:

@@ -1,17 +1,24 @@
 """Building stage requests: recipe section + cell + upstream artifacts, in one place for every asset."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from korean_llm_assets.partitions.recipes import data_recipe, model_recipes
+from korean_llm_assets.partitions.recipes import data_recipe, model_recipe
 from trainers.contract import STAGES, Artifact, Input, Stage, StageRequest, sha256_of
 from trainers.contract.recipe import Section
-from trainers.contract.recipe.loading import section_dict
+from trainers.contract.recipe.loading import Recipe, section_dict
+
+RECIPE = "recipe"
+"""Stands for the recipe among what something was made from."""
 
 
 def section_and_seed(stage: Stage, model: str | None) -> tuple[Section, int]:
-    """The recipe's section for a stage, and its seed."""
-    recipe = model_recipes()[model] if model else data_recipe()
+    """The recipe's section for a stage, and its seed.
+
+    Raises:
+        BadRequest: the model's recipe is not there, or cannot be used.
+    """
+    recipe = model_recipe(model) if model else data_recipe()
     section: Section = getattr(recipe, stage.name)
     return section, recipe.seed
 
@@ -27,6 +34,7 @@ def stage_request(stage: Stage, model: str | None, release: str | None, inputs: 
         section=section_dict(section),
         seed=seed,
         plugins=section.plugin_digests,
+        files=section.local_digests,
         inputs=tuple(inputs),
         needs=section.needs,
     )
@@ -37,22 +45,19 @@ def as_input(artifact: Artifact, name: str | None = None, only: tuple[str, ...] 
     return Input(name=name or STAGES[artifact.stage].asset, digest=artifact.digest, path=artifact.path, only=only)
 
 
-def code_version(stage: Stage) -> str:
-    """Dagster's code version of a stage's asset: its version, and what every recipe says of it and of what it reads.
-
-    Dagster shows an asset as stale for its own code version, not for that of an upstream asset which has not been
-    made again yet. Counting the upstream sections in shows at once everything that a changed recipe will change.
-    """
-    return f"{stage.version}-{sha256_of(_lineage(stage))[:12]}"
+def recipe_digest(stage: Stage, recipe: Recipe) -> str:
+    """Digest of what a recipe says of a stage, and of the stage's version: another one gives another result."""
+    section: Section = getattr(recipe, stage.name)
+    return _digest(stage.version, section_dict(section), recipe.seed, section.plugin_digests)
 
 
-def _lineage(stage: Stage) -> dict[str, Any]:
-    names = sorted(model_recipes()) if stage.by_model else [None]
-    sections = {name or "data": section_and_seed(stage, name)[0] for name in names}
-    plugins = {name: digest for section in sections.values() for name, digest in section.plugin_digests.items()}
-    return {
-        **({"plugins": plugins} if plugins else {}),
-        "version": stage.version,
-        "sections": {name: section_dict(section) for name, section in sections.items()},
-        "reads": {name: _lineage(STAGES[name]) for name in stage.reads},
-    }
+def made_from(request: StageRequest) -> dict[str, str]:
+    """Asset -> version of what a request reads along the edges of the graph; the recipe is the edge `RECIPE`."""
+    sources = {STAGES[name].asset for name in STAGES[request.stage].reads}
+    versions = {item.name: item.digest for item in request.inputs if item.name in sources}
+    return {**versions, RECIPE: _digest(request.stage_version, request.section, request.seed, request.plugins)}
+
+
+def _digest(version: int, section: Mapping[str, Any], seed: int, plugins: Mapping[str, str]) -> str:
+    parts = {"version": version, "section": section, "seed": seed}
+    return sha256_of({**parts, **({"plugins": plugins} if plugins else {})})

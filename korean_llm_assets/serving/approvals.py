@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from trainers.contract import STAGES, BadRequest, Manifest
+from trainers.contract import STAGES, BadRequest, Manifest, settings
 from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.files import write_atomically
 
@@ -29,7 +29,7 @@ def approval_of(store: ArtifactStore, report: Manifest) -> Approval | None:
     """The approval of this very report, or None; one of another content does not count.
 
     Raises:
-        BadRequest: there is a file, but it is no approval or is of another report.
+        BadRequest: there is a file, but it is no approval, is of another report, or of somebody who may not approve.
     """
     path = store.beside(report.request).approval
     if not path.exists():
@@ -40,15 +40,31 @@ def approval_of(store: ArtifactStore, report: Manifest) -> Approval | None:
         raise BadRequest(f"{path} is no approval (who, when, why, report): {error}") from error
     if approval.report != report.digest:
         raise BadRequest(f"{path} approves report {approval.report[:12]}, but this one is {report.digest[:12]}")
+    check_approver(approval.who)
     return approval
+
+
+def check_approver(who: str) -> None:
+    """Refuse whoever is not on the list of KOREAN_LLM_APPROVERS, where there is one.
+
+    Raises:
+        BadRequest: with the names of those who may.
+    """
+    approvers = settings.APPROVERS.get()
+    if approvers is not None and who not in approvers:
+        names = ", ".join(approvers)
+        raise BadRequest(
+            f"{who or 'nobody'} may not answer for what is served; {names} may ({settings.APPROVERS.name})"
+        )
 
 
 def approve(store: ArtifactStore, report: Manifest, who: str, why: str) -> Approval:
     """Keep an approval beside the report.
 
     Raises:
-        BadRequest: no name, or no real reason.
+        BadRequest: no name, or no real reason; or somebody who may not approve.
     """
+    check_approver(who)
     try:
         approval = Approval(who=who, why=why, when=datetime.now(UTC), report=report.digest)
     except ValidationError as error:

@@ -1,4 +1,5 @@
-"""A local OpenAI-compatible server: `transformers serve` on one verified model folder, as a process with a log."""
+"""A local OpenAI-compatible server on one verified model folder, as a process with a log: vLLM where it is, else
+`transformers serve`; both batch."""
 
 import os
 import signal
@@ -8,9 +9,11 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from korean_llm_assets.http import is_up
+from korean_llm_assets.serving.model_size import GIB, ModelSize
 from trainers.contract import ServiceMissing
 
 HOST = "127.0.0.1"
@@ -18,10 +21,38 @@ _STOP_SECONDS = 15
 _LOG_TAIL = 2000
 
 
+_CACHE = 1 * GIB
+"""Of keys and values, for all requests together; left to themselves the servers take most of the memory there is."""
+_BLOCK = 32
+"""Tokens of one block of the cache."""
+_LONGEST = 8192
+
+
 def transformers_serve(folder: Path, port: int) -> list[str]:
-    """The command of Hugging Face's own server, on CPU."""
+    """The command of Hugging Face's own server, on CPU. Requests that come together are answered together."""
+    size = ModelSize.of(folder)
+    tokens = max(_CACHE // size.cache_of_token, min(size.positions, _LONGEST))
     script = Path(sys.executable).with_name("transformers")
-    return [str(script), "serve", str(folder), "--device", "cpu", "--host", HOST, "--port", str(port)]
+    return [
+        *(str(script), "serve", str(folder), "--device", "cpu", "--host", HOST, "--port", str(port)),
+        *("--continuous-batching", "--cb-block-size", str(_BLOCK), "--cb-num-blocks", str(-(-tokens // _BLOCK))),
+        *("--cb-max-batch-tokens", "512"),
+    ]
+
+
+def vllm_serve(folder: Path, port: int) -> list[str]:
+    """The command of vLLM, as this environment has it."""
+    size = ModelSize.of(folder)
+    return [
+        *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), "--host", HOST),
+        *("--port", str(port), "--dtype", size.dtype, "--max-model-len", str(min(size.positions, _LONGEST))),
+        *("--kv-cache-memory-bytes", str(max(_CACHE, _LONGEST * size.cache_of_token))),
+    ]
+
+
+def installed_server(folder: Path, port: int) -> list[str]:
+    """The command of the best server that is installed."""
+    return (vllm_serve if find_spec("vllm") else transformers_serve)(folder, port)
 
 
 @dataclass
@@ -39,7 +70,7 @@ class Server:
         log: Path,
         port: int = 0,
         ready_seconds: float = 180,
-        command: Callable[[Path, int], list[str]] = transformers_serve,
+        command: Callable[[Path, int], list[str]] = installed_server,
     ) -> "Server":
         """Serve a model folder; returns when it answers.
 
@@ -51,6 +82,7 @@ class Server:
         environment = os.environ | {
             "HF_HUB_OFFLINE": "1",
             "TRANSFORMERS_OFFLINE": "1",
+            "VLLM_NO_USAGE_STATS": "1",
             "HF_HOME": str(log.parent / "huggingface"),
         }
         (log.parent / "huggingface" / "hub").mkdir(parents=True, exist_ok=True)  # else /v1/models answers 500

@@ -13,18 +13,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from dagster import Failure
 
-from trainers.contract import Artifact, BadRequest, Input, Manifest, ServiceMissing
+from trainers.contract import Artifact, BadRequest, ExportDetails, Input, Manifest, ServiceMissing, attachments
 from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.locks import locked
 
 CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
 _DIGEST, _REPLACES, _PATH = "artifact_digest", "replaces", "artifact_path"
+_LONGEST_TAG = 5000
+_LONGEST_DESCRIPTION = 5000
+"""Characters that MLflow's database keeps of a version's description."""
 _UNFINISHED = "unfinished_change"
 """Tag of a registered model while its champion changes: `<kind of change>:<new version>:<version that it replaces>`."""
 
@@ -98,6 +102,17 @@ class Registry:
         with self._answering(f"looking up {name}"):
             return self._aliased(self._client(), name, alias)
 
+    def of_release(self, name: str, release: str) -> Version | None:
+        """The newest version that was made of a release, or None.
+
+        Raises:
+            ServiceMissing: the registry does not answer.
+        """
+        with self._answering(f"looking up {name} of release {release}"):
+            versions = self._client().search_model_versions(f"name = '{name}'")
+        of_it = [version for version in versions if version.tags.get("release") == release]
+        return _version(max(of_it, key=lambda version: int(version.version))) if of_it else None
+
     def live(self) -> list[Version]:
         """Every version that an alias names, and the one that it replaced: what must be kept.
 
@@ -112,6 +127,25 @@ class Registry:
             ]
             replaced = [self._numbered(each.name, each.tags[_REPLACES]) for each in versions if _REPLACES in each.tags]
             return versions + replaced
+
+    def forget_attachments(self, run: str) -> bool:
+        """Remove what a run's stage attached (reports, samples, plots); False where the run is not there any more.
+
+        Raises:
+            ServiceMissing: the registry does not answer.
+        """
+        from mlflow.exceptions import MlflowException
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        with self._answering(f"removing the attachments of run {run}"):
+            try:
+                uri = self._client().get_run(run).info.artifact_uri
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return False
+                raise
+            get_artifact_repository(attachments.place(uri)).delete_artifacts()
+            return True
 
     def promote(
         self, name: str, exported: Manifest, report: Manifest, store: ArtifactStore, tags: Mapping[str, str]
@@ -139,10 +173,22 @@ class Registry:
                 time.sleep(wait)
         raise AssertionError("the last try returns or raises")
 
-    def roll_back(self, name: str) -> Version:
+    def note(self, name: str, when: datetime, words: str) -> None:
+        """Keep what was done to a registered model with it, under its time.
+
+        Raises:
+            ServiceMissing: the registry does not answer.
+        """
+        with self._answering(f"noting what was done to {name}"):
+            self._client().set_registered_model_tag(name, f"event {when:%Y-%m-%dT%H:%M:%S.%fZ}", words[:_LONGEST_TAG])
+
+    def roll_back(self, name: str, verify: Callable[[Version], Any] = lambda version: None) -> Version:
         """Make `previous` the champion again, and the champion `previous`; returns what is champion now.
 
         Repeated after a rollback that was interrupted behind the alias, it finishes that one, and does not swap again.
+
+        Args:
+            verify: raises where the version's artifact is not what it was; then nothing is changed.
 
         Raises:
             BadRequest: there is no previous version.
@@ -159,6 +205,7 @@ class Registry:
                 earlier = replaced  # a promotion whose alias moved, but `previous` did not follow
             if current is None or earlier is None:
                 raise BadRequest(f"{name} has no version under the alias '{PREVIOUS}' to go back to")
+            verify(earlier)
             self._change(client, name, "rollback", earlier, current)
             return earlier
 
@@ -222,11 +269,13 @@ class Registry:
         tags: Mapping[str, str],
     ) -> str:
         artifact = Artifact.of(exported)
-        # A tracking server refuses folders of its own machine as a source; the path tag says where it is.
-        source = f"korean-llm:/{artifact.path}" if self.uri.startswith("http") else store.path(artifact).as_uri()
+        run = store.tracking_run(exported)
         lineage = {item.name: item.digest for item in (*report.request.inputs, *exported.request.inputs)}
         every = {_DIGEST: artifact.digest, _PATH: artifact.path, "release": artifact.release or "", **lineage, **tags}
-        version = client.create_model_version(name, source, run_id=store.tracking_run(exported), tags=every)
+        card = exported.details.model_card if isinstance(exported.details, ExportDetails) else ""
+        version = client.create_model_version(
+            name, _source(client, artifact, run), run_id=run, tags=every, description=card[:_LONGEST_DESCRIPTION]
+        )
         return str(version.version)
 
     def _client(self) -> Any:
@@ -263,6 +312,20 @@ class Registry:
         self.locks.mkdir(parents=True, exist_ok=True)
         with locked(self.locks / f"{name}.lock"):
             yield
+
+
+def _source(client: Any, artifact: Artifact, run: str | None) -> str:
+    """The files of the run that exported it, where MLflow finds the version's signature (`export/registry_entry.py`);
+    without a run the artifact. The artifact's own folder would be refused by a server, and wrong after a move."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        if run is not None:
+            return str(client.get_run(run).info.artifact_uri)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # a tracker that was begun anew
+            raise
+    return f"korean-llm:/{artifact.path}"
 
 
 def _version(model_version: Any) -> Version:

@@ -6,14 +6,15 @@ process dies, traffic goes only to versions that are ready, and the champion, wh
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from korean_llm_assets.serving.smoke import SmokeResult, chat, smoke_test
+from korean_llm_assets.serving.smoke import SmokeResult, ask, smoke_test
 from trainers.contract import ServiceMissing
+from trainers.contract.replies import GreedyReply
 
 
 class ServingPlatform(Protocol):
@@ -71,6 +72,7 @@ def roll_out(
     policy: RolloutPolicy,
     promote: Callable[[], None],
     champion: Callable[[], str | None],
+    heard: Sequence[GreedyReply] = (),
     sleep: Callable[[float], None] = time.sleep,
 ) -> RolloutOutcome:
     """Bring `new` into service in place of the version that `champion` names in the registry.
@@ -89,7 +91,7 @@ def roll_out(
         outcome.steps.append(f"{new} is the champion already and has all traffic")
         return outcome
     try:
-        if why := _try_out(platform, new, old, policy, sleep, outcome):
+        if why := _try_out(platform, new, old, policy, heard, sleep, outcome):
             return _taken_back(platform, new, old, outcome, why)
         promote()
         settle(platform, new)
@@ -126,6 +128,7 @@ def _try_out(
     new: str,
     old: str | None,
     policy: RolloutPolicy,
+    heard: Sequence[GreedyReply],
     sleep: Callable[[float], None],
     outcome: RolloutOutcome,
 ) -> str:
@@ -137,11 +140,13 @@ def _try_out(
     except ServiceMissing as error:
         return f"never became ready: {str(error).splitlines()[0]}"  # the rest is the log, which the outcome carries
     outcome.steps.append(f"{new} answers at {url}")
-    chat(url, "안녕하세요.", max_tokens=4)  # the first request compiles and allocates; its time is nobody's
-    outcome.smoke = smoke_test(url)
+    ask(url, "안녕하세요.", max_tokens=4)  # the first request compiles and allocates; its time is nobody's
+    outcome.smoke = smoke_test(url, heard)
     if outcome.smoke.errors:
         return "smoke test failed: " + "; ".join(outcome.smoke.errors)
-    outcome.steps.append(f"smoke test passed: {len(outcome.smoke.replies)} Korean answers")
+    outcome.steps.append(
+        f"smoke test passed: {len(outcome.smoke.replies)} Korean answers{', as evaluation heard them' if heard else ''}"
+    )
     if old is None or not platform.is_ready(old):
         _divide(platform, {new: 1.0})
         outcome.steps.append("no canary: " + ("nothing was served" if old is None else f"{old} is not ready"))

@@ -5,14 +5,17 @@
 <model>-v<version>   KEDA ScaledObject on vLLM's own queue and cache; or an HPA on CPU, the guide's simple form
 """
 
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from korean_llm_assets.compute.cluster.job_spec import container_security
+from korean_llm_assets.compute.cluster.job_spec import container_security, pod_security
 from korean_llm_assets.compute.cluster.workloads import Body
 from korean_llm_assets.compute.profiles import ClusterProfile
+from korean_llm_assets.serving.model_size import ModelSize, gibibytes
 from korean_llm_assets.serving.rollout import RolloutPolicy
+from trainers.contract import BadRequest
 
 PORT = 8000
 VERSION = "korean-llm/version"
@@ -24,19 +27,37 @@ _SHORTEST_CANARY_SECONDS = 60
 """Prometheus counts by differences of scrapes (every 15 s in helm-values/kube-prometheus-stack.yaml)."""
 
 
-class ServingSettings(BaseModel):
-    """How models are served; nodes and volumes come from the cluster profile."""
+class ReplicaSettings(BaseModel):
+    """What one replica of a model gets, where its size is not to say it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    image: str = "docker.io/vllm/vllm-openai:v0.11.0"
-    gpus: int = Field(default=1, ge=1, description="per replica: vLLM's tensor parallel size")
+    gpus: int | None = Field(default=None, ge=1, description="vLLM's tensor parallel size; a divisor of the heads")
+    memory: str | None = Field(default=None, description="of the pod, as Kubernetes writes it")
+    max_model_len: int | None = Field(default=None, ge=128, description="tokens of a conversation, at most")
+
+
+class ServingSettings(BaseModel):
+    """How models are served; nodes and volumes come from the cluster profile, sizes from the model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    image: str = Field(
+        default="docker.io/vllm/vllm-openai:v0.32.0",
+        description="one whose transformers reads what ours writes (0.32: 5.16.1 to 5.19). Before transformers 5, vLLM "
+        "knows no `rope_parameters`, takes another base frequency, and talks nonsense",
+    )
     cpu: int = Field(default=8, ge=1)
-    memory: str = "64Gi"
-    max_model_len: int = Field(default=8192, ge=128)
+    max_model_len: int = Field(
+        default=8192, ge=128, description="tokens of a conversation, at most; fewer where the model has fewer positions"
+    )
+    models: dict[str, ReplicaSettings] = Field(
+        default={}, description="registered name -> what its replicas get instead of what their size says"
+    )
     ready_seconds: int = Field(default=1800, description="loading 72B weights from a shared volume takes long")
     priority_class: str = Field(default="korean-llm-serving", description="above training, which resumes")
     gateway: str = "llm-gateway"
+    gateway_namespace: str | None = Field(default=None, description="where the Gateway is; absent: beside the models")
     host: str = Field(default="llm.example.com", description="the host name that clients use")
     autoscaler: Literal["keda", "hpa"] = Field(default="keda", description="hpa: by CPU, for a cluster without KEDA")
     min_replicas: int = Field(default=1, ge=0, description="0 scales to zero when nobody asks (KEDA only)")
@@ -68,6 +89,14 @@ class ServingSettings(BaseModel):
         return self
 
 
+@dataclass(frozen=True)
+class ServedModel:
+    """A version's model: the path of its artifact below the artifact root, and how large it is."""
+
+    path: str
+    size: ModelSize
+
+
 def workload_name(model: str, version: str) -> str:
     """Name of a version's objects: safe for DNS."""
     return f"{model}-v{version}".lower().replace(".", "-").replace("_", "-")
@@ -78,20 +107,32 @@ def version_labels(model: str, version: str) -> dict[str, str]:
     return {_APP: workload_name(model, version), COMPONENT: "vllm", VERSION: version}
 
 
-def deployment(model: str, version: str, path: str, settings: ServingSettings, profile: ClusterProfile) -> Body:
-    """vLLM's OpenAI server on the model folder at `path` (relative to the artifact root), read-only."""
-    pool = profile.gpu_pool or profile.cpu_pool
-    resource = profile.gpu_pool.resource if profile.gpu_pool else "nvidia.com/gpu"
-    claimed = {"cpu": str(settings.cpu), "memory": settings.memory, resource: str(settings.gpus)}
+def deployment(
+    model: str, version: str, served: ServedModel, settings: ServingSettings, profile: ClusterProfile
+) -> Body:
+    """vLLM's OpenAI server on a model folder, read-only, as large as the model needs it.
+
+    Raises:
+        BadRequest: the profile has no GPUs.
+        DoesNotFit: the model is larger than a node.
+    """
+    if (pool := profile.gpu_pool) is None:
+        raise BadRequest(f"cluster profile {profile.name!r} has no gpu_pool, and vLLM serves on GPUs")
+    size, own = served.size, settings.models.get(model, ReplicaSettings())
+    length = min(own.max_model_len or settings.max_model_len, size.positions)
+    gpus = own.gpus or size.gpus(pool.gpu.memory, pool.per_node, length)
+    memory = own.memory or gibibytes(size.host_memory)
+    claimed = {"cpu": str(settings.cpu), "memory": memory, pool.resource: str(gpus)}
     volumes = [volume for volume in profile.volumes if profile.artifacts_path.startswith(volume.mount_path)]
     health = {"httpGet": {"path": "/health", "port": PORT}}
     container: Body = {
         "name": "vllm",
         "image": settings.image,
         "args": [
-            *("--model", f"{profile.artifacts_path}/{path}/model", "--served-model-name", model),
-            *("--port", str(PORT), "--tensor-parallel-size", str(settings.gpus)),
-            *("--max-model-len", str(settings.max_model_len)),
+            *("--model", f"{profile.artifacts_path}/{served.path}/model", "--served-model-name", model),
+            *("--port", str(PORT), "--tensor-parallel-size", str(gpus)),
+            # By itself vLLM rounds float32 to bfloat16, and says other things than evaluation heard.
+            *("--max-model-len", str(length), "--dtype", size.dtype),
         ],
         "env": [
             {"name": "HF_HUB_OFFLINE", "value": "1"},
@@ -119,7 +160,7 @@ def deployment(model: str, version: str, path: str, settings: ServingSettings, p
         "terminationGracePeriodSeconds": 120,
         "nodeSelector": dict(pool.selector),
         "tolerations": [dict(toleration) for toleration in pool.tolerations],
-        "securityContext": {"runAsUser": profile.security.user, "runAsGroup": profile.security.group},
+        "securityContext": pod_security(profile),
         "containers": [container],
         "volumes": [
             *(_volume(volume.name, volume.claim, volume.host_path) for volume in volumes),
@@ -163,12 +204,13 @@ def route(model: str, shares: dict[str, float], settings: ServingSettings, profi
         {"name": workload_name(model, version), "port": PORT, "weight": round(1000 * share)}
         for version, share in sorted(shares.items())
     ]
+    elsewhere = {"namespace": settings.gateway_namespace} if settings.gateway_namespace else {}
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
         "metadata": {"name": workload_name(model, "")[:-2], "namespace": profile.namespace},
         "spec": {
-            "parentRefs": [{"name": settings.gateway}],
+            "parentRefs": [{"name": settings.gateway, **elsewhere}],
             "hostnames": [settings.host],
             "rules": [{"matches": [{"path": {"type": "PathPrefix", "value": "/v1"}}], "backendRefs": backends}],
         },

@@ -9,10 +9,10 @@ from urllib3.exceptions import HTTPError
 
 from korean_llm_assets.compute.cluster import monitoring
 from korean_llm_assets.compute.profiles import ClusterProfile
-from korean_llm_assets.http import redacted
 from korean_llm_assets.serving import vllm_manifests as vllm
-from korean_llm_assets.serving.vllm_manifests import ServingSettings
+from korean_llm_assets.serving.vllm_manifests import ServedModel, ServingSettings
 from trainers.contract import ServiceMissing
+from trainers.contract.redaction import redacted
 
 _FIELD_MANAGER = "korean-llm"
 _GATEWAY = {"group": "gateway.networking.k8s.io", "version": "v1", "plural": "httproutes"}
@@ -24,19 +24,19 @@ _POLL_SECONDS = 5.0
 
 
 class ClusterPlatform:
-    """Serves versions of one model; `path_of` gives a version's artifact path, relative to the artifact root."""
+    """Serves versions of one model; `served_by` gives what a version's number stands for."""
 
     def __init__(
         self,
         model: str,
-        path_of: Callable[[str], str],
+        served_by: Callable[[str], ServedModel],
         settings: ServingSettings,
         profile: ClusterProfile,
         apps: AppsV1Api,
         core: CoreV1Api,
         custom: CustomObjectsApi,
     ):
-        self._model, self._path_of = model, path_of
+        self._model, self._served_by = model, served_by
         self._settings, self._profile = settings, profile
         self._apps, self._core, self._custom = apps, core, custom
         self._divided = time.time()
@@ -45,7 +45,7 @@ class ClusterPlatform:
         """Apply the version's Deployment, Service and autoscaler; returns its address once a pod is ready."""
         namespace, name = self._profile.namespace, vllm.workload_name(self._model, version)
         options = {"field_manager": _FIELD_MANAGER, "force": True, "_content_type": "application/apply-patch+yaml"}
-        deployment = vllm.deployment(self._model, version, self._path_of(version), self._settings, self._profile)
+        deployment = vllm.deployment(self._model, version, self._served_by(version), self._settings, self._profile)
         service = vllm.service(self._model, version, self._profile)
         prometheus = redacted(monitoring.address())  # KEDA's object is no place for a password
         autoscaler = vllm.autoscaler(self._model, version, self._settings, self._profile, prometheus)
@@ -165,5 +165,5 @@ class ClusterPlatform:
             reason = f"{error.status} {error.reason}" if isinstance(error, ApiException) else str(error)
             raise ServiceMissing(
                 f"{doing}: Kubernetes did not do it in namespace {self._profile.namespace}: {reason}. What is served "
-                "goes on (403: compare the Role with dagster_deploy/components/serving/rbac.yaml)."
+                "goes on (403: compare the Role with dagster_deploy/chart/templates/serving.yaml)."
             ) from error

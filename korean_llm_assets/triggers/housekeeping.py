@@ -33,6 +33,7 @@ from korean_llm_assets.serving.registry import Registry
 from trainers.contract import STAGES, Artifact, Manifest, StageRequest
 from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.layout import Cell, Place, remove
+from trainers.contract.locks import locked
 
 DAYS, KEEP = 14.0, 2
 JOB_NAME = "housekeeping"
@@ -150,7 +151,18 @@ class Housekeeping:
             manifest = stock.manifests[place]
             path = manifest.request.relative_path
             if path not in live and age[place] < self._before:
-                yield Doomed(path, manifest.size, "superseded", place.remove_artifact)
+                yield Doomed(path, manifest.size, "superseded", partial(self._remove_if_still_superseded, stock, place))
+
+    def _remove_if_still_superseded(self, stock: Stock, place: Place) -> bool:
+        """Ask once more, and remove; False where it became live meanwhile. Whoever reuses it holds the same lock."""
+        with locked(place.launch_lock):
+            busy = self._busy()
+            if busy is None or stock.keys & busy:
+                return False
+            now = [Stock.of(cell) for cell in self._store.cells()]
+            if stock.manifests[place].request.relative_path in self._live(now):
+                return False
+            return place.remove_artifact()
 
     def _leftovers(self, stock: Stock) -> Iterator[Doomed]:
         """Checkpoints and state of attempts that nobody goes on with. Their request goes too, and frees its inputs."""
@@ -177,8 +189,8 @@ def tidy(things: list[Doomed], yes: bool, say: Callable[[str], Any]) -> int:
     """Tell what goes, and remove it where the answer is yes; returns the bytes."""
     for doomed in things:
         say(doomed.words)
-        if yes:
-            doomed.remove()
+        if yes and doomed.remove() is False:
+            say(f"            kept after all, somebody uses it by now: {doomed.what}")
     size = sum(doomed.size for doomed in things)
     outcome = "removed" if yes else "would be removed; nothing was (--yes removes)"
     say(f"{len(things)} things, {size / 2**20:.1f} MiB: {outcome}")

@@ -1,12 +1,8 @@
-"""What is told about runs: failure with its cause, success, recovery, a failed gate. Each incident once.
-
-The outbox lies in Dagster's own storage (key-value), so a key survives restarts and is shared by daemons.
-"""
+"""What is told about runs: failure with its cause, success, recovery, a failed gate. Each incident once."""
 
 import json
 import logging
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from dagster import (
@@ -22,14 +18,16 @@ from dagster import (
     sensor,
 )
 
-from korean_llm_assets.alerts import Alert, Channel, NotDelivered, configured_channels
+from korean_llm_assets.alerts import Alert, Channel, configured_channels, quoted
+from korean_llm_assets.assets.ledger import Ledger
 from korean_llm_assets.assets.proposals import proposals
 from korean_llm_assets.landing.quarantine import USABLE
+from korean_llm_assets.triggers.outbox import Outbox
+from korean_llm_assets.triggers.watch import troubles
 from trainers.contract import ExitCode, settings
 
 _ENDED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE)
 _PAGE = 100
-_LONGEST = 800
 CONTENT_TAG = "korean_llm/content"
 """Of a run that a drop started: the drop's content digest."""
 
@@ -80,10 +78,10 @@ def cause_of(instance: DagsterInstance, run: DagsterRun) -> tuple[str, str]:
         if event is not None and (failure := event.step_failure_data.user_failure_data):
             code = failure.metadata.get("exit code")
             exit_code = ExitCode.of(code.value or 0) if isinstance(code, IntMetadataValue) else None
-            english = (failure.description or "")[:_LONGEST]
+            english = quoted(failure.description or "")
             return f"{event.step_key}: {(exit_code or ExitCode.INTERNAL).korean}", english
         if event is not None and event.step_failure_data.error:
-            message = event.step_failure_data.error.message.strip().splitlines()[0][:_LONGEST]
+            message = quoted(event.step_failure_data.error.message.strip().splitlines()[0])
             return f"{event.step_key}: {ExitCode.INTERNAL.korean}", f"{event.step_key}: {message}"
     return "실행 프로세스가 이유를 남기지 않고 끝났습니다", "the run's process ended without saying why; see its log"
 
@@ -94,7 +92,7 @@ def first_useful_line(instance: DagsterInstance, run: DagsterRun) -> str | None:
     for level in (logging.ERROR, logging.WARNING):
         for entry in entries:
             if int(entry.level) >= level and (text := entry.user_message.strip()):
-                return text.splitlines()[0][:_LONGEST]
+                return quoted(text.splitlines()[0])
     return None
 
 
@@ -106,7 +104,7 @@ def failed_checks(instance: DagsterInstance, run: DagsterRun) -> list[str]:
         if event is not None and not event.asset_check_evaluation_data.passed:
             check = event.asset_check_evaluation_data
             if check.check_name not in ("gate", USABLE):
-                conditions.append(f"{check.check_name}: {check.description}")
+                conditions.append(f"{check.check_name}: {quoted(check.description or '')}")
     return conditions
 
 
@@ -123,30 +121,7 @@ def refusal(instance: DagsterInstance, run: DagsterRun) -> str:
         ):
             return ""
         reasons.append(failure.description or "")
-    return "; ".join(reasons)[:800]
-
-
-class Outbox:
-    """Alerts to send and those that were sent, in the instance's storage."""
-
-    def __init__(self, instance: DagsterInstance, channels: Sequence[Channel]):
-        self._storage = instance.daemon_cursor_storage
-        self._channels = channels
-
-    def tell(self, alert: Alert) -> bool:
-        """Send to every channel that has not had it; True once all have. Trouble is kept for the next call."""
-        key = f"korean_llm/alert/{alert.key}"
-        receivers = set(json.loads(self._storage.get_cursor_values({key}).get(key, "[]")))
-        for channel in self._channels:
-            if channel.name in receivers:
-                continue
-            try:
-                channel.send(alert)
-            except NotDelivered:
-                continue
-            receivers.add(channel.name)
-            self._storage.set_cursor_values({key: json.dumps(sorted(receivers))})
-        return receivers >= {channel.name for channel in self._channels}
+    return quoted("; ".join(reasons))
 
 
 def _place(run: DagsterRun) -> str:
@@ -174,20 +149,28 @@ def alerts(context: SensorEvaluationContext) -> SkipReason:
         return SkipReason(
             f"no alert channel is configured ({settings.ALERT_URLS.name}; trainers/SETTINGS.md names the others)"
         )
-    if context.cursor is None:
-        context.update_cursor(str(time.time()))
-        return SkipReason("runs that end from now on are told")
-    outbox, count = Outbox(context.instance, channels), 0
-    for proposal in proposals(context.instance):
-        outbox.tell(proposal)
-    since = datetime.fromtimestamp(float(context.cursor), tz=UTC)
-    records = context.instance.get_run_records(
-        RunsFilter(statuses=list(_ENDED), updated_after=since), limit=_PAGE, order_by="update_timestamp", ascending=True
-    )
-    for record in records:
-        alert = alert_of(context.instance, record.dagster_run)
-        if alert is not None and not outbox.tell(alert):
-            return SkipReason(f"{count} told; a receiver does not answer, tried again at the next tick")
-        count += alert is not None
-        context.update_cursor(str(record.update_timestamp.timestamp()))
-    return SkipReason(f"{count} told")
+    outbox, instance = Outbox(context.instance, channels), context.instance
+    ledger = Ledger.of(instance)
+    for news in (*troubles(instance, ledger.problems), *proposals(instance, ledger)):
+        outbox.tell(news)
+    looked: dict[str, Alert | None] = {}
+
+    def ended(since: float) -> Iterator[tuple[float, Alert | None]]:
+        """When runs ended, and what to say of each; every channel hears the same words."""
+        after = RunsFilter(statuses=list(_ENDED), updated_after=datetime.fromtimestamp(since, tz=UTC))
+        for record in instance.get_run_records(after, limit=_PAGE, order_by="update_timestamp", ascending=True):
+            run = record.dagster_run
+            if run.run_id not in looked:
+                looked[run.run_id] = alert_of(instance, run)
+            yield record.update_timestamp.timestamp(), looked[run.run_id]
+
+    cursors = _cursors(context.cursor, channels)
+    count = sum(1 for _ in outbox.catch_up(cursors, ended))
+    context.update_cursor(json.dumps(cursors))
+    return SkipReason("; ".join([f"{count} told", *outbox.troubles.values()]))
+
+
+def _cursors(written: str | None, channels: Sequence[Channel]) -> dict[str, float]:
+    """Channel -> until when it has been told; before 0.3 one time stood for all."""
+    value = json.loads(written or "{}")
+    return value if isinstance(value, dict) else {channel.name: float(value) for channel in channels}

@@ -7,6 +7,7 @@ from dagster import AssetSelection, PartitionsDefinition, define_asset_job
 from korean_llm_assets.partitions.keys import cells, models, partitions_of, releases
 from korean_llm_assets.triggers.drift import drift_job, drift_schedule
 from korean_llm_assets.triggers.housekeeping import housekeeping_job, housekeeping_schedule
+from korean_llm_assets.triggers.intake import intake_job
 from trainers.contract import STAGES
 
 
@@ -31,5 +32,5 @@ training_job = define_asset_job(
     description="One model on one release: CPT, SFT, RLHF, evaluation, deployment.",
 )
 # Jobs of assets and of ops have no public type in common.
-JOBS: list[Any] = [data_job, base_job, training_job, housekeeping_job, drift_job]
+JOBS: list[Any] = [data_job, base_job, training_job, intake_job, housekeeping_job, drift_job]
 SCHEDULES = [housekeeping_schedule, drift_schedule]

@@ -13,14 +13,17 @@ from typing import Any
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback, set_seed
-from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
 
 from trainers.contract import STAGES
-from trainers.training.alignment.pairs import read_pairs, tokenized
+from trainers.training.alignment.algorithms import answers_of_others
+from trainers.training.alignment.pairs import judged_singly, read_preferences, tokenized
 from trainers.training.data.cpt_rows import corpus_rows
 from trainers.training.data.length_buckets import LengthBuckets
 from trainers.training.data.rows import PackedCollator
 from trainers.training.data.sft_rows import conversation_rows
+from trainers.training.model_facts import facts_in
+from trainers.training.rlhf import seen_rows
 from trainers.training.sft import read_conversations
 
 PARENTS = {"cpt": "base_model", "sft": "cpt_checkpoint", "rlhf": "sft_model"}
@@ -31,6 +34,13 @@ class BareDpo(DPOTrainer):
 
     def _prepare_dataset(self, dataset: Dataset, *arguments: Any) -> Dataset:
         return dataset
+
+
+class BareKto(KTOTrainer):
+    """As BareDpo; the answers to other prompts are those that the stage takes."""
+
+    def _prepare_dataset(self, dataset: Dataset, processing_class: Any, args: Any, *arguments: Any) -> Dataset:
+        return dataset.map(answers_of_others, batched=True, batch_size=args.per_device_train_batch_size)
 
 
 class Clock(TrainerCallback):
@@ -63,7 +73,7 @@ def train(stage: str, settings: dict[str, Any], inputs: dict[str, str], seed: in
     """
     section: Any = STAGES[stage].section.model_validate(settings)
     parent = Path(inputs[PARENTS[stage]]) / "model"
-    tokenizer = AutoTokenizer.from_pretrained(parent)
+    tokenizer, facts = AutoTokenizer.from_pretrained(parent), facts_in(parent)
     set_seed(seed)
     model = AutoModelForCausalLM.from_pretrained(parent, dtype="float32")
     with tempfile.TemporaryDirectory() as folder:
@@ -94,30 +104,35 @@ def train(stage: str, settings: dict[str, Any], inputs: dict[str, str], seed: in
         )
         trainer: Any
         if stage == "rlhf":
-            pairs, audit = read_pairs(Path(inputs["preferences"]) / "train.jsonl", tokenizer, section)
+            preferences = read_preferences(Path(inputs["preferences"]) / "train.jsonl", tokenizer, section)
+            audit = preferences.audit
             settings = {"beta": section.beta, "max_length": None, "precompute_ref_log_probs": True}
-            rows = Dataset.from_list(tokenized(pairs))
-            arguments = DPOConfig(**common, **settings)
-            trainer = BareDpo(model, None, arguments, train_dataset=rows, processing_class=tokenizer, peft_config=lora)
+            is_kto = section.algorithm == "kto"
+            seen = seen_rows((judged_singly if is_kto else tokenized)(preferences.pairs), section, seed)
+            rows = Dataset.from_list(seen)
+            bare, config = (BareKto, KTOConfig) if is_kto else (BareDpo, DPOConfig)
+            arguments: Any = config(**common, **settings)
+            trainer = bare(model, None, arguments, train_dataset=rows, processing_class=tokenizer, peft_config=lora)
         else:
             if stage == "cpt":
                 data: Any = corpus_rows(
                     Path(inputs["corpus"]) / "train",
                     Path(folder) / "t.arrow",
                     tokenizer,
+                    facts,
                     section.max_length,
                     section.english_replay_share,
                 )
                 audit, rows = data.audit, data.rows
             else:
                 conversations = read_conversations(Path(inputs["instructions"]) / "train.jsonl")
-                data = conversation_rows(conversations, Path(folder) / "t.arrow", tokenizer, section)
+                data = conversation_rows(conversations, Path(folder) / "t.arrow", tokenizer, facts, section)
                 lengths = [sum(pieces) for pieces in data.rows["lengths"]]
                 order = LengthBuckets(lengths, section.batch_size * section.accumulation, seed)
                 audit, rows = data.audit, data.rows.select(list(order))
                 common["train_sampling_strategy"] = "sequential"
             arguments = SFTConfig(**common, dataset_kwargs={"skip_prepare_dataset": True})
-            collator = PackedCollator(tokenizer.pad_token_id)
+            collator = PackedCollator(facts.pad)
             trainer = SFTTrainer(model, arguments, collator, rows, processing_class=tokenizer, peft_config=lora or None)
         clock = Clock(trainer.data_collator)
         trainer.data_collator = clock

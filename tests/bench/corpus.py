@@ -1,6 +1,6 @@
 """`make bench-corpus`: the corpus chain against its peers on the same file, one core each, as one JSON table.
 
-    python -m tests.bench.corpus [--input FILE [--truth FILE]] [--big FILE [--big-truth FILE]]
+    python -m tests.bench.corpus [--input FILE [--truth FILE]] [--big FILE [--big-truth FILE] [--grow GB ...]]
 
 Rates are megabytes of the uncompressed file by CPU second, so that what else the machine does matters little.
 """
@@ -20,6 +20,7 @@ from typing import Any
 
 import zstandard
 
+from tests.bench.engines import engines, growth
 from tests.bench.truth import read_truth, score
 from trainers.contract import settings
 
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--truth", type=Path, help="its known duplicates; without, nothing is scored")
     parser.add_argument("--big", type=Path, help="a file for the scaling rows, e.g. bench_200mb.jsonl.zst")
     parser.add_argument("--big-truth", type=Path, help="its known duplicates")
+    parser.add_argument("--grow", nargs="*", type=float, default=[], help="gigabytes of the big file's edited copies")
     parser.add_argument("--only", nargs="*", help="rows to measure, e.g. near/ours filters/polars chain")
     parser.add_argument("--child", nargs=2, metavar=("ROW", "FILE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -52,14 +54,23 @@ def main() -> None:
                 print(f"{row}: {table[row]}", file=sys.stderr, flush=True)
         if options.big:
             big = _unpacked(options.big, Path(folder) / "big.jsonl")
-            table["scaling"] = _scaling(small, big, options.big_truth or _truth_of(options.big))
+            for name, rows in (
+                ("scaling", lambda: _scaling(small, big, options.big_truth or _truth_of(options.big))),
+                ("engines", lambda: engines(small, big, _alone)),
+                ("growth", lambda: growth(big, options.grow, _alone)),
+            ):
+                if not options.only or name in options.only:
+                    table[name] = rows()
+                    print(f"{name}: {table[name]}", file=sys.stderr, flush=True)
     print(json.dumps({"input": options.input.name, "table": table, **_ratios(table)}, indent=1))
 
 
 def _rows() -> list[str]:
     from tests.bench.peers import FILTERS, NEAR_DEDUP
+    from tests.bench.personal import FINDERS
 
-    return [*(f"near/{name}" for name in NEAR_DEDUP), *(f"filters/{name}" for name in FILTERS), "chain"]
+    groups = {"near": NEAR_DEDUP, "filters": FILTERS, "personal": FINDERS}
+    return [*(f"{kind}/{name}" for kind, names in groups.items() for name in names), "chain"]
 
 
 def _truth_of(path: Path) -> Path | None:
@@ -99,6 +110,10 @@ def _child(row: str, path: Path, truth: Path | None) -> dict[str, Any]:
     return result
 
 
+def _alone(row: str, path: Path) -> dict[str, Any]:
+    return _child(row, path, None)
+
+
 def _cpu() -> float:
     usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in usage)
@@ -106,12 +121,17 @@ def _cpu() -> float:
 
 def _measure(row: str, path: Path) -> dict[str, Any]:
     """One row, in this process; compiled code is warm, as it is after the first run on a machine."""
+    from tests.bench.engines import measure
     from tests.bench.peers import FILTERS, NEAR_DEDUP, filters_ours, ours
     from trainers.contract.recipe.data import CorpusSection
-    from trainers.corpus.pool import peak_bytes
+    from trainers.runner.host_memory import peak_bytes
 
     size = path.stat().st_size / 1e6
     kind, _, name = row.partition("/")
+    if kind == "personal":
+        from tests.bench import personal
+
+        return personal.measure(name, [json.loads(line)["text"] for line in path.open(encoding="utf-8")])
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         if kind == "filters":
@@ -123,14 +143,15 @@ def _measure(row: str, path: Path) -> dict[str, Any]:
         else:
             filters_ours(["가나다 라마바"])
             began, wall = _cpu(), time.monotonic()
-            if kind == "near":
+            if kind == "engine":
+                result = measure(name, path, work)
+            elif kind == "near":
                 result = {"dropped": sorted(NEAR_DEDUP[name](path, work))}
             else:
-                workers = int(name or 1)
-                result = {"removed": len(ours(path, work, CorpusSection(), workers))}
+                result = {"removed": len(ours(path, work, CorpusSection()))}
                 result |= json.loads((work / "timings.json").read_text())
         spent = _cpu() - began
-    peak = peak_bytes() / 1e6
+    peak = max(peak_bytes(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024) / 1e6
     return {
         "MB/s per core": round(size / spent, 2),
         "cpu seconds": round(spent, 2),
@@ -150,7 +171,7 @@ def _scaling(small: Path, big: Path, truth: Path | None) -> dict[str, Any]:
             target.write(data[: data.rfind(b"\n") + 1])
     rows = {}
     for path in paths:
-        rows[f"{path.stat().st_size / 1e6:.0f} MB"] = _child("chain", path, None)
+        rows[f"{path.stat().st_size / 1e6:.0f} MB"] = _alone("chain", path)
         print(f"scaling {path.name}: {rows}", file=sys.stderr, flush=True)
     costs = [1 / row["MB/s per core"] for row in rows.values()]
     rows["growth over linear"] = round(max(costs) / costs[0], 3)
@@ -168,6 +189,9 @@ def _ratios(table: dict[str, Any]) -> dict[str, Any]:
                 ratios[f"{kind}: ours over {row.split('/')[1]}"] = round(
                     mine["MB/s per core"] / result["MB/s per core"], 2
                 )
+    if (chain := table.get("chain")) and {"filters/datatrove", "near/datatrove"} <= table.keys():
+        theirs = sum(table[f"{kind}/datatrove"]["cpu seconds"] for kind in ("filters", "near"))
+        ratios["whole chain: ours over datatrove's filters and near dedup"] = round(theirs / chain["cpu seconds"], 2)
     return {"ratios": ratios}
 
 

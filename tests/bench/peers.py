@@ -6,19 +6,34 @@ Filters: normalise, filter and mask texts that are in memory already; returns ho
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.support.own_environment import install, own_environment
+from trainers.contract import Needs
 from trainers.contract.recipe.data import BoilerplateSettings, CorpusSection, NormaliseSettings
 from trainers.contract.recipe.filters import FilterSettings
 from trainers.text.boilerplate import remove_lines
 from trainers.text.characters import Texts
-from trainers.text.filters import measure, verdicts
+from trainers.text.filters import judge, measure, verdicts
 from trainers.text.normalise import normalise
 from trainers.text.personal_data import mask
 
 THRESHOLD = 0.7
+_DATA_JUICER = "1.6.1"
+_MINHASH_BY_DATA_JUICER = """
+import json, sys
+from data_juicer.core.data import NestedDataset
+from data_juicer.ops.deduplicator.document_minhash_deduplicator import DocumentMinhashDeduplicator
+rows = NestedDataset.from_list([json.loads(line) for line in open(sys.argv[1], encoding="utf-8")])
+operator = DocumentMinhashDeduplicator(tokenization="space", window_size=5, num_permutations=112)
+kept, _ = operator.process(rows.map(operator.compute_hash))
+with open(sys.argv[2], "w", encoding="utf-8") as stream:
+    stream.writelines(json.dumps({"id": row["id"], "text": row["text"]}, ensure_ascii=False) + "\\n" for row in kept)
+"""
+"""As its recipes have it: tokens at spaces, windows of 5 words, Jaccard 0.7."""
 
 
 def _read(path: Path) -> list[dict]:
@@ -46,6 +61,11 @@ class Quiet:
 
     warn = say
 
+    def progress(self, *_: object) -> None:
+        """Nothing."""
+
+    metrics = training_ended = progress
+
 
 def chain_section() -> CorpusSection:
     """The near-dedup part of our chain alone: no filter drops anything, nothing is masked."""
@@ -61,16 +81,18 @@ def chain_section() -> CorpusSection:
     return CorpusSection(filter=everything, boilerplate=BoilerplateSettings(rules=()), mask_personal_data=False)
 
 
-def ours(path: Path, work: Path, section: CorpusSection | None = None, workers: int = 1) -> set[str]:
+def ours(path: Path, work: Path, section: CorpusSection | None = None, needs: Needs | None = None) -> set[str]:
     """This project's chain, which also normalises, measures, indexes and compresses."""
     import zstandard
 
     from trainers.corpus.chain import build
     from trainers.corpus.plan import CorpusPlan
+    from trainers.text.read import files_below
 
     output = work / "output"
     output.mkdir(parents=True)
-    corpus = build(CorpusPlan(section or chain_section(), {path.name: path}), work, output, Quiet(), workers)
+    plan = CorpusPlan(section or chain_section(), files_below(path))
+    corpus = build(plan, work, output, Quiet(), needs or Needs())
     (work / "timings.json").write_text(json.dumps({**corpus.timings, **corpus.metrics}))
     with (output / "exclusions.jsonl.zst").open("rb") as stream:
         rows = zstandard.ZstdDecompressor().stream_reader(stream).read().splitlines()
@@ -191,9 +213,20 @@ def daft(path: Path, work: Path, normalised: bool = True) -> set[str]:
     return dropped
 
 
+def data_juicer(path: Path, work: Path) -> set[str]:
+    """Data-Juicer's MinHash operator, in an environment of its own: its pins cannot be ours."""
+    packages = (f"py-data-juicer=={_DATA_JUICER}", "emoji==2.2.0", "loguru", "jsonargparse", "dep-logic", "wget")
+    packages += ("mwparserfromhell", "typeshed-client", "jsonlines", "lz4")
+    python = own_environment(f"data-juicer-{_DATA_JUICER}", lambda python: install(python, *packages))
+    command = [python, "-c", _MINHASH_BY_DATA_JUICER, path, work / "out.jsonl"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return {row["id"] for row in _read(path)} - {row["id"] for row in _read(work / "out.jsonl")}
+
+
 NEAR_DEDUP: dict[str, Callable[[Path, Path], set[str]]] = {
     "ours": ours,
     "datatrove": datatrove,
+    "data-juicer": data_juicer,
     "datasketch": datasketch,
     "rensa": rensa,
     "daft": daft,
@@ -207,7 +240,7 @@ def filters_ours(texts: list[str]) -> int:
     for begin in range(0, len(texts), 1000):
         normalised, _ = normalise(Texts.of(texts[begin : begin + 1000]), NormaliseSettings())
         cleaned, _ = remove_lines(normalised, BoilerplateSettings())
-        broken = verdicts(measure(cleaned), FilterSettings())
+        broken = verdicts(judge(measure(cleaned), FilterSettings()))
         masked, _ = mask(cleaned)
         kept += sum(verdict is None for verdict, _ in zip(broken, masked.strings, strict=True))
     return kept

@@ -1,4 +1,4 @@
-"""`make bench-train`: CPT, SFT and DPO of `tiny` on the sample release, against a bare TRL script with the same maths.
+"""`make bench-train`: CPT, SFT, DPO and KTO of `tiny` on the sample release, against bare TRL with the same maths.
 
 Pairs of runs, ours and bare, are interleaved, with one seed and so the same batches; each is a fork of a process that
 has imported the libraries. The ratio's 95% interval is a bootstrap over the pairs. Both clocks go from the beginning
@@ -27,7 +27,7 @@ from transformers import Trainer, TrainerCallback
 from tests.bench import bare_trl
 from tests.support.micro import ROOT, Micro
 from trainers.__main__ import main as run_trainers
-from trainers.contract import Manifest
+from trainers.contract import Manifest, StageRequest
 from trainers.contract.recipe.loading import load_model_recipe, section_dict
 from trainers.sample import documents, instructions, preferences
 from trainers.sample.benchmarks import assistant, user
@@ -35,6 +35,13 @@ from trainers.sample.release import GENERATED_BYTES
 
 RESULTS = Path(__file__).parent / "results" / "train.json"
 STAGES = ("cpt", "sft", "rlhf")
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "cpt": ("cpt", {}),
+    "sft": ("sft", {}),
+    "dpo": ("rlhf", {}),
+    "kto": ("rlhf", {"algorithm": "kto"}),
+}
+"""What is measured: a stage, and what it changes of its section."""
 ENGLISH = ("letters", "notes", "english")
 BOOTSTRAPS = 2000
 SAVES = 2
@@ -79,9 +86,9 @@ def _write(folder: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def sections(steps: int) -> dict[str, dict[str, Any]]:
-    """`tiny`'s own settings, for so many steps."""
+    """`tiny`'s own settings, for so many steps; without replay, which bare TRL does not have."""
     recipe = load_model_recipe(ROOT / "trainers" / "recipes" / "tiny.yaml")
-    short = {"max_steps": steps, "checkpoint_steps": -(-steps // (SAVES + 1))}
+    short = {"max_steps": steps, "checkpoint_steps": -(-steps // (SAVES + 1)), "replay": None}
     return {
         "base_model": section_dict(recipe.base_model),
         **{stage: {**section_dict(getattr(recipe, stage)), **short} for stage in STAGES},
@@ -146,12 +153,26 @@ def forked(work: Callable[[], Any], gauge: Path) -> dict[str, float]:
     return {**figures, "first": figures["first"] - began}
 
 
-def ours(micro: Micro, stage: str, seed: int) -> tuple[Manifest, dict[str, float]]:
+def request_of(micro: Micro, kind: str) -> StageRequest:
+    """What is asked of the kind's stage."""
+    stage, changes = KINDS[kind]
+    return micro.request(stage, **changes)
+
+
+def ours(micro: Micro, kind: str, seed: int) -> tuple[Manifest, dict[str, float]]:
     """One run of the stage; its manifest and what it took."""
-    request = micro.request(stage).model_copy(update={"seed": seed})
+    request = request_of(micro, kind).model_copy(update={"seed": seed})
     path = micro.root / "request.json"
     path.write_text(request.model_dump_json())
-    arguments = [stage, "--request", str(path), "--artifacts", str(micro.store.root), "--landing", str(micro.root)]
+    arguments = [
+        request.stage,
+        "--request",
+        str(path),
+        "--artifacts",
+        str(micro.store.root),
+        "--landing",
+        str(micro.root),
+    ]
 
     def work() -> None:
         if code := run_trainers(arguments):
@@ -163,25 +184,26 @@ def ours(micro: Micro, stage: str, seed: int) -> tuple[Manifest, dict[str, float
     return manifest, took
 
 
-def bare(micro: Micro, stage: str, seed: int) -> dict[str, Any]:
+def bare(micro: Micro, kind: str, seed: int) -> dict[str, Any]:
     """One run of the bare script on the same model and data."""
     inputs = {name: str(micro.folder(name)) for name in micro.made}
     path = micro.root / "bare.json"
-    section = micro.request(stage).section
+    request = request_of(micro, kind)
     took = forked(
-        lambda: path.write_text(json.dumps(bare_trl.train(stage, section, inputs, seed))), micro.root / "gauge.json"
+        lambda: path.write_text(json.dumps(bare_trl.train(request.stage, request.section, inputs, seed))),
+        micro.root / "gauge.json",
     )
     return {**json.loads(path.read_text()), **took}
 
 
-def pair(micro: Micro, stage: str, number: int) -> dict[str, float]:
+def pair(micro: Micro, kind: str, number: int) -> dict[str, float]:
     """Ours and bare, in turns the first."""
     if number % 2:
-        plain = bare(micro, stage, number)
-        manifest, took = ours(micro, stage, number)
+        plain = bare(micro, kind, number)
+        manifest, took = ours(micro, kind, number)
     else:
-        manifest, took = ours(micro, stage, number)
-        plain = bare(micro, stage, number)
+        manifest, took = ours(micro, kind, number)
+        plain = bare(micro, kind, number)
     steps, saving = manifest.metrics["steps"], manifest.timings["saving_seconds"]
     seconds = manifest.timings["train_seconds"] - saving
     losses = [loss for _, loss in manifest.details.loss]
@@ -199,9 +221,9 @@ def pair(micro: Micro, stage: str, number: int) -> dict[str, float]:
     }
 
 
-def first_step(micro: Micro, stage: str) -> float:
+def first_step(micro: Micro, kind: str) -> float:
     """Run the stage in a process of its own, for the stages after it; seconds from its start to its first step."""
-    request = micro.request(stage)
+    request = request_of(micro, kind)
     began, first = time.monotonic(), 0.0
     with micro.start(request) as process:
         assert process.stdout is not None
@@ -245,7 +267,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.train", description=__doc__)
     parser.add_argument("--pairs", type=int, default=6)
     parser.add_argument("--steps", type=int, default=45)
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=[*KINDS])
     options = parser.parse_args()
     recipe = load_model_recipe(ROOT / "trainers" / "recipes" / "tiny.yaml")
     table = {}
@@ -254,17 +276,17 @@ def main() -> int:
         os.environ |= quiet
         micro = SampleData(Path(folder), sections=sections(options.steps))
         micro.run("base_model")
-        for stage in STAGES[: STAGES.index(options.stages[-1]) + 1]:
-            first = first_step(micro, stage)
-            if stage in options.stages:
-                pairs = [pair(micro, stage, number) for number in range(options.pairs)]
-                table[stage] = summary(pairs, first, getattr(recipe, stage).checkpoint_steps)
-                print(f"{stage}: {table[stage]}", file=sys.stderr, flush=True)
-    result = {"pairs": options.pairs, "steps": options.steps, "cores": os.cpu_count(), "stages": table}
+        for kind, (stage, _) in KINDS.items():
+            first = first_step(micro, kind)  # the stages after it need what it makes
+            if kind in options.kinds:
+                pairs = [pair(micro, kind, number) for number in range(options.pairs)]
+                table[kind] = summary(pairs, first, getattr(recipe, stage).checkpoint_steps)
+                print(f"{kind}: {table[kind]}", file=sys.stderr, flush=True)
+    result = {"pairs": options.pairs, "steps": options.steps, "cores": os.cpu_count(), "kinds": table}
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=1))
     print(json.dumps(result, indent=1))
-    return int(not all(all(stage["met"].values()) for stage in table.values()))
+    return int(not all(all(kind["met"].values()) for kind in table.values()))
 
 
 if __name__ == "__main__":

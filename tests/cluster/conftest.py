@@ -26,6 +26,7 @@ from korean_llm_assets.compute.cluster.launcher import Launcher
 from korean_llm_assets.compute.profiles import ClusterProfile
 from tests.support.api_double import ApiDouble
 from tests.support.fault_proxy import FaultProxy
+from tests.support.installed import Installed, installed
 from trainers.contract import Needs, StageRequest, settings
 from trainers.contract.artifacts import ArtifactStore
 
@@ -197,6 +198,24 @@ def _open_namespace(cluster: ClusterUnderTest) -> None:
 def _has_default_account(cluster: ClusterUnderTest) -> bool:
     accounts = cluster.core.list_namespaced_service_account(cluster.namespace).items
     return any(account.metadata.name == "default" for account in accounts)
+
+
+@pytest.fixture(scope="session")
+def _release(
+    _upstream: tuple[ApiDouble | None, ApiClient], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installed]:
+    double, admin = _upstream
+    if double is not None:
+        pytest.skip("a chart is installed on a real cluster only (KUBECONFIG)")
+    with installed(admin, tmp_path_factory.mktemp("profiles")) as release:
+        yield release
+
+
+@pytest.fixture
+def platform(_release: Installed, monkeypatch: pytest.MonkeyPatch) -> Installed:
+    """Our chart on a real cluster that has Kueue; its profiles are those that are loaded by name."""
+    monkeypatch.setenv("KOREAN_LLM_PROFILES", str(_release.profiles))
+    return _release
 
 
 @dataclass

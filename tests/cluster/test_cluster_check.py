@@ -1,15 +1,13 @@
 """What is missing is said before a Job is created: permissions by verb, claims, Secrets, service accounts."""
 
-from pathlib import Path
-
 import kubernetes
 import pytest
-import yaml
 
 from korean_llm_assets.compute.cluster.cluster_check import check_cluster, required_permissions
 from korean_llm_assets.compute.cluster.kube_api import Forbidden, KubeApi
 from korean_llm_assets.compute.cluster.launcher import Launcher
 from tests.cluster.conftest import ClusterUnderTest, until
+from tests.support.charts import find, ours
 from trainers.contract import Needs, ServiceMissing
 
 pytestmark = pytest.mark.slow
@@ -65,9 +63,8 @@ def test_the_role_we_ship_is_enough_and_one_verb_less_is_not(cluster: ClusterUnd
     """The shipped Role, bound to a service account of a real cluster, asked with that account's own token."""
     if cluster.double is not None:
         pytest.skip("the double does not know RBAC (KUBECONFIG)")
-    shipped = Path(__file__).parents[2] / "dagster_deploy" / "base" / "rbac.yaml"
-    role = next(iter(yaml.safe_load_all(shipped.read_text())))
-    role["metadata"]["namespace"] = cluster.namespace
+    role = find(ours(), "Role", "korean-llm-launcher")
+    role["metadata"] = {"name": "korean-llm-launcher"}
     rbac = kubernetes.client.RbacAuthorizationV1Api(cluster.admin)
     rbac.create_namespaced_role(cluster.namespace, role)
     binding = {

@@ -1,7 +1,9 @@
 """Faults around a running Job: for each, the state that is expected, one Job at work, no lost artifact, clear words."""
 
 import time
+import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -92,12 +94,15 @@ def test_a_drained_node_costs_no_attempt(cluster: ClusterUnderTest, aside):
     assert len(cluster.jobs(request)) == 1
 
 
-def test_a_lost_node_costs_no_attempt(cluster: ClusterUnderTest, aside):
+def test_a_lost_node_is_said_and_costs_no_attempt_once_it_is_given_up(cluster: ClusterUnderTest, aside):
     if cluster.double is None:
-        pytest.skip("a one-node cluster cannot lose its node")
+        pytest.skip("no test takes a node away from a cluster")
     request, future = _started(cluster, aside)
     (pod,) = cluster.pods(request)
     cluster.double.jobs.lose_node(pod.metadata.name)
+    until(lambda: any("does not answer" in line and "kubectl delete node" in line for line in cluster.messages))
+    assert len(cluster.pods(request)) == 1, "two would write to one store"
+    cluster.double.jobs.give_up_node()
     future.result(60)
     assert len(cluster.steps(request)) == 12
     assert len(cluster.jobs(request)) == 1
@@ -170,6 +175,29 @@ def test_a_queue_that_never_admits_ends_in_words(cluster: ClusterUnderTest):
     profile = cluster.profile(queue="training", patience={"queue": 1})
     with pytest.raises(AttemptsFailed, match=r"patience\.queue"):
         cluster.launcher(profile).run(request, request.needs)
+
+
+def test_why_kueue_takes_a_workload_not_up_at_all_is_said(cluster: ClusterUnderTest, aside):
+    """A priority that there is not: Kueue makes no Workload for the Job, and says so in an event of it alone."""
+    request = cluster.request()
+    profile = cluster.profile(queue="training", queue_priority="urgnt", patience={"queue": 5})
+    future = aside.submit(cluster.launcher(profile).run, request, request.needs)
+    (job,) = until(lambda: cluster.jobs(request))
+    why = 'WorkloadPriorityClass "urgnt" not found'
+    cluster.core.create_namespaced_event(cluster.namespace, _warning(job, "WorkloadPriorityClassNotFound", why))
+    with pytest.raises(AttemptsFailed, match=f"patience.queue.*{why}"):
+        future.result(60)
+
+
+def _warning(about: Any, reason: str, message: str) -> dict[str, Any]:
+    place = {"name": about.metadata.name, "namespace": about.metadata.namespace}
+    return {
+        "metadata": {"name": f"{about.metadata.name}.{uuid.uuid4().hex[:8]}"},
+        "type": "Warning",
+        "reason": reason,
+        "message": message,
+        "involvedObject": place,
+    }
 
 
 def test_an_api_server_that_is_not_there_is_named(cluster: ClusterUnderTest):

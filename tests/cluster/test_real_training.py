@@ -14,19 +14,10 @@ import pytest
 from korean_llm_assets.compute.cluster import naming
 from korean_llm_assets.home import Home
 from tests.cluster.conftest import ClusterUnderTest, Deployment
-from tests.support.served import own_recipes
+from tests.support.served import IN_FEW_STEPS, own_recipes
 from trainers.contract import STAGES, Manifest, settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.prove, pytest.mark.timeout(2400)]
-_NEEDS = {"cpu": 1, "memory": "4Gi"}
-_SHORT = {
-    "base_model": {"needs": _NEEDS},
-    "cpt": {"needs": _NEEDS, "max_steps": 12},
-    "sft": {"needs": _NEEDS, "max_steps": 12},
-    "rlhf": {"needs": _NEEDS, "max_steps": 6},
-    "evaluate": {"needs": _NEEDS, "max_items_per_suite": 8, "behaviour_prompts": 2, "samples": 1, "gate": {}},
-    "export": {"needs": _NEEDS},
-}
 
 
 def test_tiny_is_really_trained_through_jobs(
@@ -36,7 +27,7 @@ def test_tiny_is_really_trained_through_jobs(
     record_property: Callable[[str, object], None],
 ):
     if not settings.TEST_FULL_TINY.get():
-        monkeypatch.setenv("KOREAN_LLM_RECIPES", str(own_recipes(Home(cluster.folder), tiny=_SHORT)))
+        monkeypatch.setenv("KOREAN_LLM_RECIPES", str(own_recipes(Home(cluster.folder), tiny=IN_FEW_STEPS)))
     profile = cluster.profile()
     deployment = deploy(profile.model_copy(update={"command": (profile.command[0], "-m", "trainers")}))
     landing = deployment.environment["KOREAN_LLM_LANDING"]

@@ -1,5 +1,6 @@
 """Alert rules and dashboards: parsed and tested by Prometheus' own tools, built only from series that exist."""
 
+import ast
 import json
 import re
 import shutil
@@ -17,14 +18,17 @@ import yaml
 
 from korean_llm_assets.compute.cluster.job_spec import pod_annotations
 from korean_llm_assets.compute.profiles import load_profile
+from korean_llm_assets.serving.model_size import ModelSize
+from korean_llm_assets.serving.vllm_manifests import ServedModel, ServingSettings, deployment
 from tests.conftest import ROOT
+from tests.support.charts import find, ours
 from tests.support.crds import SCHEMAS
 from tests.support.monitoring_servers import fetch, free_port, needs, prometheus, query, running, scrape, wait_for
 from trainers.contract import StageRequest
 from trainers.runner.metrics_server import SERIES, exporting
 
-MONITORING = ROOT / "dagster_deploy" / "monitoring"
-DASHBOARDS = sorted((MONITORING / "dashboards").glob("*.json"))
+ALERTS = ROOT / "dagster_deploy" / "chart" / "alerts"
+DASHBOARDS = sorted((ROOT / "dagster_deploy" / "chart" / "dashboards").glob("*.json"))
 # kube-state-metrics', the kubelet's and vLLM's series that we use: names from their documentation.
 OTHERS = {
     *("kube_job_created", "kube_job_status_start_time", "kube_job_status_failed"),
@@ -46,9 +50,9 @@ def known_series() -> set[str]:
 
 
 def rule_file() -> dict[str, Any]:
-    """What the PrometheusRule holds: a rule file of Prometheus."""
-    spec: dict[str, Any] = yaml.safe_load((MONITORING / "rules.yaml").read_text())["spec"]
-    return spec
+    """What the chart's PrometheusRule holds: a rule file of Prometheus."""
+    rules: dict[str, Any] = yaml.safe_load((ALERTS / "rules.yaml").read_text())
+    return rules
 
 
 def rules() -> list[dict[str, Any]]:
@@ -75,7 +79,7 @@ def series_of(query: str) -> set[str]:
 @needs_prometheus
 def test_the_rules_are_valid_and_do_what_their_tests_say(tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rule_file(), allow_unicode=True))
-    shutil.copy(MONITORING / "rules_test.yaml", tmp_path)
+    shutil.copy(ALERTS / "rules_test.yaml", tmp_path)
     for command in (["check", "rules", "rules.yaml"], ["test", "rules", "rules_test.yaml"]):
         done = subprocess.run(["promtool", *command], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -111,39 +115,55 @@ def test_every_alert_speaks_korean_too() -> None:
             assert rule["annotations"]["summary"].isascii(), rule["alert"]
 
 
-def test_the_table_names_every_alert_once_and_who_tells_it() -> None:
+def test_the_table_names_every_alert_and_who_tells_it() -> None:
     rows = re.findall(
-        r"^\|.*\| (Dagster|Prometheus) \| `(\w+)` \|", (MONITORING / "README.md").read_text(), re.MULTILINE
+        r"^\|.*\| (Dagster|Prometheus) \| `(\w+)` \|",
+        (ROOT / "dagster_deploy" / "MONITORING.md").read_text(),
+        re.MULTILINE,
     )
-    sources = [path.read_text() for path in (ROOT / "korean_llm_assets").rglob("*.py")]
-    kinds = {kind for source in sources for kind in re.findall(r'Alert\(\s*f"(\w+):', source)}
+    calls = [
+        node
+        for path in (ROOT / "korean_llm_assets").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Alert"
+    ]
+    kinds = {ast.literal_eval(call.args[1]) for call in calls} - {"probe"}  # the channels' own test
     alerts = {rule["alert"] for rule in rules() if "alert" in rule}
-    assert sorted(rows) == sorted([*(("Dagster", kind) for kind in kinds), *(("Prometheus", name) for name in alerts)])
+    assert set(rows) == {*(("Dagster", kind) for kind in kinds), *(("Prometheus", name) for name in alerts)}
 
 
 def test_every_alert_has_a_test() -> None:
     tested = {
         case["alertname"]
-        for test in yaml.safe_load((MONITORING / "rules_test.yaml").read_text())["tests"]
+        for test in yaml.safe_load((ALERTS / "rules_test.yaml").read_text())["tests"]
         for case in test.get("alert_rule_test", [])
         if case["exp_alerts"]
     }
     assert tested == {rule["alert"] for rule in rules() if "alert" in rule}
 
 
-def test_one_command_brings_rules_and_dashboards_to_the_chart() -> None:
-    if shutil.which("kubectl") is None:
-        pytest.skip("kubectl renders the manifests; install it")
-    done = subprocess.run(["kubectl", "kustomize", str(MONITORING)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    rule, *maps = sorted(yaml.safe_load_all(done.stdout), key=lambda each: each["kind"] != "PrometheusRule")
-    assert rule["spec"] == rule_file() and rule["metadata"]["namespace"] == "monitoring"
+def test_the_chart_brings_rules_and_dashboards_where_the_public_chart_looks() -> None:
+    assert find(ours(), "PrometheusRule", "korean-llm")["spec"] == rule_file()
     values = helm_values("kube-prometheus-stack")
     assert values["prometheus"]["prometheusSpec"]["ruleSelectorNilUsesHelmValues"] is False, "else only the chart's own"
     label = values["grafana"]["sidecar"]["dashboards"]["label"]
-    assert all(each["metadata"]["labels"] == {label: "1"} for each in maps)
+    maps = [each for each in ours() if each["metadata"]["name"].startswith("korean-llm-dashboard-")]
+    assert all(each["metadata"]["labels"][label] == "1" for each in maps)
     brought = {name: text for each in maps for name, text in each["data"].items()}
-    assert brought == {path.name: path.read_text() for path in DASHBOARDS}
+    assert brought == {path.name: path.read_text(encoding="utf-8") for path in DASHBOARDS}
+
+
+def test_models_are_scraped_where_they_serve() -> None:
+    spec = find(ours(), "PodMonitor", "korean-llm-models")["spec"]
+    served = ServedModel("path", ModelSize(10**9, "bfloat16", 8192, 8, 1000))
+    body = deployment("m", "1", served, ServingSettings(), load_profile("h100"))
+    labels = body["spec"]["template"]["metadata"]["labels"]
+    assert spec["selector"]["matchLabels"].items() <= labels.items()
+    assert spec["namespaceSelector"]["matchNames"] == [body["metadata"]["namespace"]]
+    ports = {port["name"] for port in body["spec"]["template"]["spec"]["containers"][0]["ports"]}
+    assert {endpoint["port"] for endpoint in spec["podMetricsEndpoints"]} <= ports
+    values = helm_values("kube-prometheus-stack")["prometheus"]["prometheusSpec"]
+    assert values["podMonitorSelectorNilUsesHelmValues"] is False, "else only the chart's own"
 
 
 def helm_values(chart: str) -> dict[str, Any]:
@@ -168,8 +188,7 @@ def test_trainers_push_to_the_gateway_that_is_installed_and_may_reach_it() -> No
     address = f"http://{values['fullnameOverride']}.monitoring:{values['service']['port']}"
     assert load_profile("h100").env["KOREAN_LLM_PUSHGATEWAY"] == address
     assert values["serviceMonitor"]["honorLabels"] is True
-    policies = yaml.safe_load_all((ROOT / "dagster_deploy" / "base" / "network-policies.yaml").read_text())
-    (trainers,) = [each for each in policies if each["metadata"]["name"] == "trainers"]
+    trainers = find(ours(), "NetworkPolicy", "trainers")
     ports = [port["port"] for rule in trainers["spec"]["egress"] for port in rule.get("ports", [])]
     assert values["service"]["port"] in ports
 

@@ -26,8 +26,9 @@ from packaging.requirements import Requirement
 from tests.gpu.report import largest_difference, markdown, verdicts
 from tests.support.micro import ROOT, Micro
 from trainers.contract import ExitCode
+from trainers.contract.memory import Setting
 from trainers.contract.model_shape import Shape
-from trainers.contract.planner import Setting, flops_per_token
+from trainers.contract.planner import flops_per_token
 
 RESULTS = Path(__file__).parent / "results"
 SHAPES = {
@@ -108,6 +109,7 @@ def settings_of(dry: bool, shape: Shape) -> dict[str, Any]:
         "max_steps": GOLDEN_STEPS,
         "learning_rate": 1e-4,
         "checkpoint_steps": 1000,
+        "precision": "float32" if dry else "bfloat16",
     }
 
 
@@ -129,6 +131,7 @@ def compare_backends(
             "hfu": round(speed * flops_per_token(shape, setting) / peak, 4),
             "losses": [round(loss, 4) for _, loss in manifest.details.loss],
             "merge": manifest.details.merge,
+            "kernels": manifest.details.kernels,
         }
     return figures
 
@@ -153,9 +156,9 @@ def resume_check(micro: Micro, settings: dict[str, Any], backend: str, losses: l
     return {"said": f"stopped with exit 75, went on from step {step} and finished", "difference": difference}
 
 
-def later_stages(micro: Micro, settings: dict[str, Any]) -> dict[str, Any]:
+def later_stages(micro: Micro, settings: dict[str, Any], backend: str) -> dict[str, Any]:
     """A short SFT, then a round of DPO and one of GRPO on what it made."""
-    short = {**settings, "max_steps": 4}
+    short = {**settings, "max_steps": 4, "backend": backend}
     micro.run("sft", **short)
     sampling = {"rewards": ["language", "length"], "generations": 2, "completion_length": 16}
     online = {**short, "max_steps": 2, "algorithm": "grpo", "sampling": sampling}
@@ -220,7 +223,7 @@ def check(dry: bool, shapes: list[str], clock: Clock) -> dict[str, Any]:
                 with ThreadPoolExecutor() as pool:
                     losses = runs[backends[-1]]["losses"]
                     resumed = pool.submit(resume_check, micro, settings, backends[-1], losses)
-                    result |= later_stages(micro, settings)
+                    result |= later_stages(micro, settings, backends[-1])
                     result["resume"] = resumed.result()
             shutil.rmtree(home)
     result["seconds"] = round(clock.seconds)

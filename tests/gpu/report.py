@@ -51,15 +51,16 @@ def markdown(result: dict[str, Any]) -> str:
         f"{result['seconds']} s. bfloat16 matrix product: {result['matmul_tflops']} TFLOP/s.",
         "MFU: the model's own arithmetic (a frozen weight has no gradient); HFU: with what is computed again.",
         "",
-        "| shape | backend | tokens/s | peak memory GiB | MFU | HFU | first loss | last loss |",
-        "|---|---|---|---|---|---|---|---|",
+        "| shape | backend | attention | tokens/s | peak memory GiB | MFU | HFU | first loss | last loss |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, runs in result["shapes"].items():
         for backend, figures in runs.items():
             losses = figures["losses"]
             lines.append(
-                f"| {name} | {backend} | {figures['tokens_per_second']:,} | {figures['peak_memory_gib']} | "
-                f"{figures['mfu']:.1%} | {figures['hfu']:.1%} | {losses[0]} | {losses[-1]} |"
+                f"| {name} | {backend} | {figures['kernels']['attention']} | {figures['tokens_per_second']:,} | "
+                f"{figures['peak_memory_gib']} | {figures['mfu']:.1%} | {figures['hfu']:.1%} | "
+                f"{losses[0]} | {losses[-1]} |"
             )
     lines += ["", "| wanted | | found | met |", "|---|---|---|---|"]
     lines += [

@@ -8,18 +8,19 @@ from types import ModuleType
 from typing import Literal
 
 import pytest
-from dagster import AssetExecutionContext, MaterializeResult
+from dagster import AssetExecutionContext, AssetKey, MaterializeResult
 from pydantic import ValidationError
 
 from korean_llm_assets.assets.presentation import describe, headline
+from korean_llm_assets.assets.recipe_assets import recipe_key
 from korean_llm_assets.assets.stage_asset import materialize, stage_asset
 from korean_llm_assets.compute.cluster.job_spec import command_of
 from korean_llm_assets.compute.preflight import check_fit
 from korean_llm_assets.compute.profiles import load_profile
 from korean_llm_assets.costs import all_costs, estimate
 from korean_llm_assets.partitions.keys import cells, partitions_of, stage_of
-from korean_llm_assets.partitions.recipes import model_recipes
-from korean_llm_assets.partitions.requests import code_version, stage_request
+from korean_llm_assets.partitions.recipes import model_recipes, recipes
+from korean_llm_assets.partitions.requests import stage_request
 from trainers.__main__ import main
 from trainers.contract import (
     STAGES,
@@ -40,6 +41,7 @@ from trainers.contract.planner import GPUS, plan_recipe
 from trainers.contract.recipe import LoraSettings, TrainingSection
 from trainers.contract.recipe.loading import load_model_recipes
 from trainers.evaluation.report import Report, colours, parents, subject
+from trainers.evaluation.report_page import report_page
 from trainers.evaluation.results import ItemScore, Results
 from trainers.export.model_card import model_card
 from trainers.runner.stage import StageContext, StageResult
@@ -87,9 +89,9 @@ def entry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     module.run = run
     monkeypatch.setitem(sys.modules, "a_new_stage", module)
     monkeypatch.setitem(STAGES, "distill", DISTILL)
-    model_recipes.cache_clear()
+    recipes.cache_clear()
     yield
-    model_recipes.cache_clear()
+    recipes.cache_clear()
 
 
 def request(**more: object) -> StageRequest:
@@ -113,7 +115,7 @@ def test_recipes_have_its_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         load_model_recipes()
 
 
-def test_its_asset_is_partitioned_and_versioned(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_asset_is_partitioned_and_versioned() -> None:
     @stage_asset(group="training", kinds=set())
     def distilled_model(
         context: AssetExecutionContext, rlhf_model: Artifact, instructions: Artifact
@@ -124,10 +126,9 @@ def test_its_asset_is_partitioned_and_versioned(monkeypatch: pytest.MonkeyPatch)
     (spec,) = distilled_model.specs
     assert partitions_of(DISTILL) == spec.partitions_def == cells
     assert stage_of("distilled_model") == DISTILL
-    assert spec.code_version == code_version(DISTILL)
-    assert {dep.asset_key.to_user_string() for dep in spec.deps} == {STAGES[name].asset for name in DISTILL.reads}
-    monkeypatch.setitem(STAGES, "rlhf", STAGES["rlhf"].model_copy(update={"version": 99}))
-    assert code_version(DISTILL) != spec.code_version, "what it reads is part of its version"
+    assert spec.code_version == str(DISTILL.version)
+    read = {dep.asset_key for dep in spec.deps}
+    assert read == {AssetKey(STAGES[name].asset) for name in DISTILL.reads} | {recipe_key(DISTILL)}
 
 
 def test_preflight_and_the_job_know_how_it_is_spread(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +174,7 @@ def test_the_report_compares_it_with_its_parent_once_evaluation_reads_it(monkeyp
     report = Report("t", Results(rows, {}, 0), [], [], {"small": [(1, 2.0), (2, 1.0)]}, {})
     assert ("small", "rlhf") in {(stage, other) for _, stage, other, _ in report.comparisons()}
     assert len(set(colours().values())) == len(colours()) == 7
-    assert colours()["small"] in report.html()
+    assert colours()["small"] in report_page(report, {})
     json.dumps(report.to_json())
 
 

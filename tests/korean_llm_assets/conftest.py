@@ -1,5 +1,6 @@
 """A platform on an empty folder, with stages that are real processes but train nothing; a receiver of alerts."""
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from dagster import (
 from korean_llm_assets import alerts
 from korean_llm_assets.home import Home
 from tests.support.alert_receiver import Receiver, slack_at
-from tests.support.served import Served, own_recipes, served, small_release
+from tests.support.served import ROOT, Served, own_recipes, served, small_release
 from trainers.contract import Attempt, BenchmarkDetails, Manifest, Needs, StageRequest
 
 SMALL_STAGES = Path(__file__).parents[1] / "support" / "small_stages.py"
@@ -62,6 +63,8 @@ def define(reload: bool = False, compute: Any = None) -> Definitions:
     for name in [name for name in sys.modules if reload and name.startswith("korean_llm_assets")]:
         del sys.modules[name]
     from korean_llm_assets.assets import data, deployment, evaluation, training
+    from korean_llm_assets.assets.landing_assets import LANDING_ASSETS
+    from korean_llm_assets.assets.recipe_assets import RECIPE_ASSETS
     from korean_llm_assets.resources import Platform, resources
     from korean_llm_assets.triggers.jobs import JOBS
     from korean_llm_assets.triggers.sensors import SENSORS
@@ -72,7 +75,7 @@ def define(reload: bool = False, compute: Any = None) -> Definitions:
     command = (sys.executable, str(SMALL_STAGES))
     small = replace(platform.compute, command=command, environment=environment, prepare=lambda: None)
     return Definitions(
-        assets=load_assets_from_modules([data, training, evaluation, deployment]),
+        assets=[*load_assets_from_modules([data, training, evaluation, deployment]), *RECIPE_ASSETS, *LANDING_ASSETS],
         jobs=JOBS,
         sensors=SENSORS,
         resources=resources(replace(platform, compute=compute or small)),
@@ -103,8 +106,13 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     releases = [f"door-{name}" for name in ("ui", "cli", "launch", "backfill-1", "backfill-2", "browser", "operations")]
     for name in releases:
         small_release(home, name, text=name)
-    quiet = "86400"  # without a marker nothing is complete while the tests run
-    with served(home, KOREAN_LLM_RECIPES=str(recipes), KOREAN_LLM_QUIET_SECONDS=quiet) as running:
+    variables = {
+        "KOREAN_LLM_RECIPES": str(recipes),
+        "KOREAN_LLM_MODELS": "tiny,qwen2.5-7b,qwen2.5-72b",
+        "KOREAN_LLM_QUIET_SECONDS": "86400",  # without a marker nothing is complete while the tests run
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "support" / "scripted_models"), str(ROOT)]),
+    }
+    with served(home, **variables) as running:
         for name in releases:
             running.command("korean_llm_assets", "release", name)
         yield running

@@ -18,7 +18,7 @@ from korean_llm_assets.alerts import (
     slack_bot,
     slack_webhook,
 )
-from korean_llm_assets.commands.check import tell_what_is_missing
+from korean_llm_assets.commands.check import Surroundings
 from korean_llm_assets.resources import cluster_sensors
 from tests.support.alert_receiver import ALERT, CANARY, Receiver
 from trainers.contract import BadRequest
@@ -160,18 +160,15 @@ def test_a_malformed_channel_is_told_by_check_without_its_value(
     for name, value in settings.items():
         monkeypatch.setenv(f"KOREAN_LLM_{name}", value)
     with caplog.at_level(1), pytest.raises(BadRequest, match=f"^{message}") as refusal:
-        tell_what_is_missing()
+        Surroundings.read()
     assert CANARY not in "".join(format_exception(refusal.value)) + caplog.text
 
 
-def test_check_names_the_channels_and_nothing_secret(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_check_names_the_channels_and_nothing_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     urls = f"discord://123456/{CANARY} tgram://123456789:{CANARY}_abcdefghijklmnopqrstuvwxyz/1\n json://a/ json://b/"
     monkeypatch.setenv("KOREAN_LLM_ALERT_URLS", urls)
     monkeypatch.setenv("KOREAN_LLM_SLACK_WEBHOOK", f"https://user:pass@hooks.slack.com/services/T/B/{CANARY}")
-    tell_what_is_missing()
-    line = capsys.readouterr().out.splitlines()[-1]
+    line = Surroundings.read().in_words[-1]
     kinds = [name.split()[0] for name in line.removeprefix("alert channels: ").split(", ")]
     assert kinds == ["discord", "tgram", "json", "json", "SlackWebhook"] and CANARY not in line
     assert len({channel.name for channel in configured_channels()}) == 5, "each has a place in the outbox"

@@ -10,7 +10,7 @@ from korean_llm_assets.commands import costs as costs_command
 from korean_llm_assets.compute.cluster.compute import KubernetesCompute
 from korean_llm_assets.compute.overrides import Overrides
 from korean_llm_assets.compute.profiles import Price, load_profile
-from korean_llm_assets.costs import Cost, all_costs, cost_metadata, estimate, estimate_table, report
+from korean_llm_assets.costs import Cost, all_costs, cost_metadata, estimate, report
 from korean_llm_assets.home import Home
 from tests.korean_llm_assets.conftest import WHOLE, PlatformUnderTest, drop, ended
 from trainers.contract import Attempt, DoesNotFit, GpuSeconds, Manifest
@@ -86,7 +86,7 @@ def test_the_price_is_the_profiles_unless_it_is_said(monkeypatch: pytest.MonkeyP
             patch.setattr(
                 costs_command, "all_costs", lambda store: [Cost("sft_model", "m", "r1", HOUR, 2 * HOUR, 2 * HOUR, 0)]
             )
-            costs_command.run(Namespace(price=price), home)
+            costs_command.run(Namespace(price=price, json=False, lang="en"), home)
         assert f"| {money} |" in (tmp_path / "costs.md").read_text()
 
 
@@ -104,8 +104,8 @@ def test_totals_of_a_release_count_its_data_and_its_base_model(monkeypatch: pyte
 def test_an_estimate_is_the_mean_of_past_runs_of_the_same_model() -> None:
     (row,) = estimate(["sft_model"], "qwen2.5-7b", PAST, None)
     assert (row.hours, row.gpu_hours, row.source) == (3.0, 12.0, "the mean of 2 past runs")
-    table = estimate_table([row], releases=5, price=3.0)
-    assert "in all 60.00 GPU-hours, 180.00 US dollars" in table
+    *_, last = costs_command.estimate_lines([row], 5, 3.0, "en")
+    assert last.split() == ["in", "all", "15.00", "60.00", "180.00"]
 
 
 @pytest.mark.parametrize("model", ["qwen2.5-7b", "qwen2.5-72b"])

@@ -8,8 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from korean_llm_assets.http import get_json, is_up, post_json, redacted
+from korean_llm_assets.http import get_json, is_up, post_json
 from trainers.contract import ServiceMissing
+from trainers.contract.redaction import redacted
 
 CANARY = "canary-7f3a"
 

@@ -155,7 +155,7 @@ def _serve(cluster: Cluster, method: str, url: str, body: Body) -> tuple[int, Bo
     if match is None:
         raise Refused(404, "NotFound", f"the server could not find the requested resource {parts.path}")
     verb = {"GET": "get" if match["name"] else "list", "POST": "create", "PATCH": "patch", "DELETE": "delete"}[method]
-    if (verb, match["plural"]) in cluster.forbidden:
+    if (verb, "/".join(filter(None, (match["plural"], match["sub"])))) in cluster.forbidden:
         what = f'{match["plural"]} is forbidden: User "tester" cannot {verb} resource "{match["plural"]}"'
         raise Refused(
             403, "Forbidden", f'{what} in API group "{match["group"] or ""}" in the namespace "{match["ns"]}"'

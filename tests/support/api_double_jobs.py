@@ -30,6 +30,7 @@ class JobController:
         self._logs: dict[str, threading.Thread] = {}
         self._asked_to_stop: dict[str, float] = {}
         self._killed_for: dict[str, str] = {}
+        self._lost: set[str] = set()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -43,12 +44,21 @@ class JobController:
             process.wait()
 
     def lose_node(self, pod: str) -> None:
-        """The node of a pod dies: no goodbye, the pod object is garbage-collected, the Job starts another."""
+        """The node of a pod dies: the cluster marks the pod, deletes it, and can do no more while nobody answers there.
+
+        As seen on Kubernetes 1.36, the minutes of waiting in between left out.
+        """
         body = self._pod(pod)
-        condition = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC", "message": "node lost"}
-        body["status"].setdefault("conditions", []).append(condition)
+        states = {"Ready": "False", "ContainersReady": "True", "DisruptionTarget": "True"}
+        body["status"]["conditions"] = [{"type": kind, "status": state} for kind, state in states.items()]
+        body["status"]["conditions"][-1]["reason"] = "DeletionByTaintManager"
+        self._lost.add(body["metadata"]["uid"])
         _signal(self._processes[body["metadata"]["uid"]], signal.SIGKILL)
         body["metadata"]["deletionTimestamp"] = stamp()
+
+    def give_up_node(self) -> None:
+        """Somebody deletes the lost node: its pods fail and are garbage-collected, their Jobs start others."""
+        self._lost.clear()
 
     def _pod(self, name: str) -> Body:
         return next(body for body in self._cluster.find("pods") if body["metadata"]["name"] == name)
@@ -114,6 +124,8 @@ class JobController:
 
     def _step_pod(self, pod: Body) -> None:
         uid, phase = pod["metadata"]["uid"], pod["status"]["phase"]
+        if uid in self._lost:
+            return
         deleted = "deletionTimestamp" in pod["metadata"]
         process = self._processes.get(uid)
         if process is None:

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +59,18 @@ def run_data_stage(stage: str, home: Path, **settings: Any) -> tuple[Manifest, P
         return run_stage(request, store, home / "landing"), store.folder(request)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def start_data_stage(request: StageRequest, home: Path, artifacts: str, first: str = "pass") -> "subprocess.Popen[str]":
+    """The stage over `home/landing` as a process of its own, what it says to be read.
+
+    Args:
+        artifacts: folder of `home`.
+        first: code that it runs before anything else.
+    """
+    path = home / f"{artifacts}.json"
+    path.write_text(request.model_dump_json())
+    where = ["--request", path, "--artifacts", home / artifacts, "--landing", home / "landing"]
+    run = f"{first}; import sys; from trainers.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", run, request.stage, *map(str, where)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

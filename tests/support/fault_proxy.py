@@ -1,5 +1,6 @@
 """A proxy before the API server, real or double, that fails on command: statuses, refusals, hangs, torn answers."""
 
+import re
 import threading
 import time
 from collections import Counter
@@ -9,12 +10,21 @@ from typing import Any
 import kubernetes
 import urllib3
 
+_NAMESPACED = re.compile(
+    r"/(?:api/v1|apis/(?P<group>[^/]+)/[^/]+)/namespaces/[^/]+/(?P<plural>[a-z]+)(?P<name>/[^/?]+)?(?P<sub>/[a-z]+)?"
+)
+_VERBS = {"POST": "create", "PATCH": "patch", "DELETE": "delete", "PUT": "update"}
+
 
 class FaultProxy:
-    """Forwards to a cluster. `fault` decides each request's fate: a status, "refuse", "hang", "tear" or None."""
+    """Forwards to a cluster. `fault` decides each request's fate: a status, "refuse", "hang", "tear" or None.
+
+    `calls` holds (verb, API group, resource) of every namespaced call, as RBAC names them.
+    """
 
     def __init__(self, upstream: kubernetes.client.Configuration):
         self.seen: Counter[str] = Counter()
+        self.calls: set[tuple[str, str, str]] = set()
         self._until = 0.0
         self._fault: int | str | None = None
         self._only = ""
@@ -54,6 +64,9 @@ class FaultProxy:
 
     def forward(self, method: str, url: str, headers: Any, body: bytes) -> urllib3.BaseHTTPResponse:
         """The cluster's own answer."""
+        if match := _NAMESPACED.match(url):
+            reading = ("watch" if "watch=true" in url.lower() else "list") if not match["name"] else "get"
+            self.calls.add((_VERBS.get(method, reading), match["group"] or "", match["plural"] + (match["sub"] or "")))
         kept = {k: v for k, v in headers.items() if k.lower() not in ("host", "connection", "accept-encoding")}
         return self._pool.request(method, self._upstream + url, body=body or None, headers=kept)
 

@@ -9,7 +9,7 @@ HOSTILE = (
     "</title></style></svg></td><script>alert(1)</script><img src=http://evil/x onerror='a()'>\"'> {{ 7 * 7 }} &lt; "
     "| ![p](http://evil/y) [l](javascript:a) `c` **d** __e__ ```` \\\x0b\x00\n\n# h\n- i\n<b>끝"
 )
-_VOID = {"meta", "img", "link", "br"}
+_VOID = {"meta", "img", "link", "br", "input"}
 
 
 @dataclass

@@ -16,8 +16,10 @@ from unittest.mock import patch
 import zstandard
 
 from tests.support.plugins import digests_of
+from tests.support.toy import write_suites
 from trainers.contract import (
     STAGES,
+    BenchmarkDetails,
     CorpusDetails,
     DatasetDetails,
     Details,
@@ -32,8 +34,9 @@ ROOT = Path(__file__).parents[2]
 INPUTS = {
     "base_model": (),
     "cpt": ("base_model", "corpus"),
-    "sft": ("cpt_checkpoint", "instructions"),
-    "rlhf": ("sft_model", "preferences"),
+    "sft": ("cpt_checkpoint", "instructions", "corpus"),
+    "rlhf": ("sft_model", "preferences", "corpus"),
+    "evaluate": ("base_model", "cpt_checkpoint", "sft_model", "rlhf_model", "benchmarks", "corpus"),
 }
 OPTIONAL = {"cpt": ("previous_checkpoint", "previous_corpus"), "rlhf": ("reward_model",)}
 SHAPE = {"hidden_size": 32, "layers": 2, "heads": 2, "kv_heads": 1, "intermediate_size": 64, "max_length": 128}
@@ -85,6 +88,7 @@ class Micro:
         self._commit("corpus", _corpus_details(), self._write_corpus)
         self._commit("instructions", _set_details(), self._write_instructions)
         self._commit("preferences", _set_details(), self._write_preferences)
+        self._commit("benchmarks", BenchmarkDetails(suites={"sorts": 8, "answers": 8}), _write_benchmarks)
 
     @classmethod
     def with_stand_ins(cls, root: Path) -> "Micro":
@@ -106,6 +110,7 @@ class Micro:
             section=section,
             seed=7,
             plugins=digests_of(stage, section),
+            files=kind.section.model_validate(section).local_digests,
             inputs=tuple(self.made[name] for name in self._inputs(stage)),
         )
 
@@ -125,13 +130,16 @@ class Micro:
         own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "KOREAN_LLM_HOME": str(self.root / "home")}
         return {**os.environ, **own, **more}
 
-    def start(self, request: StageRequest, processes: int = 1, **environment: str) -> subprocess.Popen[str]:
-        """The stage as a process of its own, or as several through torchrun."""
+    def start(
+        self, request: StageRequest, processes: int = 1, program: str | None = None, **environment: str
+    ) -> subprocess.Popen[str]:
+        """The stage as a process of its own, or several through torchrun; FSDP2 comes on where it is asked for."""
         path = self.root / f"{request.digest}.json"
         path.write_text(request.model_dump_json())
         torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
         launcher = torchrun if processes > 1 else []
-        command = [sys.executable, *launcher, "-m", "trainers", request.stage, "--request", str(path)]
+        program = program or _program(request.section)
+        command = [sys.executable, *launcher, "-m", program, request.stage, "--request", str(path)]
         return subprocess.Popen(
             [*command, "--artifacts", str(self.store.root), "--landing", str(self.root)],
             env=self.environment(**environment),
@@ -219,6 +227,26 @@ class Micro:
                 }
             )
         _write(folder, rows)
+
+
+def _program(section: dict[str, Any]) -> str:
+    if section.get("context_parallel"):
+        return "tests.support.ring_on_cpu"
+    return "tests.support.fsdp_on_cpu" if section.get("shard_weights") else "trainers"
+
+
+def _write_benchmarks(folder: Path) -> None:
+    """What sort of thing each thing is: as a choice, and asked in words."""
+    choices = sorted(set(_SORTS))
+    choice = [
+        {"id": f"c{at}", "question": f"{thing}의 종류:", "choices": choices, "answer": choices.index(sort)}
+        for at, (thing, sort) in enumerate(zip(_THINGS, _SORTS, strict=True))
+    ]
+    answers = [
+        {"id": f"a{at}", "messages": conversation(at)[:1], "answer": sort, "choices": choices, "task": "sort"}
+        for at, sort in enumerate(_SORTS)
+    ]
+    write_suites(folder, {"sorts": ("multiple_choice", choice), "answers": ("instruction", answers)})
 
 
 def _write(folder: Path, rows: list[dict[str, Any]]) -> None:

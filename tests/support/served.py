@@ -20,6 +20,7 @@ from korean_llm_assets.home import Home
 from trainers.contract.recipe.loading import recipe_folders
 
 LOCATION = {"repositoryLocationName": "korean_llm", "repositoryName": "__repository__"}
+ROOT = Path(__file__).parents[2]
 _MADE = """query($key: AssetKeyInput!) {
   assetOrError(assetKey: $key) { ... on Asset { assetMaterializations { partition } } } }"""
 _RUN = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
@@ -51,6 +52,13 @@ class Served:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
+    def dg(self, *arguments: str) -> str:
+        """The command line `dg`, in the project's folder."""
+        command = [str(Path(sys.executable).with_name("dg")), *arguments]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=300, cwd=ROOT)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
     def runs(self, **tags: str) -> list[dict[str, Any]]:
         """Runs with these tags, newest first."""
         query = (
@@ -60,7 +68,7 @@ class Served:
         runs: list[dict[str, Any]] = self.ask(query, f={"tags": wanted})["runsOrError"]["results"]
         return runs
 
-    def finish(self, run_id: str, seconds: float = 240) -> str:
+    def finish(self, run_id: str, seconds: float = 480) -> str:
         """Wait for a run; its status."""
         ended = ("SUCCESS", "FAILURE", "CANCELED")
         wait_until(lambda: self.ask(_RUN, id=run_id)["runOrError"]["status"] in ended, seconds)
@@ -112,6 +120,18 @@ def small_release(home: Home, name: str, text: str = "물") -> Path:
     return folder
 
 
+_NEEDS = {"cpu": 1, "memory": "4Gi"}
+IN_FEW_STEPS = {
+    "base_model": {"needs": _NEEDS},
+    "cpt": {"needs": _NEEDS, "max_steps": 12},
+    "sft": {"needs": _NEEDS, "max_steps": 12},
+    "rlhf": {"needs": _NEEDS, "max_steps": 6},
+    "evaluate": {"needs": _NEEDS, "max_items_per_suite": 8, "behaviour_prompts": 2, "samples": 1, "gate": {}},
+    "export": {"needs": _NEEDS},
+}
+"""What makes of `tiny` a model of a few steps, without a gate."""
+
+
 def own_recipes(home: Home, **recipes: dict[str, Any]) -> Path:
     """A folder of the user's own recipes: changes on top of tiny's."""
     folder = home.root / "recipes"
@@ -133,7 +153,7 @@ def served(home: Home, **variables: str) -> Iterator[Served]:
     command = [sys.executable, "-m", "korean_llm_assets", "ui", "--dagster-port", "0", "--mlflow-port", "0"]
     with log.open("w") as stream, subprocess.Popen(command, env=environment, stdout=stream, stderr=stream) as process:
         try:
-            wait_until(lambda: "Ctrl-C stops both" in log.read_text() or process.poll() is not None, 300)
+            wait_until(lambda: "Ctrl-C stops all" in log.read_text() or process.poll() is not None, 300)
             assert process.poll() is None, log.read_text()[-3000:]
             pages = dict(re.findall(r"^(Dagster|MLflow) +(http://\S+)$", log.read_text(), re.MULTILINE))
             yield Served(home, pages["Dagster"], pages["MLflow"], environment)

@@ -112,8 +112,10 @@ class FakeClient:
     def create_registered_model(self, name: str, description: str) -> None:
         self._models[name] = SimpleNamespace(aliases={}, tags={})
 
-    def create_model_version(self, name: str, source: str, run_id: str | None, tags: dict[str, str]) -> Any:
-        version = SimpleNamespace(name=name, version=str(next(self._numbers)), tags=tags)
+    def create_model_version(
+        self, name: str, source: str, run_id: str | None, tags: dict[str, str], description: str
+    ) -> Any:
+        version = SimpleNamespace(name=name, version=str(next(self._numbers)), tags=tags, description=description)
         self._versions.append(version)
         return version
 
@@ -164,7 +166,7 @@ class World:
         """A registry as a new process makes it, whose tries meet these faults."""
         platform = Faulty(self.platform, faults, ServiceMissing("the platform does not answer"))
         client = Faulty(self.client, faults, MlflowException("the registry does not answer"))
-        rollout = rollout_on(lambda *_: platform, RolloutPolicy(canary_seconds=1e-3))
+        rollout = rollout_on(lambda *_: platform, RolloutPolicy(canary_seconds=1e-3), lambda version: [])
         return _Registry("memory", locks=self.locks, retry_seconds=(), rollout=rollout).on(client)
 
     def aliases(self, name: str) -> dict[str, str]:

@@ -23,6 +23,7 @@ from trainers.contract import (
     ExportDetails,
     GateResult,
     Interrupted,
+    Interval,
     TrainingDetails,
 )
 from trainers.runner.stage import StageContext, StageResult
@@ -51,7 +52,11 @@ def details(context: StageContext) -> Details:
         case "evaluate":
             learned = os.environ.get("SMALL_STAGES_GATE", "pass") == "pass"
             row = {"passed": learned, "value": 0.3, "threshold": 0.2, "explanation": "30 points, wanted 20"}
-            return EvaluationDetails(suites={}, gate=[GateResult(name=name, **row) for name in CONDITIONS])
+            value = float(os.environ.get("SMALL_STAGES_FIGURE", "0.5"))
+            figure = Interval(value=value, low=value - 0.05, high=value + 0.05, n=400)
+            return EvaluationDetails(
+                suites={"facts": {"rlhf": figure}}, gate=[GateResult(name=name, **row) for name in CONDITIONS]
+            )
         case "export":
             return ExportDetails(formats=["safetensors"], parameters=10, tokenizer_hash=HASH, model_card="# card")
     raise AssertionError(context.request.stage)

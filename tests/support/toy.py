@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ def train_tokenizer(texts: list[str], vocabulary: int) -> Any:
     return tokenizer
 
 
-def build_model(folder: Path, seed: int, broken: bool = False) -> Path:
+def build_model(folder: Path, seed: int, broken: bool = False, positions: int = 256, head_dim: int = 16) -> Path:
     """A Qwen3-shaped model of a few thousand weights, and a tokenizer trained on `sentences`."""
     import torch
     from transformers import Qwen3ForCausalLM
@@ -77,7 +78,9 @@ def build_model(folder: Path, seed: int, broken: bool = False) -> Path:
     tokenizer = train_tokenizer(sentences(200, seed=0), vocabulary=400)
     tokenizer.save_pretrained(folder)
     torch.manual_seed(seed)
-    config = small_config(len(tokenizer), tie_word_embeddings=True, eos_token_id=tokenizer.eos_token_id)
+    config = small_config(
+        len(tokenizer), positions, head_dim, tie_word_embeddings=True, eos_token_id=tokenizer.eos_token_id
+    )
     model = Qwen3ForCausalLM(config)
     if broken:
         model.model.norm.weight.data.fill_(float("nan"))
@@ -224,10 +227,12 @@ def build_lineage(
     nan_in_rlhf: bool = False,
     lm_eval_task: str = "",
     adapter_of: str = "",
+    new_tokens: int = 0,
 ) -> Lineage:
     """All that `evaluate` reads: four models of different random weights, benchmarks, corpus.
 
     `adapter_of`: RLHF's adapter stands beside its model, as `method: lora` leaves it, and names that asset as its base.
+    `new_tokens`: CPT adds so many to the vocabulary.
     """
     store = ArtifactStore(root)
     artifacts: dict[str, Artifact] = {}
@@ -271,6 +276,8 @@ def build_lineage(
 
         def write(folder: Path, s=seed, t=template, b=broken, a=adapts) -> None:
             _write_model(folder, s, t, b)
+            if new_tokens:
+                _expand(folder / "model", new_tokens)
             if a:
                 _write_adapter(folder / "adapter", folder / "model", a)
 
@@ -281,6 +288,15 @@ def build_lineage(
 def _write_model(folder: Path, seed: int, template: str = TEMPLATE, broken: bool = False) -> None:
     build_model(folder / "model", seed, broken)
     (folder / "model" / "chat_template.jinja").write_text(template)
+
+
+def _expand(folder: Path, tokens: int) -> None:
+    from trainers.training.model_folder import ModelFolder
+    from trainers.training.vocabulary_expansion import expand
+
+    base = folder.rename(folder.with_name("before"))
+    expand(ModelFolder(base), [STORY] * 2, tokens, folder)
+    shutil.rmtree(base)
 
 
 def _write_adapter(folder: Path, model: Path, base: str) -> None:

@@ -12,7 +12,7 @@ from trainers.benchmarks.checks import Check
 from trainers.contract import BadData, BadRequest
 from trainers.contract.digests import file_sha256
 from trainers.contract.shards import read_shards
-from trainers.conversations.rows import Messages
+from trainers.conversations.messages import Messages
 
 
 class _Item(BaseModel):
@@ -83,6 +83,19 @@ FORMATS: dict[str, type[Item]] = {
     "preference": Preference,
     "text": Text,
 }
+
+
+def question_of(item: Item) -> str:
+    """What an item asks, in words, for people."""
+    match item:
+        case MultipleChoice():
+            return item.question
+        case Instruction():
+            return str(item.messages[-1]["content"])
+        case Preference():
+            return str(item.prompt[-1]["content"])
+        case _:
+            return item.text
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,28 @@
-"""Published Korean benchmarks from their own files to multiple-choice items, offline.
+"""Published Korean benchmarks from their own files to items, offline.
 
-They are asked in lm_eval 0.4.13's words, so that figures compare with published ones. It ships no KLUE and reads
-another edition of HAE-RAE than the CSV files: those questions are ours. Files are recognised by their names anywhere
-under the folder; an item of a suite with parts (subjects, categories) keeps the name of its part.
+They are asked in lm_eval 0.4.13's words, so that figures compare with published ones. It ships no KLUE, KorNLI, KorSTS,
+NSMC, KorQuAD and KoBBQ and reads another edition of HAE-RAE than the CSV files: those questions are ours. Files are
+recognised by their names anywhere under the folder, in archives too; an item of a suite with parts (subjects,
+categories) keeps the name of its part. All are multiple choice but KorQuAD and KLUE's MRC, whose answers are written.
 
     [kobest/]{BoolQ,COPA,HellaSwag,SentiNeg,WiC}/test.tsv   kobest_boolq, kobest_copa, ...
-    klue-{nli,sts}-*_dev.json, klue-{ner,dp}-*_dev.tsv      klue_nli, klue_sts, klue_ner, klue_dp
-    kmmlu/[data/]<Subject>-test.csv                         kmmlu
+    klue-{nli,sts,mrc}-*_dev.json, ynat-*_dev.json          klue_nli, klue_sts, klue_mrc, klue_ynat
+    klue-{ner,dp}-*_dev.tsv                                 klue_ner, klue_dp
+    {boolq,copa,...}/test*.parquet, {nli,sts,ynat}/validation*.parquet, kmmlu/<Subject>/test*.parquet: hub.py
+    kmmlu[-hard, -redux, -pro]/[data/]<Subject>-test.csv    kmmlu, kmmlu_hard, ... (in any case, as all names here)
+    kmmlu-{redux,pro}/[data/]test*.parquet                  kmmlu_redux, kmmlu_pro (as on the hub)
     HAERAE-Bench-v1-{KGK,HI,LW,RW,SN,RC}.csv                haerae (edition 1.0)
     haerae/<category>/test/*.parquet                        haerae (as Hugging Face converts the edition of lm_eval)
     csatqa_eval.json                                        csatqa (JSON lines)
     {Culture,Language}/<category>/<Category>_<Exam>.json    click
+    xnli.test.ko.tsv, KorSTS/sts-test.tsv                   kornli, korsts (KorNLUDatasets; similar from 3 of 5 on)
+    {x-final,paws-x}/ko/test*.{tsv,parquet}                 paws_ko
+    ratings_test.txt                                        nsmc
+    KorQuAD_v1.0_dev.json                                   korquad
+    KoBBQ_test_samples.tsv                                  kobbq (accuracy by category; no bias score)
 """
 
+import ast
 import csv
 import json
 import re
@@ -21,14 +31,15 @@ from pathlib import Path
 
 import pyarrow.parquet
 
-from trainers.contract import BadData
+from trainers.benchmarks import hub, questions
+from trainers.benchmarks.hub import Read
+from trainers.contract.foreign import foreign
 from trainers.conversations.rows import Row
+from trainers.text.packed import opened
+from trainers.text.read import files_below
 
 _TRUTH = {"true": 1, "false": 0}
-_NO_YES = ["아니오", "예"]
-_NEGATIVE_POSITIVE = ["부정", "긍정"]
-_CONNECTORS = {"원인": "왜냐하면", "결과": "그래서"}
-_NLI = {"entailment": 0, "neutral": 1, "contradiction": 2}
+_SIMILAR = 3.0
 _ENTITIES = {"PS": "인물", "LC": "장소", "OG": "기관", "DT": "날짜", "TI": "시간", "QT": "수량"}
 _ENTITY = re.compile(rf"<([^<>]+):({'|'.join(_ENTITIES)})>")
 _DP_CHOICES = 4
@@ -42,33 +53,38 @@ _HAERAE = {
 }
 
 
-Read = Callable[[Path], Iterator[Row]]
-_FILES: list[tuple[re.Pattern[str], str, Read]] = []
-"""Pattern of the files' names, suite, and what reads a file: one entry for each function that `_published` marks."""
+_FILES = [(re.compile(pattern, re.IGNORECASE), suite, read) for pattern, suite, read in hub.FILES]
+"""Pattern of the files' names, suite, and what reads a file: one more for each function that `_published` marks."""
 
 
 def _published(files: str, suite: str) -> Callable[[Read], Read]:
     """Enter a function as the reader of the files whose names (relative, with slashes) the pattern finds."""
 
     def enter(read: Read) -> Read:
-        _FILES.append((re.compile(files), suite, read))
+        _FILES.append((re.compile(files, re.IGNORECASE), suite, read))
         return read
 
     return enter
 
 
 def published_suites(folder: Path) -> dict[str, list[Row]]:
-    """Suite -> multiple-choice items of every published file below the folder; empty where there is none.
+    """Suite -> items of every published file below the folder; empty where there is none.
 
     Raises:
         BadData: a file of a known name is not in the published form; names the file, and the line.
     """
     suites: dict[str, list[Row]] = {}
-    for path in sorted(folder.rglob("*")):
-        for pattern, name, read in _FILES:
-            if pattern.search(path.relative_to(folder).as_posix()):
-                suites.setdefault(name, []).extend(_checked(path, read))
+    with opened(files_below(folder), is_published) as files:
+        for name, path in files.items():
+            for pattern, suite, read in _FILES:
+                if pattern.search(name):
+                    suites.setdefault(suite, []).extend(_checked(folder / name, path, read))
     return suites
+
+
+def format_of(row: Row) -> str:
+    """The format of a published item, one of formats.FORMATS."""
+    return "instruction" if "messages" in row else "multiple_choice"
 
 
 def is_published(name: str) -> bool:
@@ -76,15 +92,17 @@ def is_published(name: str) -> bool:
     return any(pattern.search(name) for pattern, _, _ in _FILES)
 
 
-def _checked(path: Path, read: Read) -> Iterator[Row]:
+def _checked(place: Path, path: Path, read: Read) -> Iterator[Row]:
+    """Items of a file, which a reader opens at `path` and people know by `place`."""
+    rows = enumerate(read(path), start=1)
     number = 0
-    try:
-        for row in read(path):
-            number += 1
-            yield row
-    except (KeyError, ValueError, IndexError) as error:
-        reason = f"no column or value {error}" if isinstance(error, KeyError) else str(error)
-        raise BadData(f"{path}: item {number + 1} is not in the published form: {reason}") from error
+    while True:
+        with foreign(f"{place}: item {number + 1}"):
+            number, row = next(rows, (0, None))
+            json.dumps(row, ensure_ascii=False).encode()  # text that no file can hold is told with its place, too
+        if row is None:
+            return
+        yield row
 
 
 def _table(path: Path) -> Iterator[dict[str, str]]:
@@ -110,58 +128,76 @@ def _csv(path: Path) -> Iterator[dict[str, str]]:
             yield row
 
 
-def _item(identity: str, question: str, choices: list[str], answer: int, **more: str) -> Row:
-    return {"id": identity, "question": question, "choices": choices, "answer": answer, **more}
-
-
 @_published(r"(^|/)BoolQ/test\.tsv$", "kobest_boolq")
 def _boolq(path: Path) -> Iterator[Row]:
     for row in _table(path):
-        question = f"{row['Text']} 질문: {row['Question']} 답변: "
-        yield _item(row["ID"], question, _NO_YES, _TRUTH[row["Answer"].lower()], score="sum")
+        yield questions.boolq(row["ID"], row["Text"], row["Question"], _TRUTH[row["Answer"].lower()])
 
 
 @_published(r"(^|/)COPA/test\.tsv$", "kobest_copa")
 def _copa(path: Path) -> Iterator[Row]:
     for row in _table(path):
-        question = f"{row['sentence']}  {_CONNECTORS[row['question']]}"  # two spaces, as lm_eval asks
-        yield _item(row["ID"], question, [row["1"], row["2"]], int(row["Answer"]) - 1, score="sum")
+        choices = [row["1"], row["2"]]
+        yield questions.copa(row["ID"], row["sentence"], row["question"], choices, int(row["Answer"]) - 1)
 
 
 @_published(r"(^|/)HellaSwag/test\.tsv$", "kobest_hellaswag")
 def _hellaswag(path: Path) -> Iterator[Row]:
     for number, row in enumerate(_table(path)):
         choices = [row[f"choice{choice}"] for choice in range(1, 5)]
-        yield _item(str(number), f"문장: {row['context']}", choices, int(row["label"]))
+        yield questions.hellaswag(str(number), row["context"], choices, int(row["label"]))
 
 
 @_published(r"(^|/)SentiNeg/test\.tsv$", "kobest_sentineg")
 def _sentineg(path: Path) -> Iterator[Row]:
     for row in _table(path):
-        yield _item(row["ID"], f"문장: {row['Text']} 긍부정:", _NEGATIVE_POSITIVE, int(row["Label"]), score="sum")
+        yield questions.sentiment(row["ID"], row["Text"], int(row["Label"]))
+
+
+@_published(r"(^|/)ratings_test\.txt$", "nsmc")
+def _nsmc(path: Path) -> Iterator[Row]:
+    for row in _table(path):
+        yield questions.sentiment(row["id"], row["document"], int(row["label"]))
 
 
 @_published(r"(^|/)WiC/test\.tsv$", "kobest_wic")
 def _wic(path: Path) -> Iterator[Row]:
     for row in _table(path):
-        question = (
-            f"문장1: {row['SENTENCE1']} 문장2: {row['SENTENCE2']} 두 문장에서 {row['Target']}가 같은 뜻으로 쓰였나?"
-        )
-        yield _item(row["ID"], question, _NO_YES, _TRUTH[row["ANSWER"].lower()], score="sum")
+        contexts = (row["SENTENCE1"], row["SENTENCE2"])
+        yield questions.word_in_context(row["ID"], row["Target"], contexts, _TRUTH[row["ANSWER"].lower()])
 
 
 @_published(r"(^|/)klue-nli-[^/]*_dev\.json$", "klue_nli")
 def _nli(path: Path) -> Iterator[Row]:
     for row in json.loads(path.read_text("utf-8-sig")):
-        question = f"{row['premise']} 질문: {row['hypothesis']} 이 말은 참인가, 거짓인가, 알 수 없는가? 답변:"
-        yield _item(row["guid"], question, ["참", "알 수 없음", "거짓"], _NLI[row["gold_label"]])
+        yield questions.inference(row["guid"], row["premise"], row["hypothesis"], questions.NLI[row["gold_label"]])
+
+
+@_published(r"(^|/)xnli\.test\.ko\.tsv$", "kornli")
+def _kornli(path: Path) -> Iterator[Row]:
+    for number, row in enumerate(_table(path)):
+        yield questions.inference(str(number), row["sentence1"], row["sentence2"], questions.NLI[row["gold_label"]])
 
 
 @_published(r"(^|/)klue-sts-[^/]*_dev\.json$", "klue_sts")
 def _sts(path: Path) -> Iterator[Row]:
     for row in json.loads(path.read_text("utf-8-sig")):
-        question = f"문장1: {row['sentence1']} 문장2: {row['sentence2']} 두 문장은 같은 뜻인가? 답변:"
-        yield _item(row["guid"], question, _NO_YES, row["labels"]["binary-label"], score="sum")
+        yield questions.similarity(row["guid"], row["sentence1"], row["sentence2"], row["labels"]["binary-label"])
+
+
+@_published(r"(^|/)KorSTS/sts-test\.tsv$", "korsts")
+def _korsts(path: Path) -> Iterator[Row]:
+    """Similar from 3 points on, as KLUE draws the line in its own."""
+    for number, row in enumerate(_table(path)):
+        yield questions.similarity(
+            str(number), row["sentence1"], row["sentence2"], int(float(row["score"]) >= _SIMILAR)
+        )
+
+
+@_published(r"(^|/)(klue-)?ynat-[^/]*_dev\.json$", "klue_ynat")
+def _ynat(path: Path) -> Iterator[Row]:
+    for row in json.loads(path.read_text("utf-8-sig")):
+        yield questions.topic(row["guid"], row["title"], questions.TOPICS.index(row["label"]))
 
 
 def _examples(path: Path) -> Iterator[tuple[str, str, list[str]]]:
@@ -182,7 +218,7 @@ def _ner(path: Path) -> Iterator[Row]:
         if entity := _ENTITY.search(marked):
             sentence = _ENTITY.sub(r"\1", marked)
             question = f"문장: {sentence} 이 문장에서 '{entity[1]}'의 종류는? 답변:"
-            yield _item(identity, question, list(_ENTITIES.values()), kinds.index(entity[2]))
+            yield questions.choice(identity, question, list(_ENTITIES.values()), kinds.index(entity[2]))
 
 
 @_published(r"(^|/)klue-dp-[^/]*_dev\.tsv$", "klue_dp")
@@ -198,22 +234,33 @@ def _dp(path: Path) -> Iterator[Row]:
         choices = sorted([head, *after])
         if len({words[index][1] for index in choices}) == len(choices) > 1:
             question = f"문장: {sentence} 이 문장에서 주어 '{subject[1]}'의 서술어는? 답변:"
-            yield _item(identity, question, [words[index][1] for index in choices], choices.index(head))
+            yield questions.choice(identity, question, [words[index][1] for index in choices], choices.index(head))
 
 
 @_published(r"(^|/)kmmlu/(data/)?[^/]+-test\.csv$", "kmmlu")
+@_published(r"(^|/)kmmlu-hard/(data/)?[^/]+-test\.csv$", "kmmlu_hard")
+@_published(r"(^|/)kmmlu-redux/(data/)?[^/]+-test\.csv$", "kmmlu_redux")
+@_published(r"(^|/)kmmlu-pro/(data/)?[^/]+-test\.csv$", "kmmlu_pro")
 def _kmmlu(path: Path) -> Iterator[Row]:
-    subject = path.name.removesuffix("-test.csv")
+    subject = re.sub(r"(-hard)?-test$", "", path.stem, flags=re.IGNORECASE)
     for number, row in enumerate(_csv(path)):
-        options = "\n".join(f"{letter}. {row[letter]}" for letter in "ABCD")
-        question = f"{row['question'].strip()}\n{options}\n정답："
-        answer = int(row["answer"]) - 1
-        yield _item(f"{subject}-{number}", question, list("ABCD"), answer, score="sum", subject=subject)
+        options = [row[letter] for letter in "ABCD"]
+        yield questions.exam(f"{subject}-{number}", row["question"], options, row["answer"], subject)
+
+
+@_published(r"(^|/)kmmlu-redux/(data/)?test[^/]*\.parquet$", "kmmlu_redux")
+@_published(r"(^|/)kmmlu-pro/(data/)?test[^/]*\.parquet$", "kmmlu_pro")
+def _kmmlu_of_licences(path: Path) -> Iterator[Row]:
+    """Options as a list of four or five; they have no lm_eval task and are asked as KMMLU is."""
+    for number, row in enumerate(pyarrow.parquet.read_table(path).to_pylist()):
+        yield questions.exam(
+            f"{path.stem}-{number}", row["question"], row["options"], row["solution"], row["license_name"]
+        )
 
 
 @_published(rf"(^|/)HAERAE-Bench-v1-({'|'.join(_HAERAE)})\.csv$", "haerae")
 def _haerae_csv(path: Path) -> Iterator[Row]:
-    subject = _HAERAE[path.stem.rsplit("-", 1)[1]]
+    subject = _HAERAE[path.stem.rsplit("-", 1)[1].upper()]
     for number, row in enumerate(_csv(path)):
         options = "\n".join(f"({letter.upper()}) {row[letter]}" for letter in "abcde")
         question = f"{row['question'].strip()}\n{options}\n정답:"
@@ -231,7 +278,7 @@ def _haerae_parquet(path: Path) -> Iterator[Row]:
 def _haerae_item(subject: str, number: int | str, question: str, answer: str) -> Row:
     gold = "ABCDE".index(answer.strip(" ()").upper())
     choices = [f"({letter})" for letter in "ABCDE"]
-    return _item(f"{subject}-{number}", question, choices, gold, score="sum", subject=subject)
+    return questions.choice(f"{subject}-{number}", question, choices, gold, score="sum", subject=subject)
 
 
 @_published(r"(^|/)csatqa_eval\.json$", "csatqa")
@@ -245,7 +292,7 @@ def _csatqa(path: Path) -> Iterator[Row]:
         )
         choices = [f"({n})" for n in range(1, 6)]
         answer, subject = int(row["gold"]) - 1, row["Category"]
-        yield _item(f"{subject}-{number}", question, choices, answer, score="sum", subject=subject)
+        yield questions.choice(f"{subject}-{number}", question, choices, answer, score="sum", subject=subject)
 
 
 @_published(r"(^|/)(Culture|Language)/[^/]+/[A-Z][a-z]+_[A-Za-z]+\.json$", "click")
@@ -262,4 +309,33 @@ def _click(path: Path) -> Iterator[Row]:
         question = f"{intro}질문: {row['question']}\n보기:\n{shown}\n정답:"
         letters = list("ABCDE" if "CSAT" in row["id"] else "ABCD")
         answer = options.index(row["answer"])
-        yield _item(f"{path.stem}-{number}", question, letters, answer, score="sum", subject=subject)
+        yield questions.choice(f"{path.stem}-{number}", question, letters, answer, score="sum", subject=subject)
+
+
+@_published(r"(^|/)(x-final|paws-?x)/ko/test[^/]*\.(tsv|parquet)$", "paws_ko")
+def _paws(path: Path) -> Iterator[Row]:
+    """lm_eval compares whole texts that begin alike; what they share is the question here: the choice is the same."""
+    rows = pyarrow.parquet.read_table(path).to_pylist() if path.suffix.lower() == ".parquet" else _table(path)
+    for row in rows:
+        choices = [f"{answer}, {row['sentence2']}" for answer in ("아니요", "예")]
+        yield questions.choice(str(row["id"]), f"{row['sentence1']}, 맞죠?", choices, int(row["label"]), score="sum")
+
+
+@_published(r"(^|/)KorQuAD_v1\.0_dev\.json$", "korquad")
+def _korquad(path: Path) -> Iterator[Row]:
+    yield from questions.short_answers(json.loads(path.read_text("utf-8-sig"))["data"], "korquad")
+
+
+@_published(r"(^|/)klue-mrc-[^/]*_dev\.json$", "klue_mrc")
+def _mrc(path: Path) -> Iterator[Row]:
+    yield from questions.short_answers(json.loads(path.read_text("utf-8-sig"))["data"], "klue_mrc")
+
+
+@_published(r"(^|/)KoBBQ_test_samples\.tsv$", "kobbq")
+def _kobbq(path: Path) -> Iterator[Row]:
+    for row in _table(path):
+        choices = ast.literal_eval(row["choices"])
+        question = f"{row['context']}\n질문: {row['question']}\n답변:"
+        category = row["sample_id"].rsplit("-", 4)[0]
+        answer = choices.index(row["answer"])
+        yield questions.choice(row["sample_id"], question, choices, answer, score="sum", subject=category)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -28,10 +28,11 @@ from trainers.contract import (
     StageError,
     StageRequest,
 )
-from trainers.contract.digests import file_sha256, tree_digest
+from trainers.contract.digests import file_sha256, tree_digest, tree_stamps
 from trainers.contract.files import disk_errors_named, fsync_folder, write_atomically
 from trainers.contract.layout import Cell, Place, remove
 from trainers.contract.locks import locked
+from trainers.contract.names import inside
 
 
 class Busy(StageError):
@@ -67,6 +68,46 @@ class Workspace:
         """Where the artifact will lie."""
         return self.place.folder
 
+    def reads(self, drops: Mapping[str, Path]) -> None:
+        """Say which landed folders the work is made from; what an earlier attempt made from other files is removed."""
+        stamps = {name: tree_stamps(folder) for name, folder in drops.items()}
+        mark = self.place.drops_file
+        if mark.exists() and json.loads(mark.read_text("utf-8")) != stamps:
+            self._forget()
+        write_atomically(mark, json.dumps(stamps))
+
+    @contextmanager
+    def unchanged(self, drops: Mapping[str, Path]) -> Iterator[None]:
+        """Inside, the stage works on the landed folders. The digest that the result gets is that of their content
+        before: where somebody wrote to them meanwhile, nothing that was made is kept.
+
+        Raises:
+            BadRequest: a landed folder changed since `reads`.
+        """
+        try:
+            yield
+        except Exception as error:
+            if changed := self._changed(drops):
+                raise changed from error
+            raise
+        if changed := self._changed(drops):
+            raise changed
+
+    def _changed(self, drops: Mapping[str, Path]) -> BadRequest | None:
+        stamps = json.loads(self.place.drops_file.read_text("utf-8"))
+        changed = [folder for name, folder in drops.items() if tree_stamps(folder) != stamps[name]]
+        if not changed:
+            return None
+        self._forget()
+        return BadRequest(
+            f"{changed[0]} changed while the stage read it. Materialize again: the new request names the new content."
+        )
+
+    def _forget(self) -> None:
+        for folder in (self.output, self.scratch):
+            remove(folder)
+            folder.mkdir()
+
     def begin_attempt(self) -> Attempt:
         """Record that a new attempt starts; one that was killed ended at its last sign of life."""
         if self.attempts and self.attempts[-1].ended is None:
@@ -97,17 +138,21 @@ class Workspace:
         write_atomically(self.place.failure_file, failure.model_dump_json(indent=1))
 
     def records(self, keep: Path, provenance: Collection[str] = ()) -> tuple[FileRecord, ...]:
-        """Size and sha256 of every file below `keep`, each flushed to the disk.
+        """Size and sha256 of every file below `keep`, each flushed to the disk and as readable as its folder.
+
+        safetensors writes files that only their owner reads, and the pods that serve and register have another one.
 
         Args:
             keep: the folder.
             provenance: files in it that are not content, because they name places of origin.
         """
         records = []
+        mode = keep.stat().st_mode & 0o666
         for path in sorted(keep.rglob("*")):
             if path.is_dir():
                 fsync_folder(path)
                 continue
+            path.chmod(mode)
             with path.open("rb") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
                 os.fsync(stream.fileno())
@@ -205,6 +250,14 @@ class ArtifactStore:
             return None
         return self.read(folder, expected_request=request.digest)
 
+    def reuse(self, request: StageRequest) -> Manifest | None:
+        """`find`, while nobody removes what it finds: housekeeping holds the same lock, and asks again under it."""
+        place = self.beside(request)
+        if not place.folder.exists():
+            return None
+        with locked(place.launch_lock):
+            return self.find(request)
+
     def read(
         self,
         folder: Path,
@@ -234,6 +287,12 @@ class ArtifactStore:
             )
         if manifest.contradiction:
             raise DiskTrouble(f"{place.manifest} was changed after it was written: {manifest.contradiction}. {advice}")
+        there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+        extra = there - {record.path for record in manifest.files} - {place.manifest.name}
+        if extra and not only:
+            raise DiskTrouble(
+                f"{folder} holds {', '.join(sorted(extra)[:3])}, which its manifest does not name. {advice}"
+            )
         for record in manifest.files:
             if only and record.path.split("/", 1)[0] not in only:
                 continue
@@ -243,6 +302,10 @@ class ArtifactStore:
         if expected_content not in (None, manifest.digest):
             raise DiskTrouble(f"{folder} has content {manifest.digest}, not {expected_content}. {advice}")
         return manifest
+
+    def verify(self, item: Input) -> Manifest:
+        """The manifest of what an input names, verified; raises DiskTrouble where it is not that any more."""
+        return self.read(self.root / item.path, expected_content=item.digest)
 
     def manifest(self, artifact: Artifact) -> Manifest:
         """The artifact's manifest, verified."""
@@ -257,7 +320,9 @@ class ArtifactStore:
         if item.root == "landing":
             if landing is None:
                 raise BadRequest(f"input {item.name!r} lies in the landing area; say where that is (--landing DIR)")
-            folder = Path(landing) / item.path
+            if not landing.is_dir():
+                raise DiskTrouble(f"the landing area {landing} is not there; mount its volume, then run again")
+            folder = inside(landing, item.path)
             if not folder.is_dir():
                 raise BadRequest(f"input {item.name!r}: there is no folder {folder}")
             if tree_digest(folder) != item.digest:

@@ -27,7 +27,7 @@ _MOST_LABEL = 260
 _NARROW = 7.6
 """Pixels of a small Latin letter in a wide font of 12 px; a capital takes 1.25 times that, a Hangul syllable 1.6."""
 _RADIUS, _RINGS = 150, (0.25, 0.5, 0.75, 1.0)
-_GRID, _INK = "#ccc", "#222"
+_GRID, _INK, _MARK = "#ccc", "#222", "#b3261e"
 _PALETTE = ("#3f7cac", "#d1603d", "#3a9d6e", "#8e6bbf", "#b58900", "#7f8fa6")
 _NONE: Mapping[str, str] = MappingProxyType({})
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -58,10 +58,12 @@ def bars(
     unit: str = "",
     top: float = 0.0,
     colours: Mapping[str, str] = _NONE,
+    mark: float | None = None,
 ) -> Chart:
     """Horizontal bars from 0, of figures of 0 or more; a line over a bar is its 95% interval.
 
-    `form` is what `format` takes; the axis ends at `top`, where that is 0 at the largest figure.
+    `form` is what `format` takes; the axis ends at `top`, where that is 0 at the largest figure. A dashed line through
+    all bars is at `mark`: what a guess would have.
     """
     edges = {k: (v.value, v.low, v.high) if isinstance(v, Interval) else (v,) * 3 for k, v in figures.items()}
     shown = {name: format(value, form) for name, (value, _, _) in edges.items()}
@@ -86,6 +88,9 @@ def bars(
         if x1 != x2:
             canvas.add("line", x1=left + x1, x2=left + x2, y1=y + 8, y2=y + 8, stroke=_INK, stroke_width=2)
         canvas.text(left + max(width, x2) + 6, y + 13, shown[name])
+    if mark is not None:
+        x = left + mark * scale
+        canvas.add("line", x1=x, x2=x, y1=0, y2=bottom, stroke=_MARK, stroke_width=2, stroke_dasharray="4 3")
     has_intervals = any(isinstance(figure, Interval) for figure in figures.values())
     columns = ("", unit or "figure", "95% interval")[: 3 if has_intervals else 2]
     rows = (
@@ -97,16 +102,24 @@ def bars(
 
 
 def lines(
-    title: str, curves: Mapping[str, Sequence[tuple[int, float]]], unit: str, colours: Mapping[str, str] = _NONE
+    title: str,
+    curves: Mapping[str, Sequence[tuple[int, float]]],
+    unit: str,
+    colours: Mapping[str, str] = _NONE,
+    names: Sequence[str] = (),
 ) -> Chart:
-    """Curves of (step, value). What is no finite number is not drawn, and the curve's name says how many that are."""
+    """Curves of (step, value). What is no finite number is not drawn, and the curve's name says how many that are.
+
+    `names` are written in place of the steps 0, 1, ...: releases.
+    """
     drawn: dict[str, list[tuple[int, float]]] = {}
     for name, curve in curves.items():
         finite = [point for point in curve if math.isfinite(point[1])]
         drawn[name if len(finite) == len(curve) else f"{name} ({len(curve) - len(finite)} not finite)"] = finite
     styles = _styles(drawn, colours)
     steps, values = zip(*([point for curve in drawn.values() for point in curve] or [(0, 0.0)]), strict=True)
-    low, high, first, last = min(values), max(values), min(steps), max(min(steps) + 1, *steps)
+    low, high, first = min(values), max(values), 0 if names else min(steps)
+    last = max(first + 1, len(names) - 1 if names else max(steps))
     if high - low <= 1e-9 * max(abs(low), abs(high)):  # a flat curve runs through the middle
         low, high = low - 0.05 * max(abs(low), 1.0), high + 0.05 * max(abs(high), 1.0)
     canvas = _Canvas(title)
@@ -127,8 +140,9 @@ def lines(
     for tick in _ticks(first, last, whole=True):
         x, _ = place(tick, low)
         canvas.add("line", x1=x, x2=x, y1=lower, y2=lower + 4, stroke=_INK)
-        canvas.text(x, lower + 17, f"{tick:,.15g}", text_anchor="middle")
-    canvas.text(end, lower + 33, "step", text_anchor="end")
+        label = (names[int(tick)] if tick < len(names) else "") if names else f"{tick:,.15g}"
+        canvas.text(x, lower + 17, label, (end - left) / 4, text_anchor="middle" if tick < last else "end")
+    canvas.text(end, lower + 33, "release" if names else "step", text_anchor="end")
     for name, curve in drawn.items():
         places = [place(*point) for point in curve]
         canvas.add("polyline", points=_points(places), fill="none", stroke=styles[name], stroke_width=1.5)
@@ -137,7 +151,8 @@ def lines(
     rows = []
     for name, curve in drawn.items():
         ends = (curve[0], curve[-1], min(curve, key=itemgetter(1))) if curve else ()
-        rows.append((name, *(f"{value:.6g} at step {step:,}" for step, value in ends)))
+        at = [names[step] if names else f"step {step:,}" for step, _ in ends]
+        rows.append((name, *(f"{value:.6g} at {where}" for where, (_, value) in zip(at, ends, strict=True))))
     return Chart(title, canvas.finished(_WIDTH, lower + 40), (unit, "first", "last", "lowest"), tuple(rows))
 
 

@@ -11,10 +11,18 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from trainers.contract.model_facts import ModelFacts
+from trainers.contract.replies import GreedyReply
+
 _T = TypeVar("_T")
 _MEASURED = "measured"
 Measured = Annotated[_T, _MEASURED]
 """The type of a field that the content digest does not cover."""
+
+
+_UNREAD = "files, or what is left of them, that could not be read"
+_IGNORED = "columns that nothing reads -> rows that have them"
+_DROPPED = "reason -> the first rows that it excluded (at most 3): where they lay, and what was wrong"
 
 
 class _Strict(BaseModel):
@@ -74,6 +82,16 @@ class Contamination(_Strict):
     source: str = ""
 
 
+class Unread(_Strict):
+    """A file of a drop, or what is left of one, that was not read."""
+
+    file: str
+    reason: str
+    detail: str
+    bytes: int
+    rows: int = Field(description="about, if its rows are as long as those that were read")
+
+
 class NounStatistics(_Strict):
     """Nouns in a sample of a corpus, against those of earlier releases."""
 
@@ -83,6 +101,52 @@ class NounStatistics(_Strict):
     drift: dict[str, float] = Field(
         description="Jensen-Shannon divergence from the last release, 0 (the same) to 1 (nothing in common)"
     )
+
+
+class RuleExample(_Strict):
+    """The beginning of a document, personal data masked, and the figure that a filter rule compares."""
+
+    value: float
+    text: str
+
+
+class RuleEffect(_Strict):
+    """What one filter rule does to a corpus. A document that breaks several rules counts for the first."""
+
+    rule: str
+    limit: float
+    documents: int
+    bytes: int
+    alone: int = Field(description="documents that break no other rule: without this one they would have stayed")
+    alone_bytes: int
+    excluded: list[RuleExample] = Field(description="at most 3")
+    kept: list[RuleExample] = Field(description="at most 3 that stay, nearest the limit")
+
+
+class LineChange(_Strict):
+    """A line of a text before and after a change, personal data in neither."""
+
+    before: str = Field(description="characters that nobody sees as ‹U+200B›; ▪ for each character that was masked")
+    after: str = Field(description="empty: the line was removed")
+
+
+class TextChange(_Strict):
+    """What one kind of repair, removal of lines, or masking does to a corpus."""
+
+    step: Literal["repaired", "removed lines", "masked"]
+    kind: str
+    documents: int
+    examples: list[LineChange] = Field(description="at most 2")
+
+
+class CorpusWork(_Strict):
+    """How a corpus was made: what spread its tasks over what, and what that took."""
+
+    engine: Literal["process", "pool", "ray"]
+    nodes: int = Field(description="machines whose processes did tasks")
+    repeated: int = Field(description="tasks done again, because a worker or its machine was lost")
+    peak_by_node: dict[str, int] = Field(description="bytes of memory: the most of each process, added up")
+    seconds: dict[str, float] = Field(description="by step")
 
 
 class CorpusDetails(Details):
@@ -105,12 +169,17 @@ class CorpusDetails(Details):
     by_language: dict[str, int] = Field(default_factory=dict)
     earlier: dict[str, int] = Field(default_factory=dict, description="duplicates of what a release before held")
     contaminated: list[Contamination] = Field(default_factory=list, description="evidence, at most 100 rows")
+    unread: list[Unread] = Field(default_factory=list, description=_UNREAD)
+    ignored_fields: dict[str, int] = Field(default_factory=dict, description=_IGNORED)
+    rules: Measured[list[RuleEffect]] = Field(default_factory=list, description="filter rules that exclude something")
+    changes: Measured[list[TextChange]] = Field(default_factory=list, description="repairs, removed lines, masking")
     samples: Measured[list[str]] = Field(default_factory=list)
     plan: Measured[str | None] = Field(default=None, description="digest of the files' division into blocks")
     length: Measured[dict[str, int]] = Field(default_factory=dict, description="kept, by characters at least")
     cluster_size: Measured[dict[str, int]] = Field(default_factory=dict, description="groups of duplicates, by size")
     dedup_bytes_per_document: Measured[dict[str, int]] = Field(default_factory=dict, description="by place")
     nouns: Measured[NounStatistics | None] = None
+    work: Measured[CorpusWork | None] = None
     fertility: Measured[dict[str, dict[str, float]]] = Field(
         default_factory=dict, description="tokenizer -> language and source -> tokens per word"
     )
@@ -125,11 +194,16 @@ class DatasetDetails(Details):
     train: int
     validation: int
     excluded: dict[str, int] = Field(default_factory=dict)
+    unread: list[Unread] = Field(default_factory=list, description=_UNREAD)
+    ignored_fields: dict[str, int] = Field(default_factory=dict, description=_IGNORED)
+    contradicting: int = Field(default=0, description="pairs whose sides stand the other way round in another row")
+    unpaired: int = Field(default=0, description="answers with a label, of preferences; only kto trains on them")
     masked: dict[str, int] = Field(default_factory=dict, description="personal data masked, by type")
     by_source: dict[str, int] = Field(default_factory=dict)
     by_licence: dict[str, int] = Field(default_factory=dict)
     by_task: dict[str, int] = Field(default_factory=dict)
     honorifics: dict[str, int] = Field(default_factory=dict, description="assistant messages by level of speech")
+    dropped: Measured[dict[str, list[str]]] = Field(default_factory=dict, description=_DROPPED)
     inherited_from: Measured[str | None] = None
     samples: Measured[list[str]] = Field(default_factory=list)
 
@@ -141,6 +215,9 @@ class BenchmarkDetails(Details):
     suites: dict[str, int]
     formats: dict[str, str] = Field(default_factory=dict, description="suite -> format")
     excluded: dict[str, int] = Field(default_factory=dict)
+    unread: list[Unread] = Field(default_factory=list, description=_UNREAD)
+    ignored_fields: dict[str, int] = Field(default_factory=dict, description=_IGNORED)
+    dropped: Measured[dict[str, list[str]]] = Field(default_factory=dict, description=_DROPPED)
     inherited_from: Measured[str | None] = None
 
 
@@ -156,6 +233,7 @@ class BaseModelDetails(Details):
     tokenizer_hash: str
     template_hash: str | None = None
     fertility: dict[str, float] = Field(default_factory=dict, description="tokens per character, per word")
+    facts: ModelFacts | None = Field(default=None, description="token ids and lengths; none in manifests of 0.2")
 
 
 class Pretraining(_Strict):
@@ -195,6 +273,7 @@ class TrainingDetails(Details):
     method: str
     steps: int
     epochs: float
+    best_step: int | None = Field(default=None, description="whose weights are published; None: the last step's")
     tokens_seen: int
     tokens_trained: int = Field(description="tokens with a loss; padding and masked tokens are not counted")
     tokenizer_hash: str
@@ -202,7 +281,12 @@ class TrainingDetails(Details):
     lineage: list[str] = Field(default_factory=list, description="content digests from the base to the parent")
     pretraining: Pretraining | None = None
     alignment: Alignment | None = None
+    facts: ModelFacts | None = Field(default=None, description="the base model's; none in manifests of 0.2")
     backend: Measured[str]
+    kernels: Measured[dict[str, str]] = Field(
+        default_factory=dict,
+        description="what computed it: attention, optimizer, types of weights, and whose kernels took part",
+    )
     trainable_parameters: Measured[int] = Field(description="in the leading process")
     packing: Measured[dict[str, float]] = Field(
         default_factory=dict, description="audit: fill, splits, lost tokens, leakage"
@@ -213,6 +297,9 @@ class TrainingDetails(Details):
         default_factory=list, description="(step, loss), thinned for a plot"
     )
     evaluation_loss: Measured[list[tuple[int, float]]] = Field(default_factory=list)
+    curves: Measured[dict[str, list[tuple[int, float]]]] = Field(
+        default_factory=dict, description="as loss: learning_rate, grad_norm, tokens_per_second"
+    )
     mask_sample: Measured[str | None] = Field(default=None, description="a sample with the trained part marked")
 
 
@@ -243,6 +330,7 @@ class EvaluationDetails(Details):
     higher_is_better: dict[str, bool] = Field(default_factory=dict)
     gate: list[GateResult]
     champion: str | None = Field(default=None, description="content digest of the model compared with")
+    replies: list[GreedyReply] = Field(default_factory=list, description="by which a server of the model is known")
     contamination: list[Contamination] = Field(default_factory=list, description="evidence, at most 100 rows")
     markdown: Measured[str] = Field(default="", description="the report as Markdown, for the UI")
 
@@ -250,6 +338,14 @@ class EvaluationDetails(Details):
     def gate_passed(self) -> bool:
         """True where every condition holds."""
         return all(result.passed for result in self.gate)
+
+
+class GgufForm(_Strict):
+    """A GGUF file of an exported model."""
+
+    bytes: int
+    perplexity: float = Field(description="of its weights, on texts of the packaged sample")
+    replies_compared: int = Field(default=0, description="that llama.cpp gave as evaluation heard them; 0: not run")
 
 
 class ExportDetails(Details):
@@ -262,5 +358,8 @@ class ExportDetails(Details):
     template_hash: str | None = None
     model: str | None = Field(default=None, description="content digest of what is exported")
     report: str | None = Field(default=None, description="content digest of what judged it")
+    facts: ModelFacts | None = Field(default=None, description="the base model's; none in manifests of 0.2")
+    replies: list[GreedyReply] = Field(default_factory=list, description="the report's; what serves the model must say")
+    gguf: Measured[dict[str, GgufForm]] = Field(default_factory=dict, description="by form: f16, q8_0, q4_k_m")
     lineage: Measured[list[str]] = Field(default_factory=list, description="content digests, as far as still there")
     model_card: Measured[str]

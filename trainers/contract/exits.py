@@ -5,6 +5,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
+from trainers.contract.redaction import without_secrets
+
 
 class Then(Enum):
     """What follows an attempt that ended so; the value says it to people."""
@@ -83,6 +85,10 @@ class StageError(Exception):
     """A stage cannot go on. The message names what, where and what to do; `code` is the exit status."""
 
     code: ClassVar[ExitCode] = ExitCode.INTERNAL
+
+    def __str__(self) -> str:
+        """The message, whatever was put into it, without a secret."""
+        return without_secrets(super().__str__())
 
 
 class BadRequest(StageError):

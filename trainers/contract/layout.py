@@ -8,6 +8,7 @@ Under the artifact root, for a request with digest D:
         scratch/                               checkpoints and other state between attempts
         attempts.json                          when each attempt began, ended, and from where it went on
         failure.json                           why the last one ended
+        drops.json                             what the landed folders looked like that the work is made from
     <asset>/<partition keys>/D.request.json    the request, left by the launcher for the stage to read
     <asset>/<partition keys>/D.messages.jsonl  live messages of the stage (dagster_pipes)
     <asset>/<partition keys>/D.lock            held by the one process that works on it
@@ -96,6 +97,11 @@ class Place:
     def failure_file(self) -> Path:
         """Why the last attempt ended, in the unfinished work."""
         return self.partial / "failure.json"
+
+    @property
+    def drops_file(self) -> Path:
+        """What the landed folders looked like that the unfinished work is made from."""
+        return self.partial / "drops.json"
 
     def _beside(self, suffix: str) -> Path:
         return self.folder.with_name(f"{self.folder.name}{suffix}")

@@ -62,6 +62,7 @@ class Environment(BaseModel):
     versions: dict[str, str] = Field(default_factory=dict)
     hardware: dict[str, str] = Field(default_factory=dict)
     image: str | None = None
+    commit: str | None = Field(default=None, description="of the code; `-dirty` where its files differed from it")
 
 
 class Manifest(BaseModel):

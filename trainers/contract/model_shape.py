@@ -7,6 +7,9 @@ from trainers.contract.exits import BadRequest
 from trainers.contract.recipe import BaseSection
 from trainers.contract.recipe.loading import ModelRecipe
 
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+"""What families call the number of a layer's experts."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -19,6 +22,12 @@ class Shape:
     intermediate: int
     vocabulary: int
     tied: bool
+    head_dim: int | None = None
+    """None: the heads divide the hidden size."""
+    experts: int = 1
+    """Feed-forward parts of a layer, each `intermediate` wide."""
+    active_experts: int = 1
+    """Of them, those that a token goes through."""
 
     @classmethod
     def of(cls, recipe: ModelRecipe) -> "Shape":
@@ -56,33 +65,83 @@ class Shape:
         Raises:
             KeyError: its family names its sizes otherwise.
         """
+        experts, active, intermediate = feed_forward_of(config)
         return cls(
             config["hidden_size"],
             config["num_hidden_layers"],
             config["num_attention_heads"],
             config["num_key_value_heads"],
-            config["intermediate_size"],
+            intermediate,
             config["vocab_size"],
             config.get("tie_word_embeddings", False),
+            config.get("head_dim"),
+            experts,
+            active,
         )
 
     @property
-    def matrices(self) -> list[tuple[int, int]]:
-        """(inputs, outputs) of one layer's linear maps."""
-        kv = self.hidden // self.heads * self.kv_heads
-        attention = [(self.hidden, self.hidden), (self.hidden, kv), (self.hidden, kv), (self.hidden, self.hidden)]
-        return [*attention, *[(self.hidden, self.intermediate)] * 2, (self.intermediate, self.hidden)]
+    def queries(self) -> int:
+        """Width of all heads together."""
+        return (self.head_dim or self.hidden // self.heads) * self.heads
+
+    @property
+    def kv(self) -> int:
+        """Width of the keys of all heads together, and of the values."""
+        return self.queries // self.heads * self.kv_heads
+
+    @property
+    def attention_matrices(self) -> list[tuple[int, int]]:
+        """(inputs, outputs) of the linear maps of one layer's attention."""
+        inner = [(self.hidden, self.queries), (self.hidden, self.kv), (self.hidden, self.kv)]
+        return [*inner, (self.queries, self.hidden)]
+
+    @property
+    def feed_forward_matrices(self) -> list[tuple[int, int]]:
+        """(inputs, outputs) of the linear maps of one feed-forward part."""
+        return [*[(self.hidden, self.intermediate)] * 2, (self.intermediate, self.hidden)]
 
     @property
     def layer_weights(self) -> int:
         """Weights of all layers."""
-        return self.layers * sum(inputs * outputs for inputs, outputs in self.matrices)
+        return self._layer_weights(self.experts)
+
+    @property
+    def active_layer_weights(self) -> int:
+        """Of them, those that a token goes through."""
+        return self._layer_weights(self.active_experts)
+
+    def _layer_weights(self, experts: int) -> int:
+        attention, feed_forward = (_size(maps) for maps in (self.attention_matrices, self.feed_forward_matrices))
+        router = self.hidden * self.experts if self.experts > 1 else 0
+        return self.layers * (attention + experts * feed_forward + router)
 
     @property
     def weights(self) -> int:
         """All weights (norms and biases are left out: less than 0.1%)."""
-        return self.layer_weights + self.vocabulary * self.hidden * (1 if self.tied else 2)
+        return self.layer_weights + self.embedding_weights
+
+    @property
+    def embedding_weights(self) -> int:
+        """Weights of the input and the output embeddings."""
+        return self.vocabulary * self.hidden * (1 if self.tied else 2)
 
     def adapter_weights(self, rank: int) -> int:
-        """Weights of adapters on every linear map."""
-        return self.layers * sum(rank * (inputs + outputs) for inputs, outputs in self.matrices)
+        """Weights of adapters on every linear map; experts are none to peft, but one block of numbers."""
+        dense = [] if self.experts > 1 else self.feed_forward_matrices
+        return self.layers * sum(rank * (inputs + outputs) for inputs, outputs in [*self.attention_matrices, *dense])
+
+
+def feed_forward_of(config: dict[str, Any]) -> tuple[int, int, int]:
+    """Of a `config.json`: experts of a layer, those that a token goes through, the width of one.
+
+    Raises:
+        KeyError: its family names its sizes otherwise.
+    """
+    experts = next((config[name] for name in _EXPERTS if config.get(name)), 1)
+    if experts == 1:
+        return 1, 1, config["intermediate_size"]
+    return experts, config["num_experts_per_tok"], config.get("moe_intermediate_size") or config["intermediate_size"]
+
+
+def _size(maps: list[tuple[int, int]]) -> int:
+    return sum(inputs * outputs for inputs, outputs in maps)

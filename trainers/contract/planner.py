@@ -2,34 +2,24 @@
 
     python -m trainers plan --recipe qwen2.5-7b --gpu h100 --gpus 4 --tokens 1e9 --price 3
 
-The arithmetic (bytes per weight; Rajbhandari et al. 2020, section 3; Korthikanti et al. 2022, section 4):
-
-    full     16: float32 weights, gradients and two moments of AdamW, computed in bfloat16
-    lora      2: frozen bfloat16 weights; 16 per adapter weight
-    qlora  0.55: frozen 4-bit weights with their scales; 16 per adapter weight
-
-Activations are checkpointed: one hidden state per layer, and one layer's working set while it is computed again.
+Memory by its parts: `memory.py`; its arithmetic is the plan's.
 """
 
 from dataclasses import dataclass, replace
 from typing import Any
 
 from trainers.contract import STAGES, BadRequest, DoesNotFit
+from trainers.contract.memory import GIB, Memory, Setting, disk, host_memory, training_memory
 from trainers.contract.model_shape import Shape
-from trainers.contract.recipe import RlhfSection, TrainingSection
+from trainers.contract.recipe import TrainingSection
 from trainers.contract.recipe.loading import ModelRecipe
 from trainers.contract.recipe.training import LoraSettings
 
-GIB = 2**30
-_BYTES_PER_WEIGHT = {"full": 16.0, "lora": 2.0, "qlora": 0.55}
-_BYTES_PER_ADAPTER_WEIGHT = 16.0
-_RESERVED = 3 * GIB
-"""CUDA context, communication buffers and cuBLAS' workspace."""
-_FRAGMENTATION = 1.05
-_LOSS_CHUNK = 256  # tokens whose logits exist at once in SFT's and CPT's loss
 UTILISATION = 0.40
 """Share of the peak that training reaches, MFU as Chowdhery et al. 2022 (PaLM, section 4.1) define it. Llama 3 reports
 0.38 to 0.43 on H100 (Grattafiori et al. 2024, table 4); an assumption until `make gpu-check` has measured ours."""
+_FLOAT32 = 0.065
+"""Of a GPU's bfloat16 FLOP/s, those without tensor cores (19.5 of 312 TFLOP/s on A100, 67 of 989 on H100)."""
 _DEFAULT_TOKENS = 1e9
 
 
@@ -55,63 +45,6 @@ GPUS = {
 
 
 @dataclass(frozen=True)
-class Setting:
-    """How one stage is trained; what a proposal changes."""
-
-    method: str
-    rank: int
-    batch_size: int
-    accumulation: int
-    max_length: int
-    gpus: int
-    pairs: bool = False
-
-    @classmethod
-    def of(cls, section: TrainingSection, gpus: int) -> "Setting":
-        """The setting of a recipe's section."""
-        rank = section.lora.rank if section.lora else 0
-        pairs = isinstance(section, RlhfSection)
-        return cls(section.method, rank, section.batch_size, section.accumulation, section.max_length, gpus, pairs)
-
-    @property
-    def row_tokens(self) -> int:
-        """Tokens of one micro-batch on one GPU (a preference pair is two rows)."""
-        return self.batch_size * self.max_length * (2 if self.pairs else 1)
-
-    def __str__(self) -> str:
-        lora = f" rank {self.rank}" if self.rank else ""
-        return (
-            f"{self.method}{lora}, batch_size {self.batch_size} x accumulation {self.accumulation}, "
-            f"max_length {self.max_length}, {self.gpus} GPU{'s' if self.gpus > 1 else ''}"
-        )
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What each GPU holds, in bytes, by what it is for."""
-
-    parts: dict[str, float]
-    limit: float
-    sharded: bool = False
-
-    @property
-    def total(self) -> float:
-        """Bytes on each GPU."""
-        return sum(self.parts.values())
-
-    @property
-    def fits(self) -> bool:
-        """True where it fits."""
-        return self.total <= self.limit
-
-    @property
-    def arithmetic(self) -> str:
-        """The memory of one GPU, as a sum."""
-        parts = " + ".join(f"{name} {size / GIB:,.1f}" for name, size in self.parts.items())
-        return f"{parts} = {self.total / GIB:,.1f} GiB of {self.limit / GIB:,.1f} GiB"
-
-
-@dataclass(frozen=True)
 class Plan:
     """One stage on one set of GPUs."""
 
@@ -129,44 +62,8 @@ def plan(shape: Shape, setting: Setting, gpu: Gpu, tokens: float) -> Plan:
     return Plan(setting, training_memory(shape, setting, gpu.memory), seconds, hours)
 
 
-def training_memory(shape: Shape, setting: Setting, limit: float) -> Memory:
-    """What training holds. Weights are sharded over the GPUs (FSDP) only where a copy on each does not fit.
-
-    Args:
-        limit: bytes of one GPU.
-    """
-    whole = _training_memory(shape, setting, limit, sharded=False)
-    return whole if whole.fits or setting.gpus == 1 else _training_memory(shape, setting, limit, sharded=True)
-
-
-def _training_memory(shape: Shape, setting: Setting, limit: float, sharded: bool) -> Memory:
-    over = setting.gpus if sharded else 1
-    adapters = shape.adapter_weights(setting.rank)
-    row = setting.row_tokens
-    kept = shape.layers * row * shape.hidden * 2
-    working = row * (8 * shape.hidden + 4 * shape.intermediate) * 2
-    logits = (row if setting.pairs else _LOSS_CHUNK) * shape.vocabulary * 4 * 2
-    parts = {
-        "weights and optimizer": shape.weights * _BYTES_PER_WEIGHT[setting.method] / over,
-        "adapters": adapters * _BYTES_PER_ADAPTER_WEIGHT / over,
-        "activations": float(kept + working),
-        "logits": float(logits),
-        "reserved": float(_RESERVED),
-    }
-    if sharded:  # a whole layer is gathered to be computed, and the next one ahead of it
-        parts["gathered layers"] = 2 * shape.layer_weights / shape.layers * 2.0
-    parts = {name: size * (1 if name == "reserved" else _FRAGMENTATION) for name, size in parts.items() if size}
-    return Memory(parts, limit, sharded)
-
-
-def loaded_memory(shape: Shape, gpus: int, limit: float) -> Memory:
-    """What a model holds that is only read, its bfloat16 weights shared out over the GPUs; the least, without rows."""
-    weights = shape.weights * 2.0 * _FRAGMENTATION / gpus
-    return Memory({"weights": weights, "reserved": float(_RESERVED)}, limit, gpus > 1)
-
-
 def gpu_hours(shape: Shape, setting: Setting, gpu: Gpu, tokens: float) -> float:
-    """Hours of one GPU for training on these tokens.
+    """Hours of one GPU for training on these tokens, and on the text that is replayed beside them.
 
     Raises:
         BadRequest: nobody said how fast such a GPU is.
@@ -176,14 +73,16 @@ def gpu_hours(shape: Shape, setting: Setting, gpu: Gpu, tokens: float) -> float:
             f"how fast a {gpu.name} is nobody knows here ({', '.join(GPUS)} are known): add gpu_tflops to the "
             "gpu_pool of its cluster profile"
         )
-    return tokens * flops_per_token(shape, setting) / (gpu.flops * UTILISATION) / 3600
+    with_replay = tokens * (1 + setting.replayed)
+    speed = gpu.flops * UTILISATION * (_FLOAT32 if setting.float32 else 1.0)
+    return with_replay * flops_per_token(shape, setting) / speed / 3600
 
 
 def flops_per_token(shape: Shape, setting: Setting, recomputing: bool = True) -> float:
     """FLOP per token: forward 2, backward to activations 2, to weights 2 (where they are trained), recomputing 2."""
     passes = (6 if setting.method == "full" else 4) + (2 if recomputing else 0)
-    attention = shape.layers * setting.max_length * shape.hidden  # half of the square: causal
-    return passes * (shape.layer_weights + shape.vocabulary * shape.hidden + attention)
+    attention = shape.layers * setting.max_length * shape.queries  # half of the square: causal
+    return passes * (shape.active_layer_weights + shape.vocabulary * shape.hidden + attention)
 
 
 def proposal(shape: Shape, setting: Setting, limit: float) -> tuple[Setting, Memory] | None:
@@ -199,6 +98,7 @@ def proposal(shape: Shape, setting: Setting, limit: float) -> tuple[Setting, Mem
                     gpus=gpus,
                     method=method,
                     rank=rank,
+                    embeddings=setting.embeddings and method != "qlora",  # over 4 bit they stay frozen
                     batch_size=setting.batch_size // parts,
                     accumulation=setting.accumulation * parts,
                 )
@@ -262,6 +162,8 @@ def plan_recipe(
             "sharded": planned.memory.sharded,
             "memory_gib": round(planned.memory.total / GIB, 1),
             "memory": planned.memory.arithmetic,
+            "host_gib": _gib(host_memory(shape, setting, planned.memory.sharded)),
+            "disk_gib": _gib(disk(shape, setting, planned.memory.sharded)),
             "step_seconds": round(planned.step_seconds, 2),
             "hours": round(planned.hours, 1),
             **({} if price is None else {"dollars": round(planned.hours * gpus * price)}),
@@ -272,6 +174,10 @@ def plan_recipe(
     if failures:
         raise DoesNotFit(f"{shape.weights / 1e9:.1f} billion weights on {gpus} x {gpu_name}: " + "\n".join(failures))
     return {"model": recipe.model, "weights": shape.weights, "gpu": gpu_name, "gpus": gpus, "stages": stages}
+
+
+def _gib(parts: dict[str, float]) -> dict[str, float]:
+    return {name: round(size / GIB, 1) for name, size in parts.items() if size}
 
 
 def _planned_tokens(section: TrainingSection, setting: Setting) -> float:
@@ -291,6 +197,11 @@ def table(planned: dict[str, Any]) -> str:
         lines += [
             f"{name}: {stage['setting']}{shared}",
             f"  memory on each GPU: {stage['memory']}",
+            f"  host memory in GiB: {_listed(stage['host_gib'])}; disk: {_listed(stage['disk_gib'])}",
             f"  {stage['step_seconds']} s a step, {stage['hours']:,} h{money}",
         ]
     return "\n".join([*lines, f"Assumed: {UTILISATION:.0%} of the GPU's peak; `make gpu-check` measures it."])
+
+
+def _listed(sizes: dict[str, float]) -> str:
+    return ", ".join(f"{name.replace('_', '-')} {size:,}" for name, size in sizes.items())

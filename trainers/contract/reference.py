@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel
 
 from trainers.contract.needs import Needs
+from trainers.contract.plain_yaml import read_yaml
 from trainers.contract.recipe.filters import RULES, FilterSettings
 from trainers.contract.recipe.loading import PACKAGED, DataRecipe, ModelRecipe
 from trainers.contract.recipe.section import Section
@@ -103,7 +103,7 @@ class _Recipes:
         yield from self._keys(stage.section, stage.name)
         path = PACKAGED / f"{example}.yaml"
         text = path.read_text(encoding="utf-8")
-        if yaml.safe_load(text)[stage.name].keys() - {"needs"}:
+        if read_yaml(text)[stage.name].keys() - {"needs"}:
             (section,) = re.findall(rf"^{stage.name}:.*\n(?: .*\n?)*", text, re.MULTILINE)
             yield from (f"In [{path.name}](recipes/{path.name}):", "", "```yaml", section.rstrip(), "```", "")
 

@@ -52,7 +52,8 @@ class StageRequest(BaseModel):
     """What is asked of a stage, complete: with this and the roots, it runs anywhere.
 
     `digest` is the request's identity. It covers stage, version, model, release, section, seed and the
-    inputs' digests; not paths, needs, images or machines, so that moving a folder makes nothing stale.
+    inputs' digests; not paths, needs, images or machines, so that moving a folder makes nothing stale. What follows
+    from `needs` and decides the result, the section says (`Section.settled`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,6 +65,7 @@ class StageRequest(BaseModel):
     section: dict[str, Any] = Field(default_factory=dict, description="the recipe's section, without `needs`")
     seed: int = 0
     plugins: dict[str, str] = Field(default={}, description="functions of the user's own in the section -> code digest")
+    files: dict[str, str] = Field(default={}, description="key of the section that names a path -> content digest")
     inputs: tuple[Input, ...] = ()
     needs: Needs = Needs()
 
@@ -108,6 +110,7 @@ class StageRequest(BaseModel):
                 "seed": self.seed,
                 "inputs": {item.name: item.digest for item in inputs},
                 **({"plugins": self.plugins} if self.plugins else {}),
+                **({"files": self.files} if self.files else {}),
             }
         )
 

@@ -30,9 +30,9 @@ from trainers.contract.variable import (
 )
 
 _LIKENESS = 0.85
+"""Of a name without our prefix to one of ours, from which it is taken for a slip (KOREAN_LM_HOME: 0.97)."""
 _OF_SERVICE = r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 """How the names end that Kubernetes sets in every pod for a Service, after the Service's own name."""
-"""Of a name without our prefix to one of ours, from which it is taken for a slip (KOREAN_LM_HOME: 0.97)."""
 
 HOME = Variable(
     "HOME",
@@ -63,6 +63,13 @@ QUIET_SECONDS = Variable(
     600.0,
     "a landed folder without its marker `_READY` is complete when nothing in it has changed for this long",
 )
+DROP_DAYS: Variable[int | None] = Variable(
+    "DROP_DAYS",
+    Group.STATE,
+    Kind("a number of days", number(1)),
+    None,
+    "a drop is expected this often: what is made of releases has a freshness policy, and shows as late after that",
+)
 TAKEDOWN: Variable[Path | None] = Variable(
     "TAKEDOWN", Group.STATE, PATH, None, "the take-down list, an id or sha256 a line; else `takedown.txt` in the home"
 )
@@ -72,6 +79,14 @@ RECIPES: Variable[Path | None] = Variable(
     FOLDER,
     None,
     "your own recipes, beside the packaged ones; one of the same name replaces a packaged one",
+    readers="both",
+)
+MODELS: Variable[tuple[str, ...] | None] = Variable(
+    "MODELS",
+    Group.STATE,
+    LIST,
+    None,
+    "the models that there are, by their recipes' names; the other recipes, packaged ones too, are as if absent",
     readers="both",
 )
 PLUGINS: Variable[Path | None] = Variable(
@@ -123,6 +138,9 @@ CORES: Variable[int | None] = Variable(
     None,
     "this machine's cores that stages share where there is no GPU; else all of them",
 )
+APPROVERS: Variable[tuple[str, ...] | None] = Variable(
+    "APPROVERS", Group.PLACE, LIST, None, "who may answer for an approval or a rollback, by name; else everybody"
+)
 SERVING: Variable[Path | None] = Variable(
     "SERVING", Group.PLACE, PATH, None, "a YAML file of serving settings: promotion rolls out on vLLM; else only names"
 )
@@ -132,7 +150,21 @@ DAGSTER_URL: Variable[str | None] = Variable(
     Group.PAGES,
     URL,
     None,
-    "Dagster's page: alerts link to it, `remake` starts backfills there (else http://127.0.0.1:3000); `ui` sets it",
+    "Dagster's page: alerts link to it, `remake` starts backfills there where no `make ui` runs here; `ui` sets it",
+)
+DAGSTER_SERVER: Variable[str | None] = Variable(
+    "DAGSTER_SERVER",
+    Group.PAGES,
+    URL,
+    None,
+    "Dagster's server as commands reach it, where its page is behind a login",
+)
+VIEWERS_URL: Variable[str | None] = Variable(
+    "VIEWERS_URL",
+    Group.PAGES,
+    URL,
+    None,
+    "Dagster's page for who may only look, where there is one; its server answers to this name",
 )
 MLFLOW_URL = Variable(
     "MLFLOW_URL",
@@ -140,6 +172,14 @@ MLFLOW_URL = Variable(
     URL,
     "http://127.0.0.1:5000",
     "MLflow's page, for links in the UI; `ui` sets it",
+)
+CODE_URL: Variable[str | None] = Variable(
+    "CODE_URL",
+    Group.PAGES,
+    URL,
+    None,
+    "page of a line of this repository, with `{commit}`, `{path}` and `{line}` in it "
+    "(`https://git.example.com/team/korean-llm/blob/{commit}/{path}#L{line}`): assets link to their code",
 )
 PROMETHEUS_URL: Variable[str | None] = Variable(
     "PROMETHEUS_URL",
@@ -156,6 +196,14 @@ PUSHGATEWAY: Variable[str | None] = Variable(
     TEXT,
     None,
     "address where a stage pushes its last figures: it may be shorter than a scrape interval",
+    readers="trainers",
+)
+ROLLOUT_SERVER: Variable[str | None] = Variable(
+    "ROLLOUT_SERVER",
+    Group.PAGES,
+    URL,
+    None,
+    "the `trl vllm-serve` that answers for GRPO and RLOO, where a recipe says `sampling.vllm: server`",
     readers="trainers",
 )
 JUDGE_KEY: Variable[str | None] = Variable(
@@ -203,6 +251,14 @@ PARENT: Variable[int | None] = Variable(
 IMAGE: Variable[str | None] = Variable(
     "IMAGE", Group.CHILDREN, TEXT, None, "the image that a pod runs, for the manifest", readers="trainers"
 )
+COMMIT: Variable[str | None] = Variable(
+    "COMMIT",
+    Group.CHILDREN,
+    TEXT,
+    None,
+    "commit of the code where it is no git checkout: an image's, by its build (`GIT_SHA`)",
+    readers="both",
+)
 METRICS_PORT: Variable[int | None] = Variable(
     "METRICS_PORT",
     Group.CHILDREN,
@@ -215,6 +271,9 @@ METRICS_PORT: Variable[int | None] = Variable(
 TESTDATA: Variable[Path | None] = Variable(
     "TESTDATA", Group.TESTS, PATH, None, "the real Korean files; else `../shared/data`", readers="tests"
 )
+TEST_MODELS: Variable[Path | None] = Variable(
+    "TEST_MODELS", Group.TESTS, PATH, None, "cache of real models; else `~/.cache/korean-llm/models`", readers="tests"
+)
 SCHEMAS: Variable[tuple[Path, ...] | None] = Variable(
     "SCHEMAS",
     Group.TESTS,
@@ -225,6 +284,17 @@ SCHEMAS: Variable[tuple[Path, ...] | None] = Variable(
 )
 CHARTS: Variable[Path | None] = Variable(
     "CHARTS", Group.TESTS, PATH, None, "a folder of unpacked charts, to hold helm-values/ against", readers="tests"
+)
+BASE_IMAGE: Variable[str | None] = Variable(
+    "BASE_IMAGE", Group.TESTS, TEXT, None, "base of the images that buildah builds in `make prove`", readers="tests"
+)
+PICTURES = Variable(
+    "PICTURES",
+    Group.TESTS,
+    FLAG,
+    False,
+    "`make prove PART=seeing` writes its pictures into the documents",
+    readers="tests",
 )
 KSS_TESTSET: Variable[Path | None] = Variable(
     "KSS_TESTSET", Group.TESTS, PATH, None, "kss' own test sets (bench/sentence_split/testset)", readers="tests"
@@ -246,6 +316,14 @@ TEST_PYTHON: Variable[str | None] = Variable(
 )
 TEST_PYTHONPATH: Variable[str | None] = Variable(
     "TEST_PYTHONPATH", Group.TESTS, TEXT, None, "the pods' PYTHONPATH; else this repository", readers="tests"
+)
+TEST_FACTS: Variable[Path | None] = Variable(
+    "TEST_FACTS",
+    Group.TESTS,
+    PATH,
+    None,
+    "facts of an installation that the real cluster can hold, as for dagster_deploy/install",
+    readers="tests",
 )
 TEST_FULL_TINY = Variable(
     "TEST_FULL_TINY",

@@ -43,9 +43,9 @@ class Stage(BaseModel):
     """Where its `run` is; imported only when it runs, so that no command needs torch to be asked for help."""
     reads: tuple[str, ...] = ()
     """The stages whose artifacts it takes; a test holds this against the signatures of the assets."""
-    spread: Literal["processes", "slices"] | None = None
-    """How it uses several nodes. processes: one for each GPU, which train as one (torchrun); slices: every pod does a
-    slice by itself, and one joins them; None: it uses one node, and of that one process."""
+    spread: Literal["processes", "tasks"] | None = None
+    """How it uses several nodes. processes: one for each GPU, which train as one (torchrun); tasks: its first pod
+    gives them out to all (Ray, trainers/corpus/nodes.py); None: it uses one node, and of that one process."""
     column: str | None = None
     """What its model is called in reports; None where it makes no model."""
 
@@ -80,7 +80,7 @@ class Stage(BaseModel):
         """Every model before it, each after the data that it learns from; then itself."""
         before = self.parent.lineage if self.parent else ()
         data = tuple(STAGES[name] for name in self.reads if not STAGES[name].column)
-        return (*before, *data, self)
+        return (*dict.fromkeys((*before, *data)), self)
 
 
 STAGES: dict[str, Stage] = {
@@ -89,7 +89,7 @@ STAGES: dict[str, Stage] = {
         Stage(
             name="benchmarks",
             asset="benchmarks",
-            version=2,
+            version=6,
             by_model=False,
             section=BenchmarksSection,
             module="trainers.benchmarks.stage",
@@ -97,17 +97,17 @@ STAGES: dict[str, Stage] = {
         Stage(
             name="corpus",
             asset="corpus",
-            version=6,
+            version=11,
             by_model=False,
             section=CorpusSection,
             module="trainers.corpus.stage",
             reads=("benchmarks",),
-            spread="slices",
+            spread="tasks",
         ),
         Stage(
             name="instructions",
             asset="instructions",
-            version=4,
+            version=8,
             by_model=False,
             section=InstructionsSection,
             module="trainers.conversations.instructions",
@@ -116,7 +116,7 @@ STAGES: dict[str, Stage] = {
         Stage(
             name="preferences",
             asset="preferences",
-            version=3,
+            version=7,
             by_model=False,
             section=PreferencesSection,
             module="trainers.conversations.preferences",
@@ -125,16 +125,16 @@ STAGES: dict[str, Stage] = {
         Stage(
             name="base_model",
             asset="base_model",
-            version=1,
+            version=3,
             by_release=False,
             section=BaseSection,
-            module="trainers.training.base_model",
+            module="trainers.training.base_model.stage",
             column="base",
         ),
         Stage(
             name="cpt",
             asset="cpt_checkpoint",
-            version=3,
+            version=6,
             section=CptSection,
             module="trainers.training.cpt",
             reads=("base_model", "corpus"),
@@ -144,27 +144,27 @@ STAGES: dict[str, Stage] = {
         Stage(
             name="sft",
             asset="sft_model",
-            version=4,
+            version=8,
             section=SftSection,
             module="trainers.training.sft",
-            reads=("cpt", "instructions"),
+            reads=("cpt", "instructions", "corpus"),
             spread="processes",
             column="sft",
         ),
         Stage(
             name="rlhf",
             asset="rlhf_model",
-            version=3,
+            version=8,
             section=RlhfSection,
             module="trainers.training.rlhf",
-            reads=("sft", "preferences"),
+            reads=("sft", "preferences", "corpus"),
             spread="processes",
             column="rlhf",
         ),
         Stage(
             name="evaluate",
             asset="eval_report",
-            version=3,
+            version=6,
             section=EvaluateSection,
             module="trainers.evaluation.stage",
             reads=("base_model", "cpt", "sft", "rlhf", "benchmarks", "corpus"),
@@ -172,7 +172,7 @@ STAGES: dict[str, Stage] = {
         Stage(
             name="export",
             asset="deployed_model",
-            version=1,
+            version=3,
             section=ExportSection,
             module="trainers.export.stage",
             reads=("rlhf", "evaluate"),

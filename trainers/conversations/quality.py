@@ -7,41 +7,42 @@ from pathlib import Path
 import numpy as np
 
 from trainers.contract.recipe.data import ConversationsSection, DecontaminationSettings
-from trainers.conversations.rows import ConversationSet, Message, Row
-from trainers.text.characters import Texts
+from trainers.contract.takedown import TakeDown, strings
+from trainers.conversations.messages import Message, texts_of
+from trainers.conversations.rows import ConversationSet, Row
+from trainers.text.characters import Changed, Texts
 from trainers.text.contamination import SHARED_BY, Suites, items
 from trainers.text.filters import measure
 from trainers.text.personal_data import mask
-from trainers.text.records import Exclusion
 from trainers.text.speech_levels import level_of
 
-_PARTS = ("messages", "prompt", "chosen", "rejected")
+_PARTS = ("messages", "prompt", "chosen", "rejected", "completion")
 
 
 def refine(result: ConversationSet, section: ConversationsSection, suites: Sequence[Path]) -> Counter[str]:
     """Mask personal data in the kept rows and exclude those that break a rule; returns what was masked, by type."""
-    spans = [list(_of(row)) for row in result.kept]
-    texts = Texts.of([message["content"] for messages in spans for message in messages])
-    owners = np.repeat(np.arange(len(spans)), [len(messages) for messages in spans])
+    spans = [[place for message in _of(row) for place in texts_of(message)] for row in result.kept]
+    texts = Texts.of([holder[key] for places in spans for holder, key in places])
+    owners = np.repeat(np.arange(len(spans)), [len(places) for places in spans])
     verdicts = _verdicts(texts, owners, len(spans), section)
     if section.decontamination.action != "off" and suites:
         contaminated = _same_prompts(result.kept, suites) | _overlapping(texts, owners, suites, section.decontamination)
         evidence = Texts.of(list(contaminated.values()))
         if section.mask_personal_data:
-            evidence, _ = mask(evidence)
+            evidence, _ = mask(evidence, section.mask_addresses, section.name_model)
         for number, piece in zip(contaminated, evidence.strings, strict=True):
             verdicts.setdefault(number, ("contaminated", piece))
-    masked: Counter[str] = Counter()
+    masked: Changed = []
     if section.mask_personal_data:
-        texts, masked = mask(texts)
-        for message, text in zip((m for messages in spans for m in messages), texts.strings, strict=True):
-            message["content"] = text
-    for number, (reason, detail) in sorted(verdicts.items()):
-        file, line = result.places[number]
-        result.exclusions.append(Exclusion(result.kept[number]["id"], file, line, reason, detail))
-    stay = [number for number in range(len(result.kept)) if number not in verdicts]
-    result.kept, result.places = [result.kept[n] for n in stay], [result.places[n] for n in stay]
-    return masked
+        texts, masked = mask(texts, section.mask_addresses, section.name_model)
+        for (holder, key), text in zip((place for places in spans for place in places), texts.strings, strict=True):
+            holder[key] = text
+    takedown = TakeDown(section.takedown)
+    for number, row in enumerate(result.kept) if takedown else ():
+        if takedown.names(row["id"], *strings([row.get(part) for part in _PARTS])):
+            verdicts[number] = ("takedown", "")
+    result.exclude(verdicts)
+    return Counter(kind for _, kind in masked)
 
 
 def honorifics(rows: Sequence[Row]) -> dict[str, int]:
@@ -67,7 +68,7 @@ def _verdicts(
     characters, letters, readable = np.zeros(count), np.zeros(count), np.zeros(count)
     np.add.at(characters, owners, measures.count("characters"))
     np.add.at(letters, owners, measures.count("letters"))
-    np.add.at(readable, owners, measures.count("hangul") + measures.count("latin"))
+    np.add.at(readable, owners, measures.count("hangul") + measures.count("hanja") + measures.count("latin"))
     verdicts = {
         n: ("too_long", f"{characters[n]:.0f} characters") for n in np.flatnonzero(characters > section.max_characters)
     }

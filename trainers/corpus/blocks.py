@@ -7,7 +7,6 @@ later depend on the documents only, not on how the input was cut into files and 
 import hashlib
 import heapq
 import json
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +17,8 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from trainers.contract.files import fsync_folder
+from trainers.corpus.packing import LEVEL_ASIDE, packed_aside, unpacked
+from trainers.corpus.publish import published_folder
 from trainers.text.records import Exclusion
 
 LANGUAGES = ("ko", "en", "other")
@@ -28,24 +28,35 @@ META = np.dtype(
         ("low", "u8"),
         ("characters", "u4"),
         ("bytes", "u4"),
+        ("row", "u4"),  # bytes of its JSON line: where a shard ends
         ("words", "u4"),
         ("language", "u1"),
         ("id_high", "u8"),  # the first 16 bytes of the id: they order ids without holding them in memory
         ("id_low", "u8"),
-        ("tie", "u8"),  # a hash of the whole id and the source, for ids that are equal up to there
+        ("tie", "u8"),  # a hash of its whole JSON line but for the text, for ids that are equal up to there
     ]
 )
-"""What is known of each kept document of a block, in its order: 57 bytes."""
+"""What is known of each kept document of a block, in its order: 61 bytes."""
 Evidence = dict[str, str]
 """A contaminated document: its `id`, the suite's `item` and the `piece` they share."""
 MOST_EVIDENCE = 100
 """Contaminated documents that are shown."""
-_LEVEL = -3  # read once and thrown away: speed is all that counts
 
 
 def in_order(meta: NDArray[np.void]) -> NDArray[np.int64]:
-    """The one order of documents, by META: by their hash, and equal ones by id and source."""
+    """The one order of documents, by META: by their hash, and equal ones by what else their JSON line says."""
     return np.lexsort([meta[name] for name in ("tie", "id_low", "id_high", "low", "high")])
+
+
+def bucket_edges(buckets: int) -> NDArray[np.uint64]:
+    """The lowest hash (its upper half) of each bucket."""
+    return np.arange(buckets, dtype=np.uint64) * np.uint64(2**64 // buckets)
+
+
+def name_of(row: bytes) -> str:
+    """The id in a JSON line of a corpus, without reading its text: no `"` inside an id stands by itself."""
+    name: bytes = row[7 : row.index(b', "text": ', 7)]
+    return str(json.loads(name)) if b"\\" in name else name[1:-1].decode()
 
 
 def shown(evidence: Iterable[Evidence]) -> list[Evidence]:
@@ -70,10 +81,11 @@ class Cleaned:
 
     def publish(self, folder: Path, file: str) -> None:
         """Make the block's folder appear, whole."""
-        aside = folder.with_name(f".{folder.name}")
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        compressor = zstandard.ZstdCompressor(level=_LEVEL)
+        with published_folder(folder) as aside:
+            self._write(aside, file)
+
+    def _write(self, aside: Path, file: str) -> None:
+        compressor = zstandard.ZstdCompressor(level=LEVEL_ASIDE)
         offsets = [0]
         with (aside / "rows").open("wb") as stream:
             for begin, end in zip(self.buckets[:-1], self.buckets[1:], strict=True):
@@ -85,11 +97,8 @@ class Cleaned:
         np.save(aside / "bands.npy", self.bands)
         np.save(aside / "buckets.npy", np.array([self.buckets, offsets], np.int64))
         for name, content in (("origins", self.origins), ("exclusions", [vars(row) for row in self.exclusions])):
-            (aside / name).write_bytes(compressor.compress(json.dumps(content, ensure_ascii=False).encode()))
+            (aside / name).write_bytes(packed_aside([json.dumps(content, ensure_ascii=False).encode()]))
         (aside / "summary.json").write_text(json.dumps({"file": file, **self.summary}, ensure_ascii=False))
-        fsync_folder(aside)
-        aside.rename(folder)
-        fsync_folder(folder.parent)
 
 
 class PublishedBlock:
@@ -98,23 +107,23 @@ class PublishedBlock:
     def __init__(self, folder: Path):
         self.folder = folder
 
-    @cached_property
+    @property
     def summary(self) -> dict[str, Any]:
-        """Counts: `file`, `read`, `excluded`, `masked`, `repaired`, `removed_lines`; `contaminated`, the evidence."""
+        """Counts: `file`, `losses`, `excluded`, `masked`, ...; what is shown: `contaminated`, `rules`."""
         summary: dict[str, Any] = json.loads((self.folder / "summary.json").read_text())
         return summary
 
-    @cached_property
+    @property
     def meta(self) -> NDArray[np.void]:
-        """META of each document."""
-        return np.load(self.folder / "meta.npy")  # type: ignore[no-any-return]
+        """META of each document, mapped from the disk."""
+        return np.load(self.folder / "meta.npy", mmap_mode="r")  # type: ignore[no-any-return]
 
     @property
     def signatures(self) -> NDArray[np.uint8]:
         """Signature of each document, mapped from the disk."""
         return np.load(self.folder / "signatures.npy", mmap_mode="r")  # type: ignore[no-any-return]
 
-    @cached_property
+    @property
     def bands(self) -> NDArray[np.uint32]:
         """Keys of each band (rows) and document (columns), mapped from the disk."""
         return np.load(self.folder / "bands.npy", mmap_mode="r")  # type: ignore[no-any-return]
@@ -122,6 +131,10 @@ class PublishedBlock:
     @cached_property
     def _buckets(self) -> NDArray[np.int64]:
         return np.load(self.folder / "buckets.npy")  # type: ignore[no-any-return]
+
+    def span(self, first: int, end: int) -> slice:
+        """Where the documents of the buckets from `first` to before `end` are."""
+        return slice(*self._buckets[0][[first, end]].tolist())
 
     def rows(self, bucket: int) -> tuple[int, list[bytes]]:
         """Index of the bucket's first document in the block, and the bucket's JSON lines."""
@@ -143,4 +156,4 @@ class PublishedBlock:
         return (Exclusion(**row) for row in self._load("exclusions"))
 
     def _load(self, name: str) -> Any:
-        return json.loads(zstandard.ZstdDecompressor().decompress((self.folder / name).read_bytes()))
+        return json.loads(unpacked(self.folder / name))

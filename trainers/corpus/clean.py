@@ -2,9 +2,9 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,20 @@ from typing import Any
 import numpy as np
 
 from trainers.contract.recipe.data import CorpusSection
-from trainers.corpus.blocks import LANGUAGES, META, Cleaned, Evidence, in_order, shown
+from trainers.contract.takedown import TakeDown, own_id, text_hash
+from trainers.corpus.blocks import LANGUAGES, META, Cleaned, Evidence, bucket_edges, in_order, shown
+from trainers.corpus.changes import Change, Changes, Step, changes
+from trainers.corpus.effects import effects
 from trainers.text.boilerplate import remove_lines
 from trainers.text.characters import Texts
 from trainers.text.contamination import Hit, Suites
 from trainers.text.decode import repair_surrogates
-from trainers.text.filters import languages, measure, verdicts
+from trainers.text.filters import judge, languages, measure, verdicts
 from trainers.text.latin_languages import identifier, other_languages
 from trainers.text.minhash import signatures
 from trainers.text.normalise import normalise
 from trainers.text.own_rules import TextRule, own_rules, own_verdicts
+from trainers.text.personal.names import name_model
 from trainers.text.personal_data import mask
 from trainers.text.read import Block
 from trainers.text.records import Document, Exclusion, Parsed, parse
@@ -43,7 +47,12 @@ class _Batch:
 
     def name(self, index: int) -> str:
         """A document's id, or one made of its text as it is now."""
-        return self.parsed.documents[index].id or _named(_text_hash(self.texts[index].encode()))
+        return self.parsed.documents[index].id or own_id(self.texts[index].encode())
+
+    @property
+    def taken_down(self) -> list[bool]:
+        """Of which nothing may be shown, whatever becomes of them."""
+        return [document.taken_down for document in self.parsed.documents]
 
     def drop(self, verdicts_: Sequence[Verdict]) -> None:
         """Move the documents that have a verdict to the exclusions."""
@@ -69,51 +78,77 @@ class Cleaner:
         if self.section.filter.latin_languages:
             identifier()  # where it is missing, that is said before any process starts
         own_rules(self.section.filter.rules)  # likewise
+        if self.section.name_model:
+            name_model(self.section.name_model)
 
-    def clean(self, block: Block) -> Cleaned:
-        """Take one block through the chain."""
+    def clean(self, block: Block, taken_down: Collection[int] = ()) -> Cleaned:
+        """Take one block through the chain.
+
+        Args:
+            taken_down: numbers of its documents that are known to be taken down.
+        """
         parsed = parse(block, self.section.fields)
         batch = _Batch(parsed, block.file, _texts_of(parsed))
-        batch.drop([self._takedown(document) for document in parsed.documents])
-        batch.texts, repaired = normalise(batch.texts, self.section.normalise)
+        everyone = parsed.documents
+        for number, document in enumerate(everyone):
+            document.taken_down = number in taken_down or bool(self._takedown.names(document.id, document.text))
+        made: dict[Step, Changes] = {}
+        repaired = self._change(batch, "repaired", partial(normalise, settings=self.section.normalise), made)
         lengths = np.diff(batch.texts.starts).tolist()
-        batch.texts, removed_lines = remove_lines(batch.texts, self.section.boilerplate)
+        removed_lines = self._change(
+            batch, "removed lines", partial(remove_lines, settings=self.section.boilerplate), made
+        )
         measures = measure(batch.texts)
         batch.language, batch.words = languages(measures), measures.count("words").tolist()
         before = [len(document.text) for document in parsed.documents]
-        broken = verdicts(measures, self.section.filter)
-        batch.drop(
-            [
-                _mostly_repeats(raw, length) or _only_boilerplate(length, rest) or verdict
-                for raw, length, rest, verdict in zip(
-                    before, lengths, measures.count("characters"), broken, strict=True
-                )
-            ]
-        )
+        judgements = judge(measures, self.section.filter)
+        hollow = [
+            _mostly_repeats(raw, length) or _only_boilerplate(length, rest)
+            for raw, length, rest in zip(before, lengths, measures.count("characters"), strict=True)
+        ]
+        rules = effects(judgements, batch.texts, [verdict is not None for verdict in hollow], batch.taken_down)
+        batch.drop([own or verdict for own, verdict in zip(hollow, verdicts(judgements), strict=True)])
         if wanted := self.section.filter.latin_languages:
             batch.drop(other_languages(batch.texts.strings, batch.language, wanted))
         masked: Counter[str] = Counter()
         if self.section.mask_personal_data:
-            batch.texts, masked = mask(batch.texts, self.section.mask_addresses)
+            masking = partial(mask, addresses=self.section.mask_addresses, names=self.section.name_model)
+            masked = self._change(batch, "masked", masking, made)
         if self._own_rules:
             places = [f"{block.file}:{document.line}" for document in parsed.documents]
             batch.drop(own_verdicts(batch.texts.strings, self._own_rules, places))
         evidence = self._decontaminate(batch)
         summary = {
-            "read": parsed.read,
+            "losses": vars(parsed.losses),
+            "ignored_fields": dict(parsed.ignored),
             "excluded": dict(Counter(row.reason for row in parsed.exclusions)),
             "masked": dict(masked),
-            "repaired": {kind: n for kind, n in (parsed.repaired + repaired).items() if n},
+            "repaired": dict(parsed.repaired + repaired),
             "removed_lines": dict(removed_lines),
             "contaminated": shown(evidence),
+            "rules": rules,
+            "changes": made,
         }
+        if self._takedown:
+            known = [document.taken_down for document in everyone]
+            for document, text in zip(parsed.documents, batch.texts.strings, strict=True):
+                document.taken_down |= bool(self._takedown.names(document.id, text))
+            late = [number for number, document in enumerate(everyone) if document.taken_down and not known[number]]
+            if late:  # the summary may show of them what must not be shown
+                return self.clean(block, {*taken_down, *late})
         return _fingerprinted(batch, self.buckets, summary)
 
-    def _takedown(self, document: Document) -> Verdict:
-        if not self.section.takedown:
-            return None
-        names = {document.id, hashlib.sha256(document.text.encode()).hexdigest()}
-        return ("takedown", "") if names & set(self.section.takedown) else None
+    def _change(self, batch: _Batch, step: Step, change: Change, made: dict[Step, Changes]) -> Counter[str]:
+        """Change the texts by a step; counts what it changed by kind, and leaves in `made` what is shown of that."""
+        texts = batch.texts
+        batch.texts, changed = change(texts)
+        masked = partial(mask, addresses=True, names=self.section.name_model)
+        made[step] = changes(step, change, texts, changed, batch.taken_down, masked)
+        return Counter(kind for _, kind in changed)
+
+    @cached_property
+    def _takedown(self) -> TakeDown:
+        return TakeDown(self.section.takedown)
 
     @cached_property
     def _own_rules(self) -> dict[str, TextRule]:
@@ -135,7 +170,9 @@ class Cleaner:
         verdicts_: list[Verdict] = [None] * len(batch.texts)
         for index, document_hits in hits.items():
             text, first = batch.texts[index], document_hits[0]
-            evidence.append({"id": batch.name(index), "item": first.item, "piece": text[first.begin : first.end][:200]})
+            if not batch.parsed.documents[index].taken_down:
+                piece = text[first.begin : first.end][:200]
+                evidence.append({"id": batch.name(index), "item": first.item, "piece": piece})
             rest = _cut(text, document_hits) if settings.action == "cut" else ""
             if len(rest) >= max(1, self.section.filter.min_characters):
                 cuts.append((int(batch.texts.starts[index]), int(batch.texts.starts[index + 1]), rest))
@@ -178,34 +215,31 @@ def _cut(text: str, hits: Sequence[Hit]) -> str:
     return "\n".join(lines).strip()
 
 
-def _text_hash(encoded: bytes) -> bytes:
-    return hashlib.blake2b(encoded, digest_size=16).digest()
-
-
-def _named(text_hash: bytes) -> str:
-    return f"sha-{text_hash.hex()}"
-
-
 def _fingerprinted(batch: _Batch, buckets: int, summary: dict[str, Any]) -> Cleaned:
-    meta, rows, origins = [], [], []
+    meta, rows, origins, taken_down = [], [], [], []
     for document, text, language, words in zip(
         batch.parsed.documents, batch.texts.strings, batch.language, batch.words, strict=True
     ):
         encoded = text.encode()
-        digest = _text_hash(encoded)
-        name = document.id or _named(digest)
+        digest = text_hash(encoded)
+        name = document.id or own_id(encoded)
         key = name.encode().ljust(16, b"\0")
-        tie = hashlib.blake2b(f"{name}\0{document.source}".encode(), digest_size=8).digest()
+        beside = f"{name}\0{document.source}\0{document.licence}\0{document.url}"
+        tie = hashlib.blake2b(beside.encode(), digest_size=8).digest()
+        row = _row(name, encoded, document, language)
         numbers = (int.from_bytes(part, "big") for part in (digest[:8], digest[8:], key[:8], key[8:16], tie))
         high, low, id_high, id_low, tie_number = numbers
-        meta.append((high, low, len(text), len(encoded), words, LANGUAGES.index(language), id_high, id_low, tie_number))
-        rows.append(_row(name, text, document, language))
+        sizes = (len(text), len(encoded), len(row), words)
+        meta.append((high, low, *sizes, LANGUAGES.index(language), id_high, id_low, tie_number))
+        if document.taken_down:
+            taken_down.append((high, low))
+        rows.append(row)
         origins.append((name, document.line, document.source, document.licence))
     table = np.array(meta, META)
     order = in_order(table)
     hashes, keys = signatures(batch.texts)
     table = table[order]
-    edges = np.arange(buckets, dtype=np.uint64) * np.uint64(2**64 // buckets)
+    edges = bucket_edges(buckets)
     return Cleaned(
         rows=[rows[i] for i in order],
         meta=table,
@@ -213,13 +247,19 @@ def _fingerprinted(batch: _Batch, buckets: int, summary: dict[str, Any]) -> Clea
         bands=np.ascontiguousarray(keys[order].T),
         origins=[origins[i] for i in order],
         buckets=[*np.searchsorted(table["high"], edges).tolist(), len(order)],
-        summary=summary,
+        summary={**summary, "taken_down": sorted(taken_down)},
         exclusions=sorted(batch.parsed.exclusions, key=lambda row: row.line),
     )
 
 
-def _row(name: str, text: str, document: Document, language: str) -> bytes:
+_ESCAPED = ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n"), (b"\t", b"\\t"))
+"""What JSON escapes in a normalised text, which has no other control characters; the sign that escapes comes first."""
+
+
+def _row(name: str, encoded: bytes, document: Document, language: str) -> bytes:
     """The corpus' JSON line of a document; made of its parts, which is faster than json.dumps of a dictionary."""
-    parts = ("id", name), ("text", text), ("source", document.source), ("licence", document.licence)
-    fields = (*parts, ("url", document.url), ("language", language))
-    return ("{" + ", ".join(f'"{key}": {encode_basestring(value)}' for key, value in fields) + "}\n").encode()
+    for sign, escape in _ESCAPED:
+        encoded = encoded.replace(sign, escape)
+    rest = ("source", document.source), ("licence", document.licence), ("url", document.url), ("language", language)
+    after = ", ".join(f'"{key}": {encode_basestring(value)}' for key, value in rest)
+    return b'{"id": %b, "text": "%b", %b}\n' % (encode_basestring(name).encode(), encoded, after.encode())

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from trainers.contract import STAGES, BadData, BadRequest, CorpusDetails, Input, Manifest, Needs, StageRequest
@@ -17,12 +16,13 @@ from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.digests import tree_digest
 from trainers.contract.files import write_atomically
 from trainers.contract.layout import Place, remove
+from trainers.contract.plain_yaml import read_yaml
 from trainers.contract.plugins import check_plugins
 from trainers.contract.recipe import CorpusSection
 from trainers.contract.recipe.loading import section_dict
 from trainers.corpus.gather import gather, local_paths
 from trainers.runner.stage import run_stage
-from trainers.text.read import read_blocks
+from trainers.text.read import files_below, read_blocks
 from trainers.text.records import Unusable, rows
 
 _RELEASE = "own-files"
@@ -45,7 +45,7 @@ def make_corpus(inputs: list[str], output: Path, settings: list[str]) -> Manifes
     folder = landing / _RELEASE / "corpus"
     gather(inputs, folder)
     request = _request(section, folder)
-    check_plugins(section.plugins, request.plugins, local_paths(inputs))  # `landing` holds links to them
+    check_plugins(section.plugins, request.plugins, local_paths(inputs))  # `landing` holds what they give
     if place.manifest.exists():
         manifest = ArtifactStore(place.partial).read(output)
         if manifest.request_digest != request.digest:
@@ -81,7 +81,7 @@ def section_of(settings: Iterable[str]) -> CorpusSection:
         *path, last = key.split(".")
         for part in path:
             place = place.setdefault(part, {})
-        place[last] = yaml.safe_load(value)
+        place[last] = read_yaml(value)
     try:
         return CorpusSection.model_validate(values)
     except ValidationError as error:
@@ -143,8 +143,8 @@ def apply_block(block: str, source: Path, target: Path, section: CorpusSection, 
 
 def _batches(source: Path, counts: Counter[str]) -> Iterator[list[dict[str, Any]]]:
     batch: list[dict[str, Any]] = []
-    for block in read_blocks({source.name: source}):
-        for _, row in rows(block):
+    for block in read_blocks(files_below(source)):
+        for _, _, row in rows(block):
             counts["read"] += 1
             if isinstance(row, Unusable):
                 counts[row.args[0]] += 1
@@ -175,7 +175,7 @@ def _transformed(
     if block == "normalise":
         texts, _ = normalise(Texts.of(strings), section.normalise)
     else:
-        texts, _ = mask(Texts.of(strings), section.mask_addresses)
+        texts, _ = mask(Texts.of(strings), section.mask_addresses, section.name_model)
     yield from ({**row, "text": text} for row, text in zip(batch, texts.strings, strict=True))
 
 

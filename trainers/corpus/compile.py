@@ -9,11 +9,12 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from trainers.contract import DEDUP_INDEX
+from trainers.contract import DEDUP_INDEX, Needs
 from trainers.contract.recipe.data import CorpusSection
 from trainers.corpus.chain import build
 from trainers.corpus.earlier import EarlierCorpus
 from trainers.corpus.plan import CorpusPlan
+from trainers.text.read import files_below
 
 _TEXTS = (
     "강가에 나무가 한 그루 있고 그 아래에서 아이들이 책을 읽다가 해가 지면 집으로 돌아갔습니다.",
@@ -27,8 +28,12 @@ class _Silent:
     def say(self, text: str) -> None:
         """Nothing."""
 
-    def warn(self, text: str) -> None:
+    warn = say
+
+    def progress(self, *_: object) -> None:
         """Nothing."""
+
+    metrics = training_ended = progress
 
 
 def main() -> int:
@@ -40,12 +45,12 @@ def main() -> int:
         second = _write(home / "second.jsonl", [" ".join(reversed(text.split())) for text in _TEXTS])
         section = CorpusSection(validation_share=0.4)
         for number, plan in enumerate(
-            (CorpusPlan(section, {first.name: first}), CorpusPlan(section, {second.name: second}, (suite,)))
+            (CorpusPlan(section, files_below(first)), CorpusPlan(section, files_below(second), (suite,)))
         ):
             folder = home / str(number)
             (folder / "output").mkdir(parents=True)
             earlier = [EarlierCorpus("first", home / "0" / "output" / DEDUP_INDEX)] if number else []
-            build(plan, folder, folder / "output", _Silent(), 1, earlier)
+            build(plan, folder, folder / "output", _Silent(), Needs(), earlier)
     return 0
 
 

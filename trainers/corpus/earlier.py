@@ -5,38 +5,21 @@
 and its id. It is mapped, not loaded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import zstandard
 from numba import njit
 from numpy.typing import NDArray
 
+from trainers.corpus.packing import unpacked
 from trainers.text.minhash import BANDS, HASHES, Keys, Signatures, equal_hashes
 
 BYTES_PER_DOCUMENT = 16 + HASHES + 8 * BANDS
 """On the disk, and the id."""
-
-
-def write_index(
-    folder: Path,
-    high: NDArray[np.uint64],
-    low: NDArray[np.uint64],
-    signatures: Signatures,
-    bands: Sequence[Keys],
-    ids: list[str],
-) -> None:
-    """Write the index of the kept documents, given in the order of their hash."""
-    folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "documents.npy", np.stack((high, low), axis=1))
-    np.save(folder / "signatures.npy", signatures)
-    order = [np.argsort(keys, kind="stable").astype(np.uint32) for keys in bands]
-    np.save(folder / "order.npy", np.array(order, np.uint32).reshape(len(bands), len(ids)))
-    np.save(folder / "bands.npy", np.array([keys[o] for keys, o in zip(bands, order, strict=True)], np.uint32))
-    (folder / "ids.zst").write_bytes(zstandard.ZstdCompressor(level=3).compress("\n".join(ids).encode()))
+SignaturesOf = Callable[[NDArray[np.int64]], Signatures]
 
 
 @dataclass(frozen=True)
@@ -49,7 +32,7 @@ class EarlierCorpus:
     @cached_property
     def ids(self) -> list[str]:
         """Id of each document."""
-        return zstandard.ZstdDecompressor().decompress((self.folder / "ids.zst").read_bytes()).decode().split("\n")
+        return unpacked(self.folder / "ids.zst").decode().split("\n")
 
     def exact(self, high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.int64]:
         """For each document its equal in the index, or -1."""
@@ -62,17 +45,22 @@ class EarlierCorpus:
             equals[same] = inside[same]
         return equals
 
-    def near(self, mine: Signatures, bands: Sequence[Keys], threshold: float) -> NDArray[np.int64]:
-        """For each document one near to it in the index, or -1."""
-        signatures = np.load(self.folder / "signatures.npy", mmap_mode="r")
-        keys = np.load(self.folder / "bands.npy", mmap_mode="r")
-        order = np.load(self.folder / "order.npy", mmap_mode="r")
-        neighbours = np.full(len(mine), -1, np.int64)
-        least = int(np.ceil(threshold * HASHES))
-        for band in range(BANDS):
-            begin = np.searchsorted(keys[band], bands[band])
-            end = np.searchsorted(keys[band], bands[band], side="right")
-            _look(mine, begin, end, order[band], signatures, least, neighbours)
+    def near(self, band: int, keys: Keys, signatures: SignaturesOf, threshold: float) -> NDArray[np.int64]:
+        """For each document one near to it that has the same key in a band, or -1.
+
+        Args:
+            keys: the documents' keys, sorted: the index is read from one place on.
+            signatures: gives those of some of them, by their indices.
+        """
+        mine = np.load(self.folder / "bands.npy", mmap_mode="r")[band]
+        begin, end = np.searchsorted(mine, keys), np.searchsorted(mine, keys, side="right")
+        neighbours = np.full(len(keys), -1, np.int64)
+        some = np.flatnonzero(begin < end)
+        if len(some):
+            theirs = np.load(self.folder / "signatures.npy", mmap_mode="r")
+            order = np.load(self.folder / "order.npy", mmap_mode="r")[band]
+            least = int(np.ceil(threshold * HASHES))
+            neighbours[some] = _look(signatures(some), begin[some], end[some], order, theirs, least)
         return neighbours
 
 
@@ -84,10 +72,11 @@ def _look(
     order: NDArray[np.uint32],
     signatures: Signatures,
     least: int,
-    neighbours: NDArray[np.int64],
-) -> None:
+) -> NDArray[np.int64]:
+    neighbours = np.full(len(mine), -1, np.int64)
     for document in range(len(mine)):
         for place in range(begin[document], end[document]):
             other = order[place]
             if neighbours[document] < 0 and equal_hashes(mine[document], signatures[other]) >= least:
                 neighbours[document] = other
+    return neighbours

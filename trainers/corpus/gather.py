@@ -1,16 +1,19 @@
-"""A person's own inputs as one landed folder: files and folders are linked, globs expanded, buckets copied.
+"""A person's own inputs as one landed folder: files appear there by hard links or as copies, globs expanded.
 
 A bucket is any URL that fsspec knows (`s3://bucket/drops/*.jsonl`). Credentials come from the environment that the
 file system's own library reads (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...), never from the URL.
 """
 
 import glob
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
+from shutil import copyfile
 
 from trainers.contract import BadRequest, ServiceMissing
+from trainers.contract.names import checked
 from trainers.text.read import files_below
 
 _WILD = re.compile(r"[*?\[]")
@@ -23,6 +26,7 @@ def gather(inputs: Sequence[str], folder: Path) -> None:
 
     Raises:
         BadRequest: an input is missing, or two files have one name.
+        UnsafeName: a bucket's key cannot be a file's name.
         ServiceMissing: a bucket cannot be read.
     """
     folder.mkdir(parents=True)
@@ -51,17 +55,25 @@ def _local(source: str, is_one_of_several: bool) -> RemoteFiles:
     path = Path(source)
     if path.exists():
         beside = f"{path.name}/" if path.is_dir() and is_one_of_several else ""
-        files = {f"{beside}{name}": file for name, file in files_below(path).items()}
+        there = files_below(path)
+        if there.refused:
+            name, refusal = next(iter(there.refused.items()))
+            raise BadRequest(f"--input {source}: {name} is not opened ({refusal.reason}): {refusal.detail}")
+        files = {f"{beside}{name}": file for name, file in there.files.items()}
     else:
         files = {file.relative_to(_base(source)).as_posix(): file for file in _paths(source)}
     if not files and not path.exists():
         raise BadRequest(f"--input {source}: there is no such file or folder")
     for name, file in files.items():
-        yield name, partial(_link, file)
+        yield name, partial(_put, file)
 
 
-def _link(file: Path, place: Path) -> None:
-    place.symlink_to(file.absolute())
+def _put(file: Path, place: Path) -> None:
+    """No symbolic link: a drop's walk follows none that leaves it."""
+    try:
+        os.link(file.resolve(), place)
+    except OSError:  # another disk, or another user's file
+        copyfile(file, place)
 
 
 def _remote(source: str, is_one_of_several: bool) -> RemoteFiles:
@@ -80,7 +92,8 @@ def _remote(source: str, is_one_of_several: bool) -> RemoteFiles:
     if not _WILD.search(path) and not is_one_of_several and entries != [str(whole)]:
         base = whole
     for entry in sorted(entries):
-        yield PurePosixPath(entry).relative_to(base).as_posix(), partial(files.get_file, entry)
+        name = entry.removeprefix(f"{base}/")  # as it stands there: a path would lose its doubled slashes
+        yield checked(name), partial(files.get_file, entry)
 
 
 def _base(source: str) -> PurePosixPath:

@@ -1,207 +1,162 @@
-"""All cleaned blocks together: which documents stand for which, who stays, and the counts."""
+"""All documents together: who stands for whom, who stays, and where each shard begins.
 
-import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+This alone is decided in one process: it holds some 50 bytes a document, never a text or a signature. What it decides
+is left in `decided/` for the tasks that write.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.contract import Contamination, CorpusDetails
 from trainers.contract.recipe.data import CorpusSection
-from trainers.corpus.blocks import LANGUAGES, Evidence, PublishedBlock, shown
-from trainers.corpus.earlier import BYTES_PER_DOCUMENT, EarlierCorpus
-from trainers.corpus.exact_dedup import exact_duplicates
-from trainers.text.minhash import BANDS, HASHES, clusters
-from trainers.text.records import Exclusion
+from trainers.corpus.parts import NOWHERE, Parts
+from trainers.corpus.publish import published_folder
+from trainers.text.minhash import lowest, unite
 
-_MOST_NAMES = 200
-
-
-class Joined:
-    """The documents of all blocks, in order; arrays run over all of them."""
-
-    def __init__(self, section: CorpusSection, blocks: Sequence[PublishedBlock], earlier: Sequence[EarlierCorpus] = ()):
-        self.blocks = blocks
-        self._section, self._earlier = section, earlier
-        self.meta: NDArray[np.void] = np.concatenate([block.meta for block in blocks])
-        self._decide()
-        low = self.meta["low"]
-        self.validation = low < np.uint64(section.validation_share * 2**64)
-        if self.kept.sum() > 1 and not (self.validation & self.kept).any():
-            self.validation |= low == low[self.kept].min()  # a small release still has something held out
-
-    def _decide(self) -> None:
-        """Fill `kept`, `_exact` and `_stands_for` (who stands for whom), `_known` (what an earlier release has)."""
-        meta = self.meta
-        everyone = np.arange(len(meta))
-        rank = np.empty(len(meta), np.int64)
-        rank[np.lexsort((meta["tie"], meta["id_low"], meta["id_high"], -meta["characters"].astype(np.int64)))] = (
-            everyone
-        )
-        self._exact = near = everyone
-        self._known: dict[int, tuple[str, EarlierCorpus, int]] = {}
-        if self._section.exact_dedup:
-            self._exact = exact_duplicates(meta["high"], meta["low"], rank)
-            for corpus in self._earlier:
-                self._mark_known("exact_duplicate", corpus, everyone, corpus.exact(meta["high"], meta["low"]))
-        if self._section.near_dedup.enabled and len(meta):
-            members = np.flatnonzero((self._exact == everyone) & ~np.isin(everyone, list(self._known)))
-            threshold = self._section.near_dedup.threshold
-            for corpus in self._earlier:
-                mine = [self.band(band)[members] for band in range(BANDS)]
-                self._mark_known(
-                    "near_duplicate", corpus, members, corpus.near(self.signatures[members], mine, threshold)
-                )
-            members = members[~np.isin(members, list(self._known))]
-            bands = (self.band(band) for band in range(BANDS))
-            near = clusters(self.signatures, bands, rank, threshold, members)
-        self._stands_for = near[self._exact]
-        self.kept = self._stands_for == everyone
-        self.kept[list(self._known)] = False
-
-    def _mark_known(
-        self, reason: str, corpus: EarlierCorpus, members: NDArray[np.int64], places: NDArray[np.int64]
-    ) -> None:
-        for index in np.flatnonzero(places >= 0).tolist():
-            self._known.setdefault(int(members[index]), (reason, corpus, int(places[index])))
-
-    @cached_property
-    def signatures(self) -> NDArray[np.uint8]:
-        """Signature of each document."""
-        return np.concatenate([block.signatures for block in self.blocks])
-
-    def band(self, number: int) -> NDArray[np.uint32]:
-        """Key of each document in one band."""
-        return np.concatenate([block.bands[number] for block in self.blocks])
-
-    @cached_property
-    def excluded(self) -> Counter[str]:
-        """Documents by reason."""
-        counts: Counter[str] = Counter()
-        for block in self.blocks:
-            counts.update(block.summary["excluded"])
-        everyone = np.arange(len(self.meta))
-        copies = self._exact != everyone
-        counts["exact_duplicate"] += int(copies.sum())
-        counts["near_duplicate"] += int((~self.kept & ~copies).sum())
-        for index, (reason, _, _) in self._known.items():
-            if reason == "exact_duplicate" and not copies[index]:
-                counts.update({"exact_duplicate": 1, "near_duplicate": -1})
-        return +counts
-
-    def exclusions(self) -> Iterator[Exclusion]:
-        """Every excluded document, by place of origin."""
-        names = self._names_of_representatives()
-        begin = 0
-        for block in self.blocks:
-            rows = list(block.exclusions())
-            for index, (name, line, _, _) in enumerate(block.origins(), begin):
-                if self.kept[index]:
-                    continue
-                reason = "exact_duplicate" if self._exact[index] != index else "near_duplicate"
-                survivor = int(self._stands_for[index])
-                detail = ""
-                if survivor in self._known:
-                    how, corpus, place = self._known[survivor]
-                    reason = how if survivor == index else reason
-                    detail, twin = f"in release {corpus.release}", corpus.ids[place]
-                else:
-                    twin = names[survivor]
-                rows.append(Exclusion(name, block.summary["file"], line, reason, detail, twin))
-            begin += len(block.meta)
-            yield from sorted(rows, key=lambda row: row.line)
-
-    def _names_of_representatives(self) -> dict[int, str]:
-        representatives = set(self._stands_for[self._stands_for != np.arange(len(self.meta))].tolist())
-        names, begin = {}, 0
-        for block in self.blocks:
-            if any(begin <= index < begin + len(block.meta) for index in representatives):
-                names.update({n: origin[0] for n, origin in enumerate(block.origins(), begin) if n in representatives})
-            begin += len(block.meta)
-        return names
-
-    def details(self, plan: str) -> CorpusDetails:
-        """The typed details of the manifest."""
-        meta = self.meta[self.kept]
-        counts: dict[str, Counter[str]] = {
-            name: Counter() for name in ("source", "licence", "masked", "repaired", "removed_lines")
-        }
-        evidence: list[Evidence] = []
-        begin = 0
-        for block in self.blocks:
-            for index, (_, _, source, licence) in enumerate(block.origins(), begin):
-                if self.kept[index]:
-                    counts["source"][source_group(source)] += 1
-                    counts["licence"][licence] += 1
-            begin += len(block.meta)
-            for name in ("masked", "repaired", "removed_lines"):
-                counts[name].update(block.summary[name])
-            evidence += block.summary["contaminated"]
-        validation = int((self.kept & self.validation).sum())
-        languages = np.bincount(meta["language"], minlength=len(LANGUAGES)).tolist()
-        return CorpusDetails(
-            read=sum(block.summary["read"] for block in self.blocks),
-            kept=len(meta),
-            train_documents=len(meta) - validation,
-            validation_documents=validation,
-            characters=int(meta["characters"].sum(dtype=np.int64)),
-            bytes=int(meta["bytes"].sum(dtype=np.int64)),
-            words=int(meta["words"].sum(dtype=np.int64)),
-            excluded=_ordered(self.excluded),
-            masked=_ordered(counts["masked"]),
-            repaired=_ordered(counts["repaired"]),
-            removed_lines=_ordered(counts["removed_lines"]),
-            by_source=_ordered(counts["source"]),
-            by_licence=_ordered(counts["licence"]),
-            by_language={name: n for name, n in zip(LANGUAGES, languages, strict=True) if n},
-            earlier={corpus.release: 0 for corpus in self._earlier}
-            | Counter(corpus.release for _, corpus, _ in self._known.values()),
-            contaminated=[
-                Contamination(item=row["item"], document=row["id"], piece=row["piece"]) for row in shown(evidence)
-            ],
-            plan=plan,
-            length=_histogram(meta["characters"]),
-            cluster_size=self._cluster_sizes(),
-            dedup_bytes_per_document={
-                "in memory while joining": self.meta.itemsize + HASHES,
-                "in the index, and its id": BYTES_PER_DOCUMENT,
-            },
-        )
-
-    def metrics(self) -> dict[str, float]:
-        """Reproducible figures for the manifest."""
-        meta = self.meta[self.kept]
-        return {
-            "documents": float(len(meta)),
-            "characters": float(meta["characters"].sum(dtype=np.int64)),
-            "words": float(meta["words"].sum(dtype=np.int64)),
-            "bytes": float(meta["bytes"].sum(dtype=np.int64)),
-            "excluded": float(sum(self.excluded.values())),
-        }
-
-    def _cluster_sizes(self) -> dict[str, int]:
-        sizes = np.bincount(self._stands_for, minlength=1)
-        values, counts = np.unique(sizes[sizes > 1], return_counts=True)
-        return {str(size): n for size, n in zip(values.tolist(), counts.tolist(), strict=True)}
+KEPT, HELD_OUT, COPY, TAKEN_DOWN, NEARLY_KNOWN = 1, 2, 4, 8, 16
+"""What is said of a document, in bits. HELD_OUT says of whom it would be; COPY: another has the same text."""
 
 
-def _histogram(lengths: NDArray[np.uint32]) -> dict[str, int]:
-    """Documents by length in characters, in powers of two."""
-    powers, counts = np.unique(np.log2(np.maximum(lengths, 1)).astype(int), return_counts=True)
-    return {str(2**power): n for power, n in zip(powers.tolist(), counts.tolist(), strict=True)}
+@dataclass(frozen=True)
+class Decisions:
+    """Arrays over all documents, in their order."""
+
+    says: NDArray[np.uint8]
+    stands: NDArray[np.int64]
+    """The number of the one that stands for it."""
+    release: NDArray[np.int16]
+    """The earlier release that has it."""
+    twin: NDArray[np.uint32]
+    """Where in that."""
+    place: NDArray[np.int64]
+    """How many are kept before it."""
+    shards: NDArray[np.int64]
+    """Of each shard the range (N, 2): it holds those of them that are kept and not held out."""
+    held_out: NDArray[np.int64]
+    """Likewise of the shards of those that are held out."""
+
+    def write(self, folder: Path) -> None:
+        """Leave them for other processes."""
+        with published_folder(folder) as aside:
+            for name, array in vars(self).items():
+                np.save(aside / f"{name}.npy", array)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Decisions":
+        """As they were left; mapped from the disk."""
+        return cls(**{name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in cls.__annotations__})
+
+    def is_kept(self, documents: NDArray[np.int64] | slice) -> NDArray[np.bool_]:
+        """Which of them are."""
+        kept: NDArray[np.bool_] = (self.says[documents] & KEPT) != 0
+        return kept
 
 
-def source_group(source: str) -> str:
-    """What a source counts under: `owner/repo@commit:path` and URLs count under their repository or site."""
-    if "://" in source:
-        return source.split("://", 1)[1].split("/", 1)[0]
-    return re.split("[@#]", source, maxsplit=1)[0]
+def decide(
+    section: CorpusSection,
+    parts: Parts,
+    edges: Sequence[Path],
+    known: tuple[NDArray[np.int16], NDArray[np.uint32], NDArray[np.bool_]],
+    taken_down: Sequence[tuple[int, int]],
+) -> Decisions:
+    """Decide all of it; depends on what the documents say, and on nothing else.
+
+    Args:
+        edges: files of pairs of near documents.
+        known: of each document the release that has it, where there, and whether nearly.
+        taken_down: content hashes of documents on the take-down list. Near duplicates go with them: what stood for
+            one would hold the same.
+    """
+    release, twin, nearly = known
+    stands = _stands(parts, edges)
+    says = np.where(nearly, np.uint8(NEARLY_KNOWN), np.uint8(0))
+    listed = np.zeros(parts.documents, np.bool_)
+    for begin, end, part in parts:
+        says[begin:end][part.exact != np.arange(end - begin)] |= COPY
+        listed[stands[begin:end][_has_text_of(part.meta, taken_down)]] = True
+    gone = listed[stands]
+    says[gone] |= TAKEN_DOWN
+    kept = ~gone & (release == NOWHERE) & (stands == np.arange(len(stands)))
+    says[kept] |= KEPT
+    _hold_out(parts, says, section.validation_share)
+    shards, held_out = _shards(parts, says, int(section.shard_megabytes * 2**20))
+    return Decisions(says, stands, release, twin, np.cumsum(kept) - kept, shards, held_out)
 
 
-def _ordered(counts: Counter[str]) -> dict[str, int]:
-    """Biggest first, equal ones by name; a very long tail is summed up."""
-    rows = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    rest = sum(n for _, n in rows[_MOST_NAMES:])
-    return dict(rows[:_MOST_NAMES]) | ({"(others)": rest} if rest else {})
+def _stands(parts: Parts, edges: Sequence[Path]) -> NDArray[np.int64]:
+    parent = np.arange(parts.documents)
+    for path in edges:
+        unite(parent, np.load(path))
+    stands = _best(parts, lowest(parent))[parent]
+    for begin, end, part in parts:
+        stands[begin:end] = stands[begin + part.exact.astype(np.int64)]
+    return stands
+
+
+def _best(parts: Parts, roots: NDArray[np.int64]) -> NDArray[np.int64]:
+    """At the number of each cluster's root, that of its best document: the longest, then the first by id."""
+    best = np.arange(len(roots))
+    several = roots != best
+    several[roots[several]] = True
+    for begin, end, _ in parts:
+        numbers = np.flatnonzero(several[begin:end]) + begin
+        candidates = np.union1d(numbers, best[roots[numbers]])
+        meta, mine = parts.gather("meta", candidates), roots[candidates]
+        shortness = -meta["characters"].astype(np.int64)
+        order = np.lexsort((candidates, meta["tie"], meta["id_low"], meta["id_high"], shortness, mine))
+        first = order[np.unique(mine[order], return_index=True)[1]]
+        best[mine[first]] = candidates[first]
+    return best
+
+
+def _has_text_of(meta: NDArray[np.void], hashes: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+    has = np.isin(meta["high"], np.array([high for high, _ in hashes], np.uint64))
+    listed = set(hashes)
+    for index in np.flatnonzero(has).tolist():
+        has[index] = (int(meta["high"][index]), int(meta["low"][index])) in listed
+    return has
+
+
+def _hold_out(parts: Parts, says: NDArray[np.uint8], share: float) -> None:
+    """Choose by hash; a small release still has something held out."""
+    least, kept, held_out = np.uint64(2**64 - 1), 0, False
+    for begin, end, part in parts:
+        low = part.meta["low"]
+        says[begin:end][low < np.uint64(share * 2**64)] |= HELD_OUT
+        mine = says[begin:end] & KEPT != 0
+        kept += int(mine.sum())
+        held_out = held_out or bool((says[begin:end][mine] & HELD_OUT).any())
+        least = min(least, low[mine].min()) if mine.any() else least
+    if kept > 1 and not held_out:
+        for begin, end, part in parts:
+            says[begin:end][part.meta["low"] == least] |= HELD_OUT
+
+
+def _shards(parts: Parts, says: NDArray[np.uint8], limit: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The ranges of the shards of both splits: one ends with the document that fills it, the last with the last."""
+    ends: dict[int, list[int]] = {KEPT: [], KEPT | HELD_OUT: []}
+    last = dict.fromkeys(ends, 0)
+    filled = dict.fromkeys(ends, 0)
+    for begin, end, part in parts:
+        sizes = part.meta["row"].astype(np.int64)
+        for split in ends:
+            mine = np.flatnonzero(says[begin:end] & (KEPT | HELD_OUT) == split)
+            total = np.cumsum(sizes[mine]) + filled[split]
+            done = 0
+            while (full := int(np.searchsorted(total, done + limit))) < len(total):
+                done = int(total[full])
+                ends[split].append(begin + int(mine[full]) + 1)
+            filled[split] = int(total[-1]) - done if len(total) else filled[split]
+            last[split] = begin + int(mine[-1]) + 1 if len(mine) else last[split]
+    return tuple(_ranges(ends[split], last[split], len(says)) for split in ends)  # type: ignore[return-value]
+
+
+def _ranges(ends: list[int], last: int, documents: int) -> NDArray[np.int64]:
+    """Ranges that leave no document out, none of them without one of its split."""
+    if not last:
+        return np.empty((0, 2), np.int64)
+    cuts = [*(end for end in ends if end < last), documents]
+    return np.stack(([0, *cuts[:-1]], cuts), axis=1)

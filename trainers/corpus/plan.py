@@ -8,11 +8,12 @@ from functools import cached_property
 from pathlib import Path
 
 import trainers.text
-from trainers.contract import BadRequest, canonical_json
+from trainers.contract import canonical_json
 from trainers.contract.digests import file_sha256
 from trainers.contract.files import write_atomically
 from trainers.contract.recipe import filters
 from trainers.contract.recipe.data import CorpusSection
+from trainers.contract.walk import Walk
 from trainers.text.read import Block
 
 _BUCKET_BYTES = 1 << 20
@@ -21,24 +22,27 @@ _EXPANSION = 4  # text bytes per packed byte, roughly: only the number of bucket
 
 @dataclass(frozen=True)
 class CorpusPlan:
-    """The section, the files to read by name, and the suites to keep out of the corpus."""
+    """The section, the drop, and the suites to keep out of the corpus."""
 
     section: CorpusSection
-    files: dict[str, Path]
+    drop: Walk
     suites: tuple[Path, ...] = ()
+
+    @cached_property
+    def code(self) -> str:
+        """Digest of the code that does it."""
+        return code_digest()
 
     @cached_property
     def digest(self) -> str:
         """Identity of the plan: code (the chain, `text`, the filters), the section, name and bytes of each input."""
-        rooms = (Path(__file__).parent, Path(trainers.text.__file__).parent)
-        modules = [*(path for room in rooms for path in sorted(room.glob("*.py"))), Path(filters.__file__)]
-        code = hashlib.sha256(b"".join(path.read_bytes() for path in modules))
         return hashlib.sha256(
             canonical_json(
                 {
-                    "code": code.hexdigest(),
+                    "code": self.code,
                     "section": self.section.model_dump(mode="json", exclude={"needs"}),
-                    "files": {name: file_sha256(path) for name, path in self.files.items()},
+                    "files": {name: file_sha256(path) for name, path in self.drop.files.items()},
+                    "refused": {name: refusal.reason for name, refusal in self.drop.refused.items()},
                     "suites": {path.name: file_sha256(path) for path in self.suites},
                 }
             ).encode()
@@ -47,7 +51,7 @@ class CorpusPlan:
     @property
     def size(self) -> int:
         """Bytes of all files as they lie there."""
-        return sum(path.stat().st_size for path in self.files.values())
+        return sum(path.stat().st_size for path in self.drop.files.values())
 
     @property
     def buckets(self) -> int:
@@ -58,27 +62,22 @@ class CorpusPlan:
         """Where a cleaned block is published; it exists when the block is done."""
         return folder / f"{block.number:06d}-{self.digest[:16]}"
 
-    def claim(self, folder: Path, restart: bool) -> None:
-        """Make a folder of cleaned blocks this plan's own.
+    def claim(self, work: Path, output: Path) -> None:
+        """Make the folders of what is between the steps, and of the result, this plan's own.
 
-        Args:
-            folder: where blocks are published.
-            restart: throw away what another plan left there, instead of refusing.
-
-        Raises:
-            BadRequest: the folder holds work of another plan.
+        What another plan left there goes: the request is the same, so only the code can have changed.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        mark = folder.with_name(f"{folder.name}.plan.json")
-        if mark.exists():
-            owner = json.loads(mark.read_text())["plan"]
-            if owner == self.digest:
-                return
-            if not restart:
-                raise BadRequest(
-                    f"{folder} holds work of another plan ({owner[:16]}, not {self.digest[:16]}): settings, input "
-                    "files or the code changed. Remove the folder to start anew, or use another one."
-                )
-            shutil.rmtree(folder)
-            folder.mkdir()
-        write_atomically(mark, json.dumps({"plan": self.digest, "files": sorted(self.files)}, ensure_ascii=False))
+        mark = work.with_name(f"{work.name}.plan.json")
+        if mark.exists() and json.loads(mark.read_text())["plan"] != self.digest:
+            for folder in (work, output):
+                shutil.rmtree(folder)
+        for folder in (work, output):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(mark, json.dumps({"plan": self.digest, "files": sorted(self.drop.files)}, ensure_ascii=False))
+
+
+def code_digest() -> str:
+    """Digest of the chain's, the texts' and the filters' code that is installed here."""
+    rooms = (Path(__file__).parent, Path(trainers.text.__file__).parent)
+    modules = [*(path for room in rooms for path in sorted(room.rglob("*.py"))), Path(filters.__file__)]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in modules)).hexdigest()

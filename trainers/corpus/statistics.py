@@ -1,5 +1,6 @@
 """What the report tells of the words, where the recipe asks for it: nouns and their drift, and tokens per word."""
 
+import re
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -7,7 +8,6 @@ from pathlib import Path
 from trainers.contract import BadRequest, NounStatistics
 from trainers.contract.recipe.data import CorpusSection
 from trainers.contract.shards import read_shards
-from trainers.corpus.join import source_group
 from trainers.corpus.nouns import Vocabulary, drift
 
 _FERTILITY_DOCUMENTS = 2000
@@ -53,3 +53,10 @@ def _fertility(name: str, split: Path) -> dict[str, float]:
     sample = islice(read_shards(split), _FERTILITY_DOCUMENTS)
     texts = [(f"{row['language']}, {source_group(row['source'])}", row["text"]) for row in sample]
     return fertility(texts, Tokenizer.from_file(str(path)))
+
+
+def source_group(source: str) -> str:
+    """What a source counts under: `owner/repo@commit:path` and URLs count under their repository or site."""
+    if "://" in source:
+        return source.split("://", 1)[1].split("/", 1)[0]
+    return re.split("[@#]", source, maxsplit=1)[0]

@@ -30,7 +30,7 @@ class Unigram:
         remaining = iter(texts)
         while seen < most_bytes and (some := list(islice(remaining, 256))):
             seen += sum(len(text.encode()) for text in some)
-            for ids in tokenizer(some, add_special_tokens=False)["input_ids"]:
+            for ids in tokenizer(some, add_special_tokens=False, split_special_tokens=True)["input_ids"]:
                 counts.update(ids)
         return cls(counts, len(tokenizer))
 

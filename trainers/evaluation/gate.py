@@ -8,6 +8,8 @@ from trainers.contract.recipe import GateSection
 from trainers.evaluation.results import Results
 
 CORPUS, INSTRUCTION, PREFERENCE, VERIFIED = "all/corpus", "all/instruction", "all/preference", "all/verified"
+_LANGUAGES = {"ko": "Korean", "en": "English"}
+_MODELS = {"base": "the base model", "cpt": "CPT"}
 
 
 def apply_gate(
@@ -25,6 +27,7 @@ def apply_gate(
         (gate.loops, _loops),
         (gate.drifts, _drifts),
         (gate.english_bits_per_byte_rise, _english_rise),
+        (gate.text_bits_per_byte_rise, _text_rise),
     ]
     outcomes = [condition(results, limit) for limit, condition in conditions if limit is not None]
     outcomes += [_suite_limit(results, suite, limit) for suite, limit in sorted(gate.suites.items())]
@@ -86,20 +89,30 @@ def _rlhf_preference(results: Results, threshold: float) -> GateResult:
 
 
 def _english_rise(results: Results, most: float) -> GateResult:
-    suites = english_suites(results)
+    return _rise(results, "english_bits_per_byte_rise", ("en",), "base", most)
+
+
+def _text_rise(results: Results, most: float) -> GateResult:
+    return _rise(results, "text_bits_per_byte_rise", ("ko", "en"), "cpt", most)
+
+
+def _rise(results: Results, name: str, languages: Sequence[str], against: str, most: float) -> GateResult:
+    """What held-out text costs RLHF's model, over what it costs an earlier one: the suite that it costs most."""
+    suites = {suite: code for code in languages for suite in text_suites(results, code, "rlhf", against)}
     if not suites:
-        return _not_measured("english_bits_per_byte_rise", most, "there is no held-out English text")
-    rises = {suite: results.ratio(suite, "rlhf", "base") for suite in suites}
+        wanted = " or ".join(_LANGUAGES[code] for code in languages)
+        return _not_measured(name, most, f"there is no held-out {wanted} text")
+    rises = {suite: results.ratio(suite, "rlhf", against) for suite in suites}
     worst = max(suites, key=lambda suite: rises[suite].value)
     rise = rises[worst]
     value = round(rise.value - 1, 6)
     return GateResult(
-        name="english_bits_per_byte_rise",
+        name=name,
         passed=value <= most,
         value=value,
         threshold=most,
-        explanation=f"English ({worst}) costs {value:+.1%} bits per byte against the base model "
-        f"(95%: {rise.low - 1:+.1%} to {rise.high - 1:+.1%}), at most {most:+.0%} is allowed"
+        explanation=f"{_LANGUAGES[suites[worst]]} ({worst}) costs {value:+.1%} bits per byte against "
+        f"{_MODELS[against]} (95%: {rise.low - 1:+.1%} to {rise.high - 1:+.1%}), at most {most:+.0%} is allowed"
         + ("" if value <= most else f": {(value - most) * 100:.1f} points too much"),
     )
 
@@ -159,14 +172,14 @@ def _suite_limit(results: Results, suite: str, limit: float) -> GateResult:
     )
 
 
-def english_suites(results: Results) -> list[str]:
-    """The text suites that hold English: `corpus/en`, and `<suite>/en...`."""
+def text_suites(results: Results, language: str, *stages: str) -> list[str]:
+    """The text suites of a language that these stages have: `corpus/<language>`, and `<suite>/<language>...`."""
     return [
         suite
         for suite in results.suites
         if results.measures[suite] == "bits_per_byte"
-        and suite.rsplit("/", 1)[-1].split("-")[0] == "en"
-        and results.has(suite, "rlhf", "base")
+        and suite.rsplit("/", 1)[-1].split("-")[0] == language
+        and results.has(suite, *stages)
     ]
 
 

@@ -3,12 +3,22 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from inspect import signature
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
+from trainers.evaluation.logits import logits_of
+from trainers.training.data.turns import common_start
+
 _LOGIT_BYTES = 256 * 2**20
 """Most bytes of float32 logits held at once: a vocabulary of 150,000 over a whole batch would not fit."""
+_PROBE = [tuple(range(first, first + 8)) for first in (3, 11, 19, 27)]
+"""Token ids of a common start and of three branches, to see whether the model keeps branches apart."""
+_ALIKE = {torch.float32: 1e-3}
+"""Most nats a token that a branch beside others may differ from the same branch alone, by the weights' type."""
+_ROUGHLY_ALIKE = 0.1
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,7 @@ class _Tree:
     @classmethod
     def of(cls, requests: Sequence[Continuation]) -> "_Tree":
         fed = [(request.context + request.tokens)[:-1] for request in requests]
-        common = _common_start(fed)
+        common = common_start(fed)
         tree = cls(list(fed[0][:common]), list(range(common)))
         for owner, (request, tokens) in enumerate(zip(requests, fed, strict=True)):
             start = len(tree.tokens)
@@ -79,14 +89,15 @@ def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
 
 
 class Scorer:
-    """Sums of token log-probabilities (nats) under one model."""
+    """Sums of token log-probabilities (nats) under one model, of any family."""
 
     def __init__(self, model: PreTrainedModel, max_length: int, batch_tokens: int):
-        self._backbone = model.base_model
-        self._head = model.get_output_embeddings()
+        self._model, self._decoder = model, model.get_decoder()
         self._device, self._dtype = model.device, model.dtype
+        self._vocabulary = model.get_output_embeddings().weight.shape[0]
         self._max_length = max_length
         self._batch_tokens = batch_tokens
+        self._most_shared = _attention_window(model.config) if self._keeps_branches_apart() else 0.0
         self.truncated = 0
         self.tokens = 0
         self.padding = 0
@@ -95,8 +106,9 @@ class Scorer:
         """Log-probability of each continuation of each item, in their order.
 
         The continuations of one item share the pass over their common start: the choices of a long question
-        cost little more than one. One that is longer than the model's window loses the left of its context;
-        `truncated` counts these.
+        cost little more than one. They do not where the model cannot (recurrent layers, positions that are not
+        given), nor where one is longer than the window that its attention slides over the text. One that is longer
+        than `max_length` loses the left of its context; `truncated` counts these.
         """
         totals = [[0.0] * len(item) for item in items]
         trees: list[tuple[_Tree, int, int]] = []  # the tree, its item, the index of its first continuation
@@ -104,7 +116,8 @@ class Scorer:
             fitting = [request.within(self._max_length) for request in item]
             cut = sum(fits is not request for fits, request in zip(fitting, item, strict=True))
             self.truncated += cut
-            if cut:  # cut at different places, so there is no common start
+            longest = max(len(request.context) + len(request.tokens) - 1 for request in fitting)
+            if cut or longest > self._most_shared:  # cut at different places, there is no common start
                 trees += [(_Tree.of([request]), number, index) for index, request in enumerate(fitting)]
             else:
                 trees.append((_Tree.of(fitting), number, 0))
@@ -112,6 +125,9 @@ class Scorer:
             some = [entry for entry in trees if bool(len(entry[0].branches) > 1) == branched]
             for group in batches([len(tree.tokens) for tree, _, _ in some], self._batch_tokens):
                 members = [some[index] for index in group]
+                sizes = [len(tree.tokens) for tree, _, _ in members]
+                self.tokens += sum(sizes)
+                self.padding += max(sizes) * len(sizes) - sum(sizes)
                 for (_, number, first), values in zip(members, self._pass([m[0] for m in members]), strict=True):
                     for owner, value in values.items():
                         totals[number][first + owner] += value
@@ -126,18 +142,14 @@ class Scorer:
         for row, tree in enumerate(trees):
             fed[row, : len(tree.tokens)] = torch.tensor(tree.tokens)
             positions[row, : len(tree.tokens)] = torch.tensor(tree.positions)
-            self.tokens += len(tree.tokens)
-            self.padding += width - len(tree.tokens)
         extra = {}
         if any(len(tree.branches) > 1 for tree in trees):
             extra = {"attention_mask": self._mask(trees, width), "position_ids": positions.to(self._device)}
         # Else no mask: padding is on the right, and attention looks left only.
-        hidden = self._backbone(input_ids=fed.to(self._device), use_cache=False, **extra).last_hidden_state
+        outputs = self._decoder(input_ids=fed.to(self._device), use_cache=False, **extra)
         places = [row * width + place for row, tree in enumerate(trees) for place, _, _ in tree.predictions]
         targets = [token for tree in trees for _, token, _ in tree.predictions]
-        # The last layer may lie on another GPU than the first.
-        picked = hidden.reshape(-1, hidden.shape[-1])[torch.tensor(places, device=hidden.device)]
-        values = iter(self._log_probabilities(picked, torch.tensor(targets)).tolist())
+        values = iter(self._log_probabilities(outputs, torch.tensor(places), torch.tensor(targets)).tolist())
         sums = []
         for tree in trees:
             by_owner: dict[int, list[float]] = {}
@@ -155,18 +167,31 @@ class Scorer:
         mask = torch.zeros(seen.shape, dtype=self._dtype).masked_fill_(~seen, torch.finfo(self._dtype).min)
         return mask[:, None].to(self._device)
 
-    def _log_probabilities(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """(positions, width) hidden states and (positions,) targets -> (positions,) log-probabilities, float64."""
-        at_once = max(1, _LOGIT_BYTES // (4 * self._head.weight.shape[0]))
+    def _log_probabilities(self, outputs: Any, places: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The decoder's outputs, (positions,) places in them and (positions,) targets -> log-probabilities, float64."""
+        at_once = max(1, _LOGIT_BYTES // (4 * self._vocabulary))
         parts = []
-        for start in range(0, len(targets), at_once):
-            logits = self._head(hidden[start : start + at_once]).float()
-            chosen = logits.gather(1, targets[start : start + at_once, None].to(logits.device))[:, 0]
+        for some, wanted in zip(places.split(at_once), targets.split(at_once), strict=True):
+            logits = logits_of(self._model, outputs, some).float()
+            chosen = logits.gather(1, wanted[:, None].to(logits.device))[:, 0]
             parts.append((chosen - logits.logsumexp(dim=1)).double().cpu())
         return torch.cat(parts)
 
+    def _keeps_branches_apart(self) -> bool:
+        """Measured in the loaded model, because families differ: is a branch beside another scored as if alone?"""
+        if "position_ids" not in signature(self._decoder.forward).parameters:
+            return False
+        context, *branches = _PROBE
+        one, other, last = (Continuation(context, tokens) for tokens in branches)
+        alone, beside_one, beside_other = (
+            self._pass([_Tree.of(requests)])[0][len(requests) - 1] for requests in ([last], [one, last], [other, last])
+        )
+        heeds_positions = abs(alone - beside_one) <= _ALIKE.get(self._dtype, _ROUGHLY_ALIKE) * len(last.tokens)
+        return heeds_positions and math.isclose(beside_one, beside_other, rel_tol=1e-6)
 
-def _common_start(sequences: Sequence[tuple[int, ...]]) -> int:
-    """Length of the longest common prefix."""
-    first, last = min(sequences), max(sequences)
-    return next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+
+def _attention_window(config: Any) -> float:
+    """Tokens that every layer sees of what is before one; a mask of one's own replaces the model's windows."""
+    text = config.get_text_config()
+    windows = [getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size")]
+    return min((window for window in windows if window), default=math.inf)

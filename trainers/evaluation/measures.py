@@ -12,6 +12,7 @@ from trainers.evaluation.model import ModelUnderTest
 from trainers.evaluation.results import ItemScore
 from trainers.text.languages import drifts
 from trainers.text.repetition import loops
+from trainers.training.data.chat import as_text
 
 _CHECKED_TOKENS = 128
 """For replies that are judged by checks: enough for the short forms that a program can judge."""
@@ -107,7 +108,7 @@ def _preference(model: ModelUnderTest, suite: str, items: Sequence[Preference]) 
     for item, (chosen, rejected) in zip(items, model.scorer.score(requests), strict=True):
         margin = chosen - rejected
         right = float(margin > 0) if math.isfinite(margin) else math.nan
-        rows.append(ItemScore(suite, "accuracy", item.id, right, 1.0, f"{margin:.6f}", "above 0"))
+        rows.append(ItemScore(suite, "accuracy", item.id, right, 1.0, f"{margin:.6f}", "above 0", chance=1 / 2))
     return rows
 
 
@@ -137,7 +138,7 @@ def measure_unigram(unigram: Unigram, model: ModelUnderTest, suite: Suite) -> li
             suite.name,
             "bits_per_byte",
             item.id,
-            round(unigram.bits(model.tokenizer(item.text, add_special_tokens=False)["input_ids"]), 4),
+            round(unigram.bits(as_text(item.text, model.tokenizer)), 4),
             float(len(item.text.encode())),
         )
         for item in suite.items
@@ -158,7 +159,7 @@ def _judged(suite: str, item: str, choices: Sequence[str], scores: Sequence[floa
     if not all(math.isfinite(score) for score in scores):
         return ItemScore(suite, "accuracy", item, math.nan, 1.0, "not a number", answer)
     best = choices[max(range(len(scores)), key=scores.__getitem__)]
-    return ItemScore(suite, "accuracy", item, float(best == answer), 1.0, best, answer)
+    return ItemScore(suite, "accuracy", item, float(best == answer), 1.0, best, answer, chance=1 / len(choices))
 
 
 def _assistant(text: str) -> dict[str, str]:

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from trainers.benchmarks.formats import Instruction, Suite, spread
+from trainers.contract import STAGES, ModelFacts
 from trainers.contract.recipe import EvaluateSection
+from trainers.contract.replies import GreedyReply
 from trainers.contract.shards import read_shards
 from trainers.evaluation.bits_per_byte import Unigram
 from trainers.evaluation.judge_questions import QUESTIONS
 from trainers.evaluation.measures import measure_behaviour, measure_suite, measure_unigram
 from trainers.evaluation.model import ModelUnderTest
 from trainers.evaluation.results import ItemScore
+from trainers.evaluation.served_replies import greedy_replies
 from trainers.runner.reporting import Reporter
 
 
@@ -44,25 +47,29 @@ class Measured:
     replies: list[str]
     answers: list[str] = field(default_factory=list)
     """To the LLM judge's questions."""
+    served: list[GreedyReply] = field(default_factory=list)
+    """What a server of it must say; of the model that is exported."""
     pins: dict[str, str] = field(default_factory=dict)
     speed: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """For the scratch folder."""
         rows = {name: [row.to_json() for row in some] for name, some in self.rows.items()}
-        return {"rows": rows, "replies": self.replies, "answers": self.answers, "pins": self.pins, "speed": self.speed}
+        served = [reply.model_dump() for reply in self.served]
+        return {**vars(self), "rows": rows, "served": served}
 
     @classmethod
     def from_json(cls, saved: dict[str, Any]) -> "Measured":
         """Read back what `to_json` gave."""
         rows = {name: [ItemScore(**row) for row in some] for name, some in saved["rows"].items()}
-        return cls(rows, saved["replies"], saved["answers"], saved["pins"], saved["speed"])
+        served = [GreedyReply(**reply) for reply in saved["served"]]
+        return cls(**{**saved, "rows": rows, "served": served})
 
 
-def measure_stage(plan: MeasuringPlan, stage: str, folder: Path, reporter: Reporter) -> Measured:
+def measure_stage(plan: MeasuringPlan, stage: str, folder: Path, facts: ModelFacts, reporter: Reporter) -> Measured:
     """Load the stage's model and measure it; `unigram` rows come beside those of `cpt`."""
     section, started = plan.section, time.monotonic()
-    model = ModelUnderTest(folder, section.max_length, section.batch_tokens, plan.system_prompt)
+    model = ModelUnderTest(folder, section.max_length, section.batch_tokens, plan.system_prompt, facts)
     rows: list[ItemScore] = []
     for number, suite in enumerate(plan.suites, start=1):
         rows += measure_suite(model, suite)
@@ -71,6 +78,8 @@ def measure_stage(plan: MeasuringPlan, stage: str, folder: Path, reporter: Repor
     prompts = [(item.id, item.messages[-1]["content"]) for item in plan.prompts]
     rows += measure_behaviour(prompts, replies) if section.behaviour_prompts else []
     measured = Measured({stage: rows}, replies)
+    if stage == STAGES["export"].subject:
+        measured.served = greedy_replies(model)
     if section.judge:
         questions = [[{"role": "user", "content": question.text}] for question in QUESTIONS]
         measured.answers = model.generate(questions, min(section.judge.answer_tokens, model.window // 2))

@@ -8,9 +8,12 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
-from trainers.contract import BadData, BadRequest
-from trainers.conversations.rows import Messages
+from trainers.contract import BadData, BadRequest, ModelFacts
+from trainers.conversations.messages import Messages
 from trainers.evaluation.likelihood import Continuation, Scorer, batches
+from trainers.training.data.chat import as_text, encode
+from trainers.training.data.turns import common_start
+from trainers.training.model_facts import facts_in
 from trainers.training.model_folder import ModelFolder
 
 
@@ -26,25 +29,37 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def check_same_tokenizer(folders: dict[str, Path]) -> tuple[str, str]:
-    """The one tokenizer hash and template hash that all stages share.
+def check_comparable(folders: dict[str, Path]) -> dict[str, str]:
+    """Tokenizer and template of the first stage's model, and of the others' where it has another: name -> hex sha256.
+
+    One chat template is everybody's. A tokenizer may have more tokens than the one before it (`cpt.vocabulary`): each
+    figure is of a text's bytes, of whole answers or of replies, and does not change its meaning with the tokens.
 
     Raises:
-        BadRequest: two stages differ; the message names both and their hashes.
+        BadRequest: a template differs, or a tokenizer lacks or renumbers a token; names both folders and hashes.
     """
-    hashes: dict[str, tuple[str, str]] = {}
-    for stage, folder in folders.items():
-        files = ModelFolder(folder).check(chat=True)
-        hashes[stage] = (files.tokenizer_hash, str(files.template_hash))
-    first = next(iter(hashes))
-    for stage, pair in hashes.items():
-        for what, ours, theirs in zip(("tokenizer", "chat template"), hashes[first], pair, strict=True):
-            if ours != theirs:
-                raise BadRequest(
-                    f"the {what} of {stage} ({theirs[:12]}) is not that of {first} ({ours[:12]}): {folders[stage]} "
-                    f"against {folders[first]}. Figures would not be comparable; train all stages from one base"
-                )
-    return hashes[first]
+    models = {stage: ModelFolder(folder).check(chat=True) for stage, folder in folders.items()}
+    (first, before), *others = models.items()
+    facts = {"tokenizer": before.tokenizer_hash, "chat template": str(before.template_hash)}
+    for stage, model in others:
+        if model.template_hash != before.template_hash:
+            raise _not_comparable("chat template", first, stage, folders, (before.template_hash, model.template_hash))
+        if model.tokenizer_hash != before.tokenizer_hash:
+            if not before.vocabulary.items() <= model.vocabulary.items():
+                raise _not_comparable("tokenizer", first, stage, folders, (before.tokenizer_hash, model.tokenizer_hash))
+            facts[f"tokenizer from {stage} on"] = model.tokenizer_hash
+        first, before = stage, model
+    return facts
+
+
+def _not_comparable(
+    what: str, first: str, stage: str, folders: dict[str, Path], hashes: tuple[str | None, str | None]
+) -> BadRequest:
+    ours, theirs = (str(value)[:12] for value in hashes)
+    return BadRequest(
+        f"the {what} of {stage} ({theirs}) is not that of {first} ({ours}): {folders[stage]} against {folders[first]}. "
+        "Figures would not be comparable; train all stages from one base"
+    )
 
 
 def _loaded(folder: Path) -> Any:
@@ -58,22 +73,44 @@ def _loaded(folder: Path) -> Any:
 class ModelUnderTest:
     """One stage's model, loaded."""
 
-    def __init__(self, folder: Path, max_length: int, batch_tokens: int, system_prompt: str | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        max_length: int,
+        batch_tokens: int,
+        system_prompt: str | None = None,
+        facts: ModelFacts | None = None,
+    ):
+        """`facts`: what the base model's stage settled; the folder is asked where nobody says."""
         self.tokenizer = load_tokenizer(folder)
+        self.facts = facts or facts_in(folder)
         self.weights = _loaded(folder)
-        window = min(max_length, self.weights.config.max_position_embeddings)
+        window = min(max_length, self.facts.context_length)
         self.batch_tokens = batch_tokens
         self.window = window
         self.scorer = Scorer(self.weights, window, batch_tokens)
         self._system = [{"role": "system", "content": system_prompt}] if system_prompt else []
-        self._end = self.tokenizer.eos_token_id
 
     def continuation(self, context: str, text: str) -> Continuation:
-        """`text` after `context`, tokenised together, as training did; a token across the border counts as text's."""
-        encoded = self.tokenizer(context + text, add_special_tokens=False, return_offsets_mapping=True)
+        """`text` after `context`, as plain text: what the tokenizer puts before a text comes first.
+
+        Spaces between them count as the text's, as in lm_eval: many tokenizers write them into one token with it.
+        """
+        begun = context.rstrip()
+        context_ids, ids = self._parted(begun, context[len(begun) :] + text)
+        return Continuation((*self.facts.added_before, *context_ids) or (self.facts.begin,), ids)
+
+    def _parted(self, context: str, text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Both tokenised together, as training did; a token across the border counts as text's.
+
+        What is asked is text, as it was in training: it spells no control token.
+        """
+        encoded = self.tokenizer(
+            context + text, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True
+        )
         ids = tuple(encoded["input_ids"])
         border = next(i for i, (_, end) in enumerate(encoded["offset_mapping"]) if end > len(context))
-        return Continuation(ids[:border] or (self._end,), ids[border:])
+        return ids[:border], ids[border:]
 
     def reply(self, messages: Messages, reply: Messages) -> Continuation:
         """The assistant's turn after a conversation, under the chat template, its end mark included.
@@ -81,40 +118,44 @@ class ModelUnderTest:
         Raises:
             BadData: the template does not put the conversation before the reply unchanged.
         """
-        prompt = self.prompt(messages)
-        whole = str(self.tokenizer.apply_chat_template([*self._opened(messages), *reply], tokenize=False))
-        if not whole.startswith(prompt):
-            raise BadData(f"the chat template rewrites the conversation before its reply: {prompt!r} against {whole!r}")
-        return self.continuation(prompt, whole[len(prompt) :].rstrip("\n"))
+        prompt = tuple(self.prompt(messages))
+        whole = tuple(encode([*self.opened(messages), *reply], self.tokenizer, ends_with_turn=True).ids)
+        before, after = self.tokenizer.decode(prompt), self.tokenizer.decode(whole)
+        if not after.startswith(before):
+            raise BadData(f"the chat template rewrites the conversation before its reply: {before!r} against {after!r}")
+        border = common_start([prompt, whole])  # a token across it counts as the reply's
+        return Continuation(whole[:border], whole[border:])
 
-    def prompt(self, messages: Messages) -> str:
-        """The conversation as text, up to where the assistant speaks."""
-        return str(
-            self.tokenizer.apply_chat_template(self._opened(messages), tokenize=False, add_generation_prompt=True)
-        )
+    def prompt(self, messages: Messages) -> list[int]:
+        """The conversation as token ids, up to where the assistant speaks; what people wrote is text in it."""
+        return encode(self.opened(messages), self.tokenizer, add_generation_prompt=True).ids
 
-    def _opened(self, messages: Messages) -> Messages:
+    def opened(self, messages: Messages) -> Messages:
         """With the system prompt that SFT trained with, where the conversation has none of its own."""
         return messages if messages[0]["role"] == "system" else [*self._system, *messages]
 
     def window_requests(self, text: str) -> list[Continuation]:
-        """A text cut into windows so that every token is predicted once, each window after the token before it."""
-        ids = (self._end, *self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        """A text cut into windows so that every token is predicted once, after the mark that begins a text.
+
+        Each window follows the token before it; the last one as much before it as the model can read (as in lm_eval).
+        """
+        ids = (self.facts.begin, *as_text(text, self.tokenizer))
+        ends = [min(at + self.window, len(ids) - 1) for at in range(0, len(ids) - 1, self.window)]
         starts = range(0, len(ids) - 1, self.window)
-        return [Continuation(ids[at : at + 1], ids[at + 1 : at + 1 + self.window]) for at in starts]
+        return [
+            Continuation(ids[max(0, end - self.window) : at + 1], ids[at + 1 : end + 1])
+            for at, end in zip(starts, ends, strict=True)
+        ]
 
     @torch.inference_mode()
     def generate(self, conversations: Sequence[Messages], new_tokens: int) -> list[str]:
         """Greedy replies, without special tokens, batched by length."""
         keep = max(1, self.window - new_tokens)
-        prompts = [
-            self.tokenizer(self.prompt(messages), add_special_tokens=False)["input_ids"][-keep:]
-            for messages in conversations
-        ]
+        prompts = [self.prompt(messages)[-keep:] for messages in conversations]
         replies = [""] * len(prompts)
         for group in batches([len(ids) + new_tokens for ids in prompts], self.batch_tokens):
             width = max(len(prompts[index]) for index in group)
-            fed = torch.full((len(group), width), self._end)
+            fed = torch.full((len(group), width), self.facts.pad)
             mask = torch.zeros((len(group), width), dtype=torch.long)
             for row, index in enumerate(group):
                 fed[row, width - len(prompts[index]) :] = torch.tensor(prompts[index])
@@ -124,7 +165,7 @@ class ModelUnderTest:
                 attention_mask=mask.to(self.weights.device),
                 max_new_tokens=new_tokens,
                 do_sample=False,
-                pad_token_id=self._end,
+                pad_token_id=self.facts.pad,
             )
             for index, text in zip(
                 group, self.tokenizer.batch_decode(sequences[:, width:], skip_special_tokens=True), strict=True

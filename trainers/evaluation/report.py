@@ -1,4 +1,4 @@
-"""The report of one evaluation: JSON for machines, Markdown for Dagster's UI, one HTML page, items as parquet."""
+"""The report of one evaluation: JSON for machines, Markdown for Dagster's UI, items as parquet; see report_page.py."""
 
 import json
 from dataclasses import dataclass, field
@@ -10,15 +10,12 @@ import pyarrow
 import pyarrow.parquet
 
 from trainers.contract import STAGES, GateResult, Interval
-from trainers.contract.charts import FEWEST_AXES, Chart, bars, lines, radar
 from trainers.contract.markdown import escaped, table
-from trainers.evaluation.results import ItemScore, Results
-from trainers.runner.page import Outcome, PageSection, Table, page
+from trainers.evaluation.results import SHARES, ItemScore, Results
 
 _PALETTE = ("#7f8fa6", "#3f7cac", "#3a9d6e", "#d1603d", "#c2a03a", "#5d6d7e")
-_SHOWN_FLIPS = 10
-_SHARES = {"accuracy", "macro_accuracy", "rate", "win_rate", "agreement"}
-_MEASURE_NAMES = {
+_GUESS = "no better than chance"
+MEASURE_NAMES = {
     "accuracy": "accuracy",
     "macro_accuracy": "accuracy, mean of subjects",
     "bits_per_byte": "bits per byte (lower is better)",
@@ -66,6 +63,8 @@ class Report:
     facts: dict[str, Any]
     evidence: list[dict[str, Any]] = field(default_factory=list)
     """Of contamination."""
+    held_out: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    """Held-out losses by stage, as `losses`."""
 
     @property
     def passed(self) -> bool:
@@ -108,13 +107,12 @@ class Report:
         return flips
 
     def write(self, folder: Path) -> str:
-        """Write report.json, report.md, report.html and items.parquet; returns the Markdown."""
+        """Write report.json, report.md and items.parquet; returns the Markdown."""
         markdown = self.markdown()
         (folder / "report.json").write_text(
             json.dumps(self.to_json(), ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False) + "\n"
         )
         (folder / "report.md").write_text(markdown)
-        (folder / "report.html").write_text(self.html())
         self._write_items(folder / "items.parquet")
         return markdown
 
@@ -130,6 +128,7 @@ class Report:
                 for suite, by_stage in self.figures().items()
             },
             "measures": {suite: self.results.measures[suite] for suite in self.results.suites},
+            "chance": {suite: self.results.chance(suite) for suite in self.results.suites},
             "comparisons": [
                 {"suite": suite, "stage": stage, "against": other, "difference": difference.model_dump()}
                 for suite, stage, other, difference in self.comparisons()
@@ -146,6 +145,7 @@ class Report:
             ],
             "samples": [vars(sample) for sample in self.samples],
             "losses": self.losses,
+            "held_out_losses": self.held_out,
             "contamination": self.evidence,
         }
 
@@ -157,8 +157,8 @@ class Report:
         for suite, by_stage in self.figures().items():
             measure = self.results.measures[suite]
             items = next(iter(by_stage.values())).n
-            cells = [_shown(by_stage[stage], measure) if stage in by_stage else "" for stage in stages]
-            figures.append((suite, _MEASURE_NAMES[measure], items, *cells))
+            cells = [self._shown(suite, stage, by_stage[stage]) if stage in by_stage else "" for stage in stages]
+            figures.append((suite, MEASURE_NAMES[measure], items, *cells))
         text = [f"# {escaped(self.title)}", "", f"Gate: **{'passed' if self.passed else 'FAILED'}**", ""]
         text += table(["condition", "met", "what was measured"], gate)
         text += ["", "Figures with their 95% bootstrap intervals:", ""]
@@ -173,73 +173,11 @@ class Report:
             text += [f"- {stage}: {escaped(reply)}" for stage, reply in sample.replies.items()]
         return "\n".join(text) + "\n"
 
-    def html(self) -> str:
-        """One page that needs nothing else."""
-        differences = [
-            [suite, stage, other, f"{d.value:+.4f}", f"{d.low:+.4f} to {d.high:+.4f}", str(d.n)]
-            for suite, stage, other, d in self.comparisons()
-        ]
-        flips = [
-            [suite, f"{stage} against {other}", way, row.item, row.prediction, row.answer]
-            for suite, stage, other, lost, won in self.flips()
-            for way, rows in (("right to wrong", lost), ("wrong to right", won))
-            for row in rows[:_SHOWN_FLIPS]
-        ]
-        replies = [s for s in self.results.stages if any(s in sample.replies for sample in self.samples)]
-        samples = [[x.prompt, x.answer, *(x.replies.get(stage, "") for stage in replies)] for x in self.samples]
-        gate = [["met" if g.passed else "NOT MET", g.name, g.explanation] for g in self.gate]
-        evidence = [list(map(str, row.values())) for row in self.evidence]
-        facts = [[key, str(value)] for key, value in self.facts.items()]
-        sections = [
-            PageSection("Gate", table=Table(["", "condition", "what was measured"], gate)),
-            PageSection("Suites at a glance", self._radar()),
-            PageSection("Figures (bar: value; line: 95% bootstrap interval)", self._bars()),
-            PageSection("Training", self._curves()),
-            PageSection(
-                "Differences (paired bootstrap)",
-                table=Table(["suite", "stage", "against", "difference", "95%", "items"], differences),
-            ),
-            PageSection(
-                f"Flips (the first {_SHOWN_FLIPS} of each; all are in items.parquet)",
-                table=Table(["suite", "stage", "way", "item", "now", "right"], flips),
-            ),
-            PageSection("Samples, greedy", table=Table(["prompt", "right", *replies], samples)),
-            PageSection(
-                "Benchmark items in the training corpus",
-                table=Table(["item", "document", "source", "piece"], evidence),
-            ),
-            PageSection("Facts", table=Table(["", ""], facts)),
-        ]
-        return page(self.title, sections, Outcome("Gate passed" if self.passed else "Gate FAILED", self.passed))
-
-    def _bars(self) -> list[Chart]:
-        charts = []
-        for suite, by_stage in self.figures().items():
-            measure = self.results.measures[suite]
-            if measure == "reward_margin":  # it may be below 0
-                continue
-            form, top = (".1%", 1.0) if measure in _SHARES else (".3f", 0.0)
-            charts.append(bars(f"{suite}: {_MEASURE_NAMES[measure]}", by_stage, form, top=top, colours=colours()))
-        return charts
-
-    def _curves(self) -> list[Chart]:
-        return [
-            lines(f"{stage}: training loss", {stage: points}, "loss", colours())
-            for stage, points in self.losses.items()
-            if points
-        ]
-
-    def _radar(self) -> list[Chart]:
-        """Of the suites with an accuracy that all models share; nothing where these are too few."""
-        models = [stage for stage in self.results.stages if stage != "unigram"]
-        shares = {
-            suite: {stage: by_stage[stage].value for stage in models}
-            for suite, by_stage in self.figures().items()
-            if self.results.measures[suite] == "accuracy" and by_stage.keys() >= set(models)
-            if not suite.startswith("all/")
-        }
-        enough = len(shares) >= FEWEST_AXES
-        return [radar("accuracy by suite; rings are 25% apart", shares, colours())] if enough else []
+    def _shown(self, suite: str, stage: str, figure: Interval) -> str:
+        if self.results.measures[suite] not in SHARES:
+            return f"{figure.value:.3f} ({figure.low:.3f}–{figure.high:.3f})"
+        shown = f"{figure.value:.1%} ({figure.low:.1%}–{figure.high:.1%})"
+        return f"{shown}: {_GUESS}" if self.results.no_better_than_chance(suite, stage) else shown
 
     def _write_items(self, path: Path) -> None:
         rows = [
@@ -251,9 +189,3 @@ class Report:
         ]
         rows += [{"stage": stage, **row.to_json()} for stage, bad in self.results.not_finite.items() for row in bad]
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path, compression="zstd")
-
-
-def _shown(figure: Interval, measure: str) -> str:
-    if measure in _SHARES:
-        return f"{figure.value:.1%} ({figure.low:.1%}–{figure.high:.1%})"
-    return f"{figure.value:.3f} ({figure.low:.3f}–{figure.high:.3f})"

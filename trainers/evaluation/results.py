@@ -20,6 +20,15 @@ HIGHER_IS_BETTER = {
 }
 
 
+SHARES = {"accuracy", "macro_accuracy", "rate", "win_rate", "agreement"}
+"""Measures that are shares of 1."""
+
+
+def form_of(measure: str) -> str:
+    """How `format` writes a measure's figures."""
+    return ".1%" if measure in SHARES else ".3f"
+
+
 @dataclass(frozen=True)
 class ItemScore:
     """One item's result. A figure is sum(value) / sum(weight) over its rows: right / 1, or bits / bytes."""
@@ -31,6 +40,8 @@ class ItemScore:
     weight: float = 1.0
     prediction: str = ""
     answer: str = ""
+    chance: float | None = None
+    """What a guess would have: one of so many choices; None where nothing is offered."""
 
     @property
     def is_finite(self) -> bool:
@@ -84,6 +95,17 @@ class Results:
     def rows(self, suite: str, stage: str) -> dict[str, ItemScore]:
         """Rows by item; empty where there are none."""
         return self._rows.get((suite, stage), {})
+
+    def chance(self, suite: str) -> float | None:
+        """The figure of guessing; None for a suite of which an item offers nothing to choose from."""
+        rows = next((rows for (name, _), rows in self._rows.items() if name == suite), {}).values()
+        guesses = [row.chance * row.weight for row in rows if row.chance is not None]
+        return sum(guesses) / sum(row.weight for row in rows) if guesses and len(guesses) == len(rows) else None
+
+    def no_better_than_chance(self, suite: str, stage: str) -> bool:
+        """True where guessing lies in the figure's interval, or above it."""
+        guess = self.chance(suite)
+        return guess is not None and self.figure(suite, stage).low <= guess
 
     def higher_is_better(self, suite: str) -> bool:
         """Which way is up."""

@@ -6,19 +6,24 @@ from typing import Any
 
 from transformers.utils import logging as transformers_logging
 
-from trainers.benchmarks.formats import Instruction, Suite, by_domain, held_out_suites, read_suites, spread
+from trainers.benchmarks.formats import Instruction, Suite, by_domain, held_out_suites, question_of, read_suites, spread
 from trainers.contract import STAGES, BadData, Contamination, EvaluationDetails, Interval, TrainingDetails
 from trainers.contract.files import write_atomically
+from trainers.contract.page_links import PAGE, where_to_go
 from trainers.contract.recipe import EvaluateSection
 from trainers.evaluation.contamination import contamination
 from trainers.evaluation.gate import CORPUS, INSTRUCTION, PREFERENCE, VERIFIED, apply_gate
 from trainers.evaluation.llm_judge import judge_rows
 from trainers.evaluation.measures import reward_margins
 from trainers.evaluation.measuring import Measured, MeasuringPlan, measure_stage
-from trainers.evaluation.model import check_same_tokenizer
+from trainers.evaluation.model import check_comparable
+from trainers.evaluation.releases import champions_before
 from trainers.evaluation.report import Report, Sample, parents, subject
+from trainers.evaluation.report_page import report_page
 from trainers.evaluation.results import ItemScore, Results
+from trainers.evaluation.tracked_tables import write_tables
 from trainers.runner.stage import StageContext, StageResult
+from trainers.training.model_facts import facts_of
 
 _MOST_EVIDENCE = 100
 
@@ -27,9 +32,11 @@ def run(context: StageContext) -> StageResult:
     """Measure every stage's model, apply the gate, write the report."""
     section: EvaluateSection = context.section
     transformers_logging.disable_progress_bar()
-    folders = {str(stage.column): context.inputs[stage.asset] / "model" for stage in STAGES["evaluate"].models}
-    tokenizer_hash, template_hash = check_same_tokenizer(folders)
+    assets = {str(stage.column): stage.asset for stage in STAGES["evaluate"].models}
+    folders = {stage: context.inputs[asset] / "model" for stage, asset in assets.items()}
+    tokenizers = check_comparable(folders)
     if "champion" in context.inputs:
+        assets["champion"] = "champion"
         folders["champion"] = context.inputs["champion"] / "model"
     plan = MeasuringPlan(
         section=section,
@@ -39,28 +46,39 @@ def run(context: StageContext) -> StageResult:
         scratch=context.scratch,
         system_prompt=context.manifests["sft_model"].request.section.get("system_prompt"),
     )
-    measured = {stage: _measured(context, plan, stage, folder) for stage, folder in folders.items()}
+    measured = {stage: _measured(context, plan, stage, assets[stage], folder) for stage, folder in folders.items()}
     rows = _rows(plan, measured)
     if section.judge:
         answers = {stage: one.answers for stage, one in measured.items()}
         rows[subject()] += judge_rows(section.judge, subject(), answers, context.scratch)
     results = Results(rows, _groups(plan.suites), context.request.seed)
     evidence = contamination(context.inputs["benchmarks"].rglob("*.jsonl"), context.inputs["corpus"])
-    facts = _facts(context, tokenizer_hash, template_hash)
+    facts = _facts(context, tokenizers)
     report = Report(
         title=f"Evaluation of {context.request.partition}",
         results=results,
         gate=apply_gate(section.gate, results, evidence),
         evidence=evidence,
         samples=_samples(plan, measured),
-        losses=_losses(context),
+        losses=_curves(context, "loss"),
+        held_out=_curves(context, "evaluation_loss"),
         facts=facts | {f"lm_eval {name}": pin for name, pin in measured[subject()].pins.items()},
     )
     markdown = report.write(context.output)
-    for name in ("report.md", "report.html"):
-        context.reporter.attach(context.output / name)
+    questions = {(suite.name, item.id): question_of(item) for suite in plan.suites for item in suite.items}
+    earlier = champions_before(context.store, context.manifests.get("champion"))
+    links = [where_to_go(context.request, context.manifests, context.reporter.tracking_run)]
+    page = report_page(report, questions, context.manifests, earlier, links)
+    (context.output / PAGE).write_text(page, encoding="utf-8")
+    tables = write_tables(report, questions, context.output)
+    for path in (context.output / "report.md", context.output / PAGE, *tables):
+        context.reporter.attach(path)
     for result in report.gate:
         (context.reporter.say if result.passed else context.reporter.warn)(f"gate: {result.name}: {result.explanation}")
+    if not any(reply.ends for reply in measured[subject()].served):
+        context.reporter.warn(
+            f"none of the replies of {subject()} ended by itself, beyond doubt; see its chat template"
+        )
     figures = report.figures()
     context.reporter.metrics(0, _intervals(figures))
     return StageResult(
@@ -70,10 +88,13 @@ def run(context: StageContext) -> StageResult:
             higher_is_better={suite: results.higher_is_better(suite) for suite in results.suites},
             gate=report.gate,
             champion=context.manifests["champion"].digest if "champion" in folders else None,
+            replies=measured[subject()].served,
             markdown=markdown,
             contamination=[Contamination(**row) for row in evidence[:_MOST_EVIDENCE]],
         ),
         timings={name: value for one in measured.values() for name, value in one.speed.items()},
+        # The page tells time and cost, which differ from run to run, and the tables repeat the report for the tracker.
+        provenance=(PAGE, *(path.name for path in tables)),
     )
 
 
@@ -87,11 +108,11 @@ def _suites(context: StageContext, section: EvaluateSection) -> list[Suite]:
     return suites
 
 
-def _measured(context: StageContext, plan: MeasuringPlan, stage: str, folder: Path) -> Measured:
+def _measured(context: StageContext, plan: MeasuringPlan, stage: str, asset: str, folder: Path) -> Measured:
     """From an earlier attempt where it finished this stage."""
-    kept = context.scratch / f"{stage}.json"
+    kept, manifest = context.scratch / f"{stage}.json", context.manifests[asset]
     if not kept.exists():
-        measured = measure_stage(plan, stage, folder, context.reporter)
+        measured = measure_stage(plan, stage, folder, facts_of(manifest, folder), context.reporter)
         write_atomically(kept, json.dumps(measured.to_json(), ensure_ascii=False))
     return Measured.from_json(json.loads(kept.read_text(encoding="utf-8")))
 
@@ -130,23 +151,22 @@ def _samples(plan: MeasuringPlan, measured: dict[str, Measured]) -> list[Sample]
     return samples
 
 
-def _losses(context: StageContext) -> dict[str, list[tuple[int, float]]]:
-    losses = {}
+def _curves(context: StageContext, name: str) -> dict[str, list[tuple[int, float]]]:
+    curves = {}
     for stage in STAGES["evaluate"].models:
         details = context.manifests[stage.asset].details
         if isinstance(details, TrainingDetails):
-            losses[str(stage.column)] = details.loss
-    return losses
+            curves[str(stage.column)] = getattr(details, name)
+    return curves
 
 
-def _facts(context: StageContext, tokenizer_hash: str, template_hash: str) -> dict[str, Any]:
+def _facts(context: StageContext, tokenizers: dict[str, str]) -> dict[str, Any]:
     inputs = {f"input {item.name}": item.digest for item in context.request.inputs}
     return {
         "model": context.request.model,
         "release": context.request.release,
         "seed": context.request.seed,
-        "tokenizer": tokenizer_hash,
-        "chat template": template_hash,
+        **tokenizers,
         **inputs,
     }
 

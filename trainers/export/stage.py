@@ -3,9 +3,19 @@
 import shutil
 from pathlib import Path
 
-from trainers.contract import BadRequest, DiskTrouble, EvaluationDetails, ExportDetails, Manifest, TrainingDetails
+from trainers.contract import (
+    BadRequest,
+    DiskTrouble,
+    EvaluationDetails,
+    ExportDetails,
+    GgufForm,
+    Manifest,
+    TrainingDetails,
+)
 from trainers.contract.digests import file_sha256
 from trainers.export.model_card import model_card
+from trainers.export.portable import make_portable
+from trainers.export.registry_entry import NAME, write_registry_entry
 from trainers.runner.stage import StageContext, StageResult
 from trainers.training.model_folder import ModelFolder, require_adapter_of
 
@@ -22,6 +32,7 @@ def run(context: StageContext) -> StageResult:
         )
     source, target = context.inputs["rlhf_model"] / "model", context.output / "model"
     _copy_verified(source, target)
+    make_portable(target)
     if "adapter" in context.section.formats:
         adapter = context.inputs["rlhf_model"] / "adapter"
         if not adapter.is_dir():
@@ -29,24 +40,41 @@ def run(context: StageContext) -> StageResult:
         require_adapter_of(adapter, model.request.input("sft_model").digest)
         _copy_verified(adapter, context.output / "adapter")
     lineage = lineage_of(context)
+    gguf = _gguf(context, target, report.details, lineage) if context.section.gguf else {}
     card = model_card(context.request.model or "", report, lineage)
     (context.output / "model_card.md").write_text(card, encoding="utf-8")
     context.reporter.attach(context.output / "model_card.md")
+    forms = [*context.section.formats, *(f"gguf {form}" for form in gguf)]
+    context.reporter.attach(write_registry_entry(context.output, context.request, forms))
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     context.reporter.say(f"exported {size / 1e6:.1f} MB of {context.request.partition}")
     return StageResult(
         metrics={"bytes": float(size), "gate_passed": float(report.details.gate_passed)},
         details=ExportDetails(
-            formats=list(context.section.formats),
+            formats=forms,
+            gguf=gguf,
             parameters=ModelFolder(target).parameters,
             tokenizer_hash=model.details.tokenizer_hash,
             template_hash=model.details.template_hash,
             model_card=card,
             model=model.digest,
             report=report.digest,
+            facts=model.details.facts,
+            replies=report.details.replies,
             lineage=[manifest.digest for manifest in lineage],
         ),
+        provenance=(NAME,),  # it says when it was written
     )
+
+
+def _gguf(
+    context: StageContext, model: Path, report: EvaluationDetails, lineage: list[Manifest]
+) -> dict[str, GgufForm]:
+    from trainers.export.gguf_form.publish import publish  # only the recipes that ask for it need its packages
+
+    system = next((m.request.section.get("system_prompt") for m in lineage if m.request.stage == "sft"), None)
+    name, folder = str(context.request.model), context.output / "gguf"
+    return publish(model, folder, name, context.section.gguf, report.replies, system or "", context.reporter)
 
 
 def lineage_of(context: StageContext) -> list[Manifest]:

@@ -1,4 +1,4 @@
-"""The figures that a training logs: which are kept in its history, and as which series Prometheus sees them."""
+"""The figures that a training, or a corpus, logs: which its history keeps, and as which series Prometheus sees them."""
 
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ FIGURES = (
     Figure("step"),
     Figure("epoch"),
     Figure("loss", "korean_llm_loss", "training loss of the last logged step"),
+    Figure("replay_loss", "korean_llm_replay_loss", "loss on the pre-training text beside a later stage's step"),
     Figure("eval_loss", "korean_llm_held_out_loss", "loss on the held-out split"),
     Figure("grad_norm", "korean_llm_gradient_norm", "norm of the gradient before clipping"),
     Figure("learning_rate", "korean_llm_learning_rate", "learning rate of the last logged step"),
@@ -48,5 +49,7 @@ FIGURES = (
         "GPU memory that torch holds in the leading process; absent without a GPU",
         is_kept=False,
     ),
+    Figure("share_done", "korean_llm_share_done", "share of the corpus' present step that is done", is_kept=False),
+    Figure("bytes_per_second", "korean_llm_bytes_per_second", "bytes of text cleaned per second", is_kept=False),
 )
 """In the order in which a row of the history holds them."""

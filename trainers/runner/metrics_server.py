@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from trainers.contract import Attempt, StageRequest, lost_seconds, settings
+from trainers.contract.redaction import redacted, without_secrets
 from trainers.runner.figures import FIGURES
 
 LABELS = ("model", "release", "stage")
@@ -25,13 +26,15 @@ SERIES = {
     "korean_llm_step": "steps done",
     **{figure.series: figure.meaning for figure in FIGURES if figure.series},
     "korean_llm_step_seconds": "seconds per step since the last logged one",
+    "korean_llm_eta_seconds": "seconds until the present work of the stage is done, at the pace until now",
     "korean_llm_last_progress_timestamp_seconds": "when a step, save or evaluation batch ended, Unix time",
     "korean_llm_checkpoint_age_seconds": "seconds since the last checkpoint was saved; what a crash now would lose",
     "korean_llm_goodput_ratio": "share of all attempts' time that was not lost to restarts",
 }
 """What is served: the figures that a training logs, and what is known only here."""
 _PROGRESS = "korean_llm_last_progress_timestamp_seconds"
-_ONLY_LIVE = {_PROGRESS, "korean_llm_checkpoint_age_seconds"}
+_ETA = "korean_llm_eta_seconds"
+_ONLY_LIVE = {_PROGRESS, _ETA, "korean_llm_checkpoint_age_seconds"}
 _PUSH_SECONDS = 10
 
 
@@ -56,6 +59,10 @@ class Exporter:
             self._last_step = self._known[_PROGRESS] = now
         self._known["korean_llm_step"] = step
 
+    def left(self, seconds: float) -> None:
+        """How long the present work still takes."""
+        self._known[_ETA] = seconds
+
     def pulse(self) -> None:
         """Training moves, though no step ended."""
         self._known[_PROGRESS] = time.time()
@@ -66,7 +73,8 @@ class Exporter:
 
     def training_ended(self) -> None:
         """From here on nobody waits for steps: the stage merges, measures, publishes."""
-        self._known.pop(_PROGRESS, None)
+        for name in (_PROGRESS, _ETA):
+            self._known.pop(name, None)
 
     def collect(self) -> Iterator[Any]:
         """Every series; those whose figure is not known have no sample."""
@@ -88,7 +96,8 @@ class Exporter:
         try:
             push_to_gateway(gateway, PUSHED_JOB, registry, grouping_key=self._labels, timeout=_PUSH_SECONDS)
         except (OSError, ValueError, http.client.HTTPException) as error:
-            warnings.warn(f"the metrics of this stage were not pushed to {gateway}: {error!r}", stacklevel=2)
+            words = without_secrets(f"the metrics of this stage were not pushed to {redacted(gateway)}: {error!r}")
+            warnings.warn(words, stacklevel=2)
 
     def registry(self) -> Any:
         """A registry with this collector alone."""
@@ -109,6 +118,10 @@ class Exporter:
         return values
 
 
+_POD = "KUBERNETES_SERVICE_HOST"
+"""Kubernetes sets it in every pod, whose address is its own: only there does anybody come from elsewhere to scrape."""
+
+
 @contextmanager
 def exporting(request: StageRequest, attempts: Sequence[Attempt] = ()) -> Iterator[Exporter | None]:
     """The exporter that the environment asks for, while the stage runs.
@@ -123,7 +136,13 @@ def exporting(request: StageRequest, attempts: Sequence[Attempt] = ()) -> Iterat
     from prometheus_client import start_http_server
 
     exporter = Exporter(request, attempts)
-    server = start_http_server(port, registry=exporter.registry()) if port is not None else None
+    server = None
+    if port is not None:
+        try:
+            address = "0.0.0.0" if _POD in os.environ else "127.0.0.1"
+            server = start_http_server(port, address, exporter.registry())
+        except OSError as error:  # two stages on one machine: nobody's training ends for a listener
+            warnings.warn(f"metrics are not served on port {port}: {error.strerror}", stacklevel=2)
     try:
         yield exporter
     finally:

@@ -68,6 +68,18 @@ def any_of(*flags: bool) -> tuple[bool, ...]:
     return tuple(bool(value) for value in values)
 
 
+def sum_over_all(value: float) -> float:
+    """The sum of every process's value."""
+    if world_size() == 1:
+        return value
+    import torch
+    import torch.distributed
+
+    total = torch.tensor(value, device=_state().device)
+    torch.distributed.all_reduce(total)
+    return float(total)
+
+
 def _state() -> Any:
     import torch
     from accelerate import PartialState

@@ -13,6 +13,7 @@ from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, PipesContext, open_dags
 
 from trainers.contract import Manifest, StageRequest
 from trainers.contract.artifacts import Workspace
+from trainers.contract.names import shown
 from trainers.runner.metrics_server import Exporter, exporting
 from trainers.runner.tracking import Tracking
 
@@ -79,8 +80,7 @@ class LeaderReporter(Reporter):
         self._tracking = tracking
         self._exporter = exporter
         self._pipes = pipes
-        self._started = time.monotonic()
-        self._first_step: int | None = None
+        self._begun: dict[str, tuple[int, float]] = {}
         self._last_line = 0.0
 
     @classmethod
@@ -101,28 +101,32 @@ class LeaderReporter(Reporter):
 
     def say(self, text: str) -> None:
         """One line for people."""
-        print(f"[{self._request.asset}] {text}", flush=True)
-        self._send(lambda pipes: pipes.log.info(text))
+        line = shown(text)
+        print(f"[{self._request.asset}] {line}", flush=True)
+        self._send(lambda pipes: pipes.log.info(line))
 
     def warn(self, text: str) -> None:
         """One line that somebody should read."""
         _print_warning(self._request, text)
-        self._send(lambda pipes: pipes.log.warning(text))
+        self._send(lambda pipes: pipes.log.warning(shown(text)))
 
     def progress(self, step: int, total: int, unit: str = "step", figures: Mapping[str, float] | None = None) -> None:
-        """How far the stage is; adds the time that is left. `figures` are shown, e.g. loss, tokens/s."""
+        """See `Reporter`; the time that is left is told by what this unit took since its count began."""
         now = time.monotonic()
-        if self._first_step is None:
-            self._first_step, self._started = step, now
+        first, started = self._begun.get(unit, (step, now))
+        if step <= first:
+            self._begun[unit] = first, started = step, now
         if now - self._last_line < _QUIET_SECONDS and step < total:
             return
         self._last_line = now
-        done = step - self._first_step
-        left = (now - self._started) / done * (total - step) if done > 0 else None
-        shown = [f"{unit} {step}/{total}", *(f"{name} {value:,.4g}" for name, value in (figures or {}).items())]
+        done = step - first
+        left = (now - started) / done * (total - step) if done > 0 else None
+        parts = [f"{unit} {step}/{total}", *(f"{name} {value:,.4g}" for name, value in (figures or {}).items())]
         if left is not None:
-            shown.append(f"ETA {left:.0f}s")
-        line = "  ".join(shown)
+            parts.append(f"ETA {left:.0f}s")
+            if self._exporter is not None:
+                self._exporter.left(left)
+        line = "  ".join(parts)
         print(f"[{self._request.asset}] {line}", flush=True)
         message = {"step": step, "total": total, "unit": unit, "eta_seconds": left, "figures": dict(figures or {})}
         self._send(lambda pipes: pipes.report_custom_message({"progress": message, "line": line}))
@@ -214,4 +218,4 @@ class FollowerReporter(Reporter):
 
 
 def _print_warning(request: StageRequest, text: str) -> None:
-    print(f"[{request.asset}] warning: {text}", flush=True, file=sys.stderr)
+    print(f"[{request.asset}] warning: {shown(text)}", flush=True, file=sys.stderr)

@@ -1,6 +1,5 @@
 """Running one stage: from a request to a committed artifact, whatever happens on the way."""
 
-import errno
 import importlib
 import os
 import platform
@@ -32,9 +31,11 @@ from trainers.contract import (
     settings,
 )
 from trainers.contract.artifacts import ArtifactStore, Workspace
-from trainers.contract.files import disk_errors_named
+from trainers.contract.commit import code_commit
+from trainers.contract.files import disk_errors_named, is_disk_trouble
 from trainers.contract.plugins import check_plugins
 from trainers.contract.recipe import Section
+from trainers.contract.redaction import without_secrets
 from trainers.runner.ranks import has_lost_another
 from trainers.runner.reporting import FollowerReporter, LeaderReporter, Reporter
 
@@ -152,10 +153,12 @@ def _attempt(request: StageRequest, store: ArtifactStore, workspace: Workspace, 
     attempt = workspace.begin_attempt()
     try:
         with (
-            disk_errors_named(f"stage {request.stage} in {workspace.folder}"),
+            disk_errors_named(f"stage {request.stage} in {workspace.folder}", *filter(None, (store.root, landing))),
             LeaderReporter.open(request, workspace) as reporter,
         ):
             section = typed_section(request, landing, store.root)
+            drops = {item.name: landing / item.path for item in request.inputs if item.root == "landing" and landing}
+            workspace.reads(drops)
             inputs = {item.name: store.resolve(item, landing) for item in request.inputs}
             context = StageContext(
                 request=request,
@@ -170,7 +173,9 @@ def _attempt(request: StageRequest, store: ArtifactStore, workspace: Workspace, 
                 attempt=attempt,
                 went_on_from=workspace.went_on_from,
             )
-            result = _stage_function(request.stage)(context)
+            with workspace.unchanged(drops):
+                result = _stage_function(request.stage)(context)
+            assert result is not None, "only a follower has nothing to give"
             workspace.end_attempt(ExitCode.OK)
             manifest = _manifest(request, workspace, result, reporter)
             reporter.finish(manifest)
@@ -216,8 +221,8 @@ def _manifests_of(request: StageRequest, store: ArtifactStore) -> dict[str, Mani
     return {name: manifest for name, path in paths.items() if (manifest := store.read_manifest(path)) is not None}
 
 
-def _stage_function(stage: str) -> Callable[[StageContext], StageResult]:
-    function: Callable[[StageContext], StageResult] = importlib.import_module(STAGES[stage].module).run
+def _stage_function(stage: str) -> Callable[[StageContext], StageResult | None]:
+    function: Callable[[StageContext], StageResult | None] = importlib.import_module(STAGES[stage].module).run
     return function
 
 
@@ -247,7 +252,7 @@ def _environment() -> Environment:
         except metadata.PackageNotFoundError:
             continue
     hardware = {"machine": platform.machine(), "cores": str(os.cpu_count()), "node": platform.node()}
-    return Environment(versions=versions, hardware=hardware, image=settings.IMAGE.get())
+    return Environment(versions=versions, hardware=hardware, image=settings.IMAGE.get(), commit=code_commit())
 
 
 def classify(error: BaseException) -> tuple[ExitCode, str]:
@@ -256,7 +261,7 @@ def classify(error: BaseException) -> tuple[ExitCode, str]:
         return error.code, str(error)
     if isinstance(error, KeyboardInterrupt):
         return ExitCode.RESUMABLE, "interrupted from the keyboard; run again to go on"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+    if isinstance(error, OSError) and is_disk_trouble(error):
         return ExitCode.DISK_TROUBLE, f"{error.strerror}: {error.filename}"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return ExitCode.DOES_NOT_FIT, f"out of memory: {error}. Lower batch_size or max_length, or ask for more memory"
@@ -264,4 +269,4 @@ def classify(error: BaseException) -> tuple[ExitCode, str]:
         return ExitCode.RESUMABLE, f"another process of this training ended, its log says why ({error})"
     last = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
     where = f" at {Path(last.filename).name}:{last.lineno}" if last else ""
-    return ExitCode.INTERNAL, f"{type(error).__name__}: {error}{where}"
+    return ExitCode.INTERNAL, without_secrets(f"{type(error).__name__}: {error}{where}")

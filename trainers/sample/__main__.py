@@ -16,10 +16,16 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="another seed gives another release (default: %(default)s)")
     parser.add_argument("--scale", type=float, default=1.0, help="1 is about 2 MB of corpus (default: %(default)s)")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to write (default: all)")
+    parser.add_argument("--wait", action="store_true", help="it waits for `_READY`: nothing is made of it by itself")
     arguments = parser.parse_args()
     try:
         release = write_release(
-            arguments.landing, arguments.name, seed=arguments.seed, scale=arguments.scale, parts=arguments.parts
+            arguments.landing,
+            arguments.name,
+            seed=arguments.seed,
+            scale=arguments.scale,
+            parts=arguments.parts,
+            ready=not arguments.wait,
         )
     except StageError as error:
         print(error, file=sys.stderr)

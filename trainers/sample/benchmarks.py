@@ -1,14 +1,14 @@
-"""The evaluation suites: held-out instruction and preference prompts, commonsense completions, held-out text."""
+"""The evaluation suites: held-out instruction and preference prompts, sentences with a gap, held-out text."""
 
 import random
-from collections.abc import Iterator
+from itertools import takewhile
 from typing import Any
 
-from trainers.sample.documents import WRITTEN_EN, WRITTEN_KO, generated, hand_written
-from trainers.sample.grammar import attach
-from trainers.sample.instructions import draw, offered
+from trainers.sample.documents import WRITTEN_EN, WRITTEN_KO, domain_grammar, generated, hand_written
+from trainers.sample.instructions import draw
 from trainers.sample.preferences import pairs
-from trainers.sample.vocabulary import domains, facts
+from trainers.sample.split import is_held_out
+from trainers.sample.vocabulary import domains, words
 
 _WRITTEN_SUITE = {
     "encyclopedia": "text_ko_encyclopedia",
@@ -20,14 +20,10 @@ _WRITTEN_SUITE = {
     "stories": "text_ko_life",
     "english": "text_en",
 }
-# fact -> how a completion begins and ends; the corpus tells the same with other words
-_COMPLETIONS = {
-    "categories": ("[말]{은} 무엇인가 하면", "[답]에 속한다."),
-    "counters": ("[말]{을} 셀 때 쓰는 말은", "[답]입니다."),
-    "places": ("[말] 우리가 가는 곳은", "[답]{이다}."),
-    "jobs": ("[말] 사람을 부르는 이름은", "[답]{이다}."),
-    "needs": ("[말] 꼭 있어야 하는 것은", "[답]입니다."),
-}
+_CLOZE_SLOTS = (*("과일", "동물", "탈것", "도시", "직업", "계절", "색", "요일", "옷", "악기", "양념", "음료", "가족"),)
+"""Slots whose words do not stand in each other's place; the others of an item are three more of these."""
+_LEAST_BEFORE = 7
+"""Characters of a sentence before its gap, which say what may come."""
 
 
 def user(text: str) -> list[dict[str, str]]:
@@ -57,27 +53,44 @@ def suites(seed: int, scale: float) -> dict[str, list[dict[str, Any]]]:
             }
             for n, pair in enumerate(pairs(seed, round(160 * scale) or 1, held_out=True))
         ],
-        "commonsense": _commonsense(random.Random(f"{seed}/commonsense"), round(160 * scale) or 1),
+        "cloze": _cloze(random.Random(f"{seed}/cloze"), round(160 * scale) or 1),
     }
     return generated | _texts(seed, int(24_000 * scale))
 
 
-def _commonsense(rng: random.Random, count: int) -> list[dict[str, Any]]:
-    def items() -> Iterator[dict[str, Any]]:
-        for fact, (begin, end) in _COMPLETIONS.items():
-            groups = facts()[fact]
-            for group, members in groups.items():
-                for word in members:
-                    choices = offered(rng, group, groups)
-                    yield {
-                        "question": attach(begin.replace("[말]", word)),
-                        "choices": [attach(end.replace("[답]", choice)) for choice in choices],
-                        "answer": choices.index(group),
-                    }
+def _cloze(rng: random.Random, count: int) -> list[dict[str, Any]]:
+    """How does a sentence of the corpus' templates go on: with the word of its slot, or with one of other slots?
 
-    every = list(items())
-    chosen = rng.sample(every, min(count, len(every)))
-    return [{"id": f"commonsense-{n}"} | item for n, item in enumerate(chosen)]
+    What a small model of the language knows before it knows facts. Slots take part alike, not as often as they occur.
+    """
+    places: dict[str, list[tuple[str, str]]] = {}
+    for domain, rules in domains().items():
+        for template in rules["sentences"] if rules["suite"] != _WRITTEN_SUITE["english"] else ():
+            for slot in _CLOZE_SLOTS:
+                if template.find(f"{{{slot}}}") >= _LEAST_BEFORE and template.count(f"{{{slot}}}") == 1:
+                    places.setdefault(slot, []).append((domain, template))
+    items: list[dict[str, Any]] = []
+    while len(items) < count:
+        slot = rng.choice(sorted(places))
+        item = _gap(rng, slot, *rng.choice(places[slot]))
+        if item is not None and item not in items:
+            items.append(item)
+    return [{"id": f"cloze-{n}", "score": "sum"} | item for n, item in enumerate(items)]
+
+
+def _gap(rng: random.Random, slot: str, domain: str, template: str) -> dict[str, Any] | None:
+    """One item; None where the right sentence is not held out, or too little stands before the gap."""
+    sentences, same = [], rng.random()
+    for other in (slot, *rng.sample([name for name in _CLOZE_SLOTS if name != slot], 3)):
+        grammar = domain_grammar(domain, random.Random(same))  # all but the gap's word is drawn alike
+        sentences.append(grammar.expand(template, {slot: rng.choice(words()[other])}))
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*sentences, strict=False))
+    gap = "".join(letters[0] for letters in alike).rfind(" ")
+    if not is_held_out(sentences[0]) or gap < _LEAST_BEFORE or len(set(sentences)) < len(sentences):
+        return None
+    endings = [sentence[gap + 1 :] for sentence in sentences]
+    choices = rng.sample(endings, len(endings))
+    return {"question": sentences[0][:gap], "choices": choices, "answer": choices.index(endings[0])}
 
 
 def _texts(seed: int, size: int) -> dict[str, list[dict[str, Any]]]:

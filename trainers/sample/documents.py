@@ -67,12 +67,16 @@ def _both_ways(one: str, other: str) -> tuple[tuple[str, str], tuple[str, str]]:
     return (one, other), (other, one)
 
 
+def domain_grammar(domain: str, rng: random.Random) -> Grammar:
+    """What fills the slots of a domain's templates."""
+    slots = {slot: listed(text) for slot, text in domains()[domain].get("slots", {}).items()}
+    slots |= {"칭찬": facts()["positive"], "불만": facts()["negative"]}
+    return Grammar({**words(), **fact_slots(), **slots}, rng)
+
+
 def generated(domain: str, rng: random.Random, size: int, held_out: bool = False) -> list[str]:
     """Documents of one domain, at least `size` bytes of UTF-8 together; `held_out`: of sentences for benchmarks."""
-    rules = domains()[domain]
-    slots = {slot: listed(text) for slot, text in rules.get("slots", {}).items()}
-    slots |= {"칭찬": facts()["positive"], "불만": facts()["negative"]}
-    grammar = Grammar({**words(), **fact_slots(), **slots}, rng)
+    rules, grammar = domains()[domain], domain_grammar(domain, rng)
     templates = [] if held_out and rules.get("apart") else list(rules["sentences"])
     if held_out:
         templates += rules["held_out"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers.contract import BadRequest
+from trainers.contract.walk import READY_MARKER, WAIT_MARKER
 from trainers.sample import documents, instructions, preferences
 from trainers.sample.benchmarks import assistant, suites, user
 from trainers.sample.dirt import soiled
@@ -32,11 +33,18 @@ _FILES = {
 
 
 def write_release(
-    landing: Path, name: str = "sample", *, seed: int = 1, scale: float = 1.0, parts: Iterable[str] = PARTS
+    landing: Path,
+    name: str = "sample",
+    *,
+    seed: int = 1,
+    scale: float = 1.0,
+    parts: Iterable[str] = PARTS,
+    ready: bool = True,
 ) -> Path:
     """Write the release `<landing>/<name>` and return its folder; the same arguments give the same bytes.
 
-    `scale` shrinks or grows what is generated (1: about 2 MB of corpus); `parts` leaves folders out.
+    `scale` shrinks or grows what is generated (1: about 2 MB of corpus); `parts` leaves folders out. Not `ready`, it
+    waits for a person's `_READY`.
     Hand-written texts are in every release, so releases overlap as real drops do.
     Raises BadRequest for an unknown part, a scale that is not positive, or a folder that is already there.
     """
@@ -59,7 +67,7 @@ def write_release(
         folder.mkdir(parents=True)
         writers[part](folder, seed, scale)
     release.mkdir(parents=True, exist_ok=True)
-    (release / "_READY").touch()
+    (release / (READY_MARKER if ready else WAIT_MARKER)).touch()
     return release
 
 

@@ -5,7 +5,6 @@ short lines that hold a telling group of characters; only those are looked at by
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable
 from functools import cache
 
@@ -14,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from trainers.contract.recipe.data import BoilerplateSettings
-from trainers.text.characters import SYLLABLES, Codes, Starts, Texts
+from trainers.text.characters import SYLLABLES, UNICODE_END, Changed, Codes, Starts, Texts
 
 _MENU_WORDS = """
 로그인 로그아웃 회원가입 아이디찾기 비밀번호찾기 마이페이지 장바구니 주문조회 고객센터 공지사항 사이트맵
@@ -44,9 +43,9 @@ _NEIGHBOUR = re.compile(r"[▲▼△▽ ]*(?:이전|다음) ?(?:글|기사) ?[:|
 _SIGN = r"(?:ⓒ|©|\(c\))"
 _USES = r"(?:전재|(?:재 ?)?배포|복제|복사|도용|수집|재가공|이용|ai ?학습(?: ?이용)?)"
 _RIGHTS = re.compile(
-    rf".*무단 ?{_USES}(?: ?(?:[-·ㆍ,/&]|및|와|또는)? ?(?:무단 ?)?{_USES})+(?:을|를|은|는)?"
+    rf".*무단 ?{_USES}(?: ?(?:(?:[-·ㆍ,/&]|및|와|또는) ?)?(?:무단 ?)?{_USES})++(?:을|를|은|는)?"
     r" ?(?:금지|금함|금합니다|불허)(?:합니다|함)?"
-    rf"|(?:.*(?:copyright|{_SIGN}).*)?all rights? reserved"
+    rf"|(?:(?>.*?(?:copyright|{_SIGN})).*)?all rights? reserved"
     rf"|(?:copyrights? ?{_SIGN}?|{_SIGN}) ?(?:by )?(?:19|20)\d\d\b[^?!]*"
     rf"|저작권자 ?(?:{_SIGN}|:).*"
     rf"|(?:사진|출처|제공)? ?[=:]? ?[ⓒ©] ?[\w&·. -]{{1,30}}"
@@ -73,6 +72,7 @@ _AROUND = " \t.!。[](){}<>=*|"
 _BLANK_LINES = re.compile(r"\n{3,}")
 _GROUP = 4
 _PRIME = 0x9E37
+_BITS, _ANY = 7, 1 << 7
 _TELLING = """
 무단전재 무단배포 무단복제 무단복사 무단도용 무단수집 무단이용 무단재배 reserved copyri ⓒ © (c) 저작권자
 클린봇 댓글입니다 시글입니다 게시물입니다 된글입니다 한글입니다 밀글입니다 댓글이없습 바스크립트를
@@ -81,15 +81,16 @@ ascript를 쿠키를 @ 자등록번호 판매업 책임자 발행인 편집인
 """One of these, or a menu word, is in every line that a rule removes (spaces and case apart)."""
 
 
-def remove_lines(texts: Texts, settings: BoilerplateSettings) -> tuple[Texts, Counter[str]]:
-    """The texts without boilerplate lines, and how many lines went, by reason."""
-    removed: Counter[str] = Counter()
+def remove_lines(texts: Texts, settings: BoilerplateSettings) -> tuple[Texts, Changed]:
+    """The texts without boilerplate lines, and of each line that went its document and the reason."""
+    removed: Changed = []
     if not settings.rules:
         return texts, removed
     gone: dict[int, list[tuple[int, int]]] = {}
-    for document, begin, end in _suspects(texts.codes, texts.starts, _telling(), settings.max_characters).tolist():
+    suspects = _suspects(texts.codes, texts.starts, _pairs(), _telling(), settings.max_characters)
+    for document, begin, end in suspects.tolist():
         if (reason := reason_of(texts.piece(begin, end), settings)) is not None:
-            removed[reason] += 1
+            removed.append((document, reason))
             gone.setdefault(document, []).append((begin, end))
     pieces = []
     for document, lines in gone.items():
@@ -129,32 +130,57 @@ _RULES: dict[str, Callable[[str], bool]] = {
 
 @cache
 def _telling() -> NDArray[np.bool_]:
-    """What every boilerplate line holds one of. Row 0: its last character; row n: the hash of its last n characters."""
+    """What every boilerplate line holds one of: in row n the hashes of the last n characters."""
     table = np.zeros((_GROUP + 1, 1 << 16), np.bool_)
     for word in (*_TELLING.split(), *_MENU):
         group = [ord(character) for character in word[-_GROUP:]]
         key = 0
         for code in reversed(group):
             key = (key * _PRIME + code) & 0xFFFF
-        table[len(group), key] = table[0, group[-1]] = True
-    table[0, [code - 32 for code in np.flatnonzero(table[0]) if ord("a") <= code <= ord("z")]] = True
+        table[len(group), key] = True
+    return table
+
+
+@cache
+def _pairs() -> NDArray[np.uint16]:
+    """Of each character as bits: which pairs at a telling group's end it may end, and eight higher, which begin.
+
+    Who begins the pair of the next one is worth a look: so few are that the look costs nothing. Pairs share the bits;
+    the highest one stands for lines' ends and groups of one character, behind whatever they come.
+    """
+    table = np.full(UNICODE_END, _ANY << 8, np.uint16)
+    ends = sorted({word[-2:] for word in (*_TELLING.split(), *_MENU)})
+    for number, pair in enumerate(ends):
+        bit = 1 << number % _BITS if len(pair) == 2 else _ANY
+        table[[*map(ord, (pair[-1], pair[-1].upper()))]] |= bit
+        if len(pair) == 2:
+            table[[*map(ord, (pair[0], pair[0].upper()))]] |= bit << 8
+    table[ord("\n")] |= _ANY
+    table[[*map(ord, " \t")]] = 0xFF00  # the character before it may begin any
     return table
 
 
 @njit(cache=True)
-def _suspects(codes: Codes, starts: Starts, telling: NDArray[np.bool_], longest: int) -> NDArray[np.int64]:
+def _suspects(
+    codes: Codes, starts: Starts, pairs: NDArray[np.uint16], telling: NDArray[np.bool_], longest: int
+) -> NDArray[np.int64]:
     """(document, begin, end) of each line of at most `longest` characters that holds a telling group."""
     lines = [(0, 0, 0) for _ in range(0)]
     for document in range(len(starts) - 1):
-        begin, suspicious = starts[document], False
-        for i in range(starts[document], starts[document + 1] + 1):
-            code = codes[i] if i < starts[document + 1] else np.uint32(10)
-            if code == 10:
-                if suspicious and i - begin <= longest:
-                    lines.append((document, begin, i))
-                begin, suspicious = i + 1, False
-            elif not suspicious and code < 0x10000 and telling[0, code]:
-                suspicious = _ends_telling(codes, begin, i, telling)
+        begin, stop, suspicious = starts[document], starts[document + 1], False
+        before = np.uint16(_ANY)
+        for i in range(begin, stop):
+            bits = pairs[codes[i]]
+            if bits & before:
+                if codes[i] == 10:
+                    if suspicious and i - begin <= longest:
+                        lines.append((document, begin, i))
+                    begin, suspicious = i + 1, False
+                elif not suspicious:
+                    suspicious = _ends_telling(codes, begin, i, telling)
+            before = bits >> np.uint16(8)
+        if suspicious and stop - begin <= longest:
+            lines.append((document, begin, stop))
     table = np.empty((len(lines), 3), np.int64)
     for number, row in enumerate(lines):
         table[number] = row

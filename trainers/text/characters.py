@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 Codes = NDArray[np.uint32]
 Starts = NDArray[np.int64]
+Changed = list[tuple[int, str]]
+"""(number of the document in its batch, kind of the change) of all that a step changed in a batch."""
 
 OTHER, SPACE, NEWLINE, DIGIT, LATIN, SYLLABLE, JAMO, OLD_JAMO, LETTER, PUNCTUATION, SYMBOL, MARK = range(12)
 """Classes of characters. JAMO are the free-standing compatibility letters (ㅋ, ㅠ), OLD_JAMO the conjoining ones.

@@ -80,9 +80,9 @@ class Suites:
 def items(files: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The items of suite files, each with a name for people."""
     for path in files:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            item = json.loads(line)
-            yield f"{path.stem}:{item.get('id', number)}", item
+        with path.open(encoding="utf-8") as lines:  # str.splitlines would part a text at its own separators, as U+2028
+            for number, item in enumerate(map(json.loads, lines), 1):
+                yield f"{path.stem}:{item.get('id', number)}", item
 
 
 def _texts_of(item: dict[str, Any]) -> Iterator[str]:

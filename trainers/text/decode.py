@@ -4,7 +4,13 @@ import re
 
 from trainers.text.characters import SYLLABLES
 
-_UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+_WIDE = {
+    b"\xff\xfe\0\0": "utf-32-le",
+    b"\0\0\xfe\xff": "utf-32-be",
+    b"\xff\xfe": "utf-16-le",
+    b"\xfe\xff": "utf-16-be",
+}
+"""Marks, the longer ones first: one of them begins as a shorter one does."""
 UTF8_MARK = b"\xef\xbb\xbf"
 _SYLLABLE = re.compile(f"[{SYLLABLES}]")
 _WESTERN_DEBRIS = re.compile(r"[\u0080-\u00ff\u0152-\u0192\u02c6-\u02dc\u2013-\u2122]")
@@ -13,13 +19,14 @@ _TO_CP1252 = {ord(bytes([b]).decode("cp1252")): b for b in range(0x80, 0x100) if
 
 
 def encoding_of(sample: bytes) -> str:
-    """The encoding of a file, from its first megabyte: utf-8, utf-16-le, utf-16-be or cp949.
+    """The encoding of a file, from its first megabyte: utf-8, utf-16 or utf-32 (-le, -be), or cp949.
 
     A mark at the start decides; else zero bytes at odd or even places mean UTF-16; else the one of UTF-8 and
     CP949 under which more lines are valid.
     """
-    if sample[:2] in _UTF16:
-        return _UTF16[sample[:2]]
+    for mark, encoding in _WIDE.items():
+        if sample.startswith(mark):
+            return encoding
     if sample.startswith(UTF8_MARK):
         return "utf-8"
     even, odd = sample[::2].count(0), sample[1::2].count(0)

@@ -1,9 +1,13 @@
 """Quality filters: one compiled pass measures every document, then each rule is a comparison of columns.
 
 Rules and their starting thresholds follow FineWeb-2's Korean configuration (Penedo et al. 2025) and Gopher
-(Rae et al. 2021, table A1); each threshold is a recipe key and each drop is counted under the rule's name.
+(Rae et al. 2021, table A1); each threshold is a recipe key and each drop is counted under the rule's name. Both ask
+for full stops at line ends, which Korean leaves out as often as not: here a Korean text is told from a list by its
+particles and endings (tests/trainers/text/test_filters.py has the texts that the defaults come from).
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum, auto
 from functools import cache
 
@@ -20,6 +24,7 @@ from trainers.text.characters import (
     NEWLINE,
     REPLACEMENT,
     SPACE,
+    SYLLABLE,
     SYMBOL,
     WORD,
     Codes,
@@ -37,17 +42,20 @@ class Feature(IntEnum):
     CHARACTERS = 0
     LETTERS = auto()
     HANGUL = auto()
+    HANJA = auto()  # in words that Hangul ends: 國民의, 定하고
     LATIN = auto()
     DIGITS = auto()
     SYMBOLS = auto()
     WORDS = auto()
     WORD_CHARACTERS = auto()
     LINES = auto()
-    DUPLICATE_LINES = auto()
+    LINE_CHARACTERS = auto()
+    DUPLICATE_LINE_CHARACTERS = auto()  # in a Korean text of lines with Hangul: code may repeat itself there
     BULLET_LINES = auto()
     ELLIPSIS_LINES = auto()
     ENDED_LINES = auto()
     REPLACEMENTS = auto()
+    KOREAN_WORDS = auto()  # those that end in a Hangul syllable
     FUNCTIONAL_WORDS = auto()
     REPEATED_NGRAMS = auto()
     NGRAMS = auto()
@@ -56,6 +64,7 @@ class Feature(IntEnum):
 _FEATURES = len(Feature)
 _NGRAM = 8  # a power of two
 _LINE_FEED, _DOT, _ELLIPSIS = 0x0A, 0x2E, 0x2026
+_FIRST_IDEOGRAPH, _LAST_IDEOGRAPH = 0x3400, 0x9FFF
 _FUNCTION, _BULLET, _END = 1, 2, 4
 _ROLES_END = 0x20000  # no character beyond has one
 _FUNCTIONAL = "은는이가을를의에도로와과고다요서며면지만죠까니"
@@ -97,21 +106,43 @@ def languages(measures: Measures) -> list[str]:
     return np.where(_is_korean(measures), "ko", np.where(english, "en", "other")).tolist()  # type: ignore[no-any-return]
 
 
-def verdicts(measures: Measures, settings: FilterSettings) -> list[tuple[str, str] | None]:
-    """Per document the first rule it breaks, as (reason, detail), or None where it may stay."""
+@dataclass(frozen=True)
+class Judgement:
+    """One rule over a batch: the documents it is for, its figure of each, its limit, and which documents break it."""
+
+    name: str
+    applies: NDArray[np.bool_]
+    values: NDArray[np.float64]
+    limit: float
+    broken: NDArray[np.bool_]
+
+
+def judge(measures: Measures, settings: FilterSettings) -> list[Judgement]:
+    """What every rule says of every document, in the order in which they are tried."""
     many_words = measures.count("words") >= settings.word_rules_from
+    many_lines = measures.count("lines") >= settings.line_rules_from
+    korean = _is_korean(measures)
     applies: dict[str, NDArray[np.bool_]] = {
         "all": np.ones_like(many_words),
-        "lines": measures.count("lines") >= settings.line_rules_from,
+        "lines": many_lines,
+        "foreign lines": many_lines & ~korean,
         "words": many_words,
-        "korean words": _is_korean(measures) & many_words,
+        "korean": (many_words | many_lines) & korean,
     }
-    verdicts_: list[tuple[str, str] | None] = [None] * len(many_words)
-    for key, rule in reversed(RULES):
+    judgements = []
+    for key, rule in RULES:
         values, limit = measures.figure(rule.feature), getattr(settings, key) if rule.least is None else rule.least
         outside = values < limit if rule.least is not None or key.startswith("min_") else values > limit
-        for index in np.flatnonzero(applies[rule.on] & outside).tolist():
-            verdicts_[index] = (rule.name, f"{values[index]:.4g}")
+        judgements.append(Judgement(rule.name, applies[rule.on], values, limit, applies[rule.on] & outside))
+    return judgements
+
+
+def verdicts(judgements: Sequence[Judgement]) -> list[tuple[str, str] | None]:
+    """Per document the first rule it breaks, as (reason, detail), or None where it may stay."""
+    verdicts_: list[tuple[str, str] | None] = [None] * len(judgements[0].values)
+    for judgement in reversed(judgements):
+        for index in np.flatnonzero(judgement.broken).tolist():
+            verdicts_[index] = (judgement.name, f"{judgement.values[index]:.4g}")
     return verdicts_
 
 
@@ -160,6 +191,9 @@ def _measure(codes: Codes, starts: Starts, classes_: NDArray[np.uint8], roles: N
     stamps = np.zeros(2 * size, np.int64)
     recent = np.zeros(_NGRAM, np.uint64)
     prime = np.uint64(0x9E3779B97F4A7C15)
+    leaving = np.uint64(1)  # what the word before an n-gram's first one is multiplied by until then: prime ** _NGRAM
+    for _ in range(_NGRAM):
+        leaving *= prime
     for document in range(documents):
         begin, end, stamp = starts[document], starts[document + 1], document + 1
         mask = 63
@@ -167,22 +201,25 @@ def _measure(codes: Codes, starts: Starts, classes_: NDArray[np.uint8], roles: N
             mask = 2 * mask + 1
         count = figures[document]
         count[Feature.CHARACTERS] = end - begin
-        words = 0
-        line_hash, word_hash = np.uint64(0), np.uint64(0)
-        line_length = word_length = dots = 0
+        words = letters = hangul = latin = digits = functional = 0  # what nearly every character or word is counted in
+        line_hash, word_hash, ngram = np.uint64(0), np.uint64(0), np.uint64(0)
+        recent[:] = 0
+        line_length = word_length = ideographs = dots = repeated = repeated_hangul = hangul_before = 0
         first = last = np.uint32(0)
         for i in range(begin, end + 1):
             code = codes[i] if i < end else np.uint32(_LINE_FEED)
             kind = classes_[code]
             if kind in WORD:
                 if kind == DIGIT:
-                    count[Feature.DIGITS] += 1
+                    digits += 1
                 elif kind != MARK:
-                    count[Feature.LETTERS] += 1
+                    letters += 1
                     if kind == LATIN:
-                        count[Feature.LATIN] += 1
+                        latin += 1
                     elif kind != LETTER:
-                        count[Feature.HANGUL] += 1
+                        hangul += 1
+                    elif _FIRST_IDEOGRAPH <= code <= _LAST_IDEOGRAPH:
+                        ideographs += 1
                 word_hash = (word_hash ^ np.uint64(code)) * prime
                 word_length += 1
             else:
@@ -192,12 +229,15 @@ def _measure(codes: Codes, starts: Starts, classes_: NDArray[np.uint8], roles: N
                     words += 1
                     count[Feature.WORD_CHARACTERS] += word_length
                     previous = codes[i - 1]
-                    count[Feature.FUNCTIONAL_WORDS] += bool(previous < _ROLES_END and roles[previous] & _FUNCTION)
-                    recent[words & (_NGRAM - 1)] = word_hash ^ (word_hash >> np.uint64(31))
+                    if classes_[previous] == SYLLABLE:
+                        count[Feature.KOREAN_WORDS] += 1
+                        count[Feature.HANJA] += ideographs
+                    ideographs = 0
+                    functional += bool(previous < _ROLES_END and roles[previous] & _FUNCTION)
+                    word_hash ^= word_hash >> np.uint64(31)
+                    ngram = ngram * prime + word_hash - recent[words & (_NGRAM - 1)] * leaving
+                    recent[words & (_NGRAM - 1)] = word_hash
                     if words >= _NGRAM:
-                        ngram = np.uint64(0)
-                        for back in range(_NGRAM):
-                            ngram = (ngram ^ recent[(words - back) & (_NGRAM - 1)]) * prime
                         count[Feature.NGRAMS] += 1
                         count[Feature.REPEATED_NGRAMS] += _seen_before(table, stamps, mask, stamp, ngram)
                     word_hash, word_length = np.uint64(0), 0
@@ -207,9 +247,11 @@ def _measure(codes: Codes, starts: Starts, classes_: NDArray[np.uint8], roles: N
                     count[Feature.BULLET_LINES] += bool(first < _ROLES_END and roles[first] & _BULLET)
                     count[Feature.ENDED_LINES] += bool(last < _ROLES_END and roles[last] & _END)
                     count[Feature.ELLIPSIS_LINES] += last == _ELLIPSIS or dots >= 3
-                    repeats = _seen_before(table[size:], stamps[size:], mask, stamp, line_hash)
-                    count[Feature.DUPLICATE_LINES] += repeats
-                line_length, line_hash, dots = 0, np.uint64(0), 0
+                    count[Feature.LINE_CHARACTERS] += line_length
+                    if _seen_before(table[size:], stamps[size:], mask, stamp, line_hash):
+                        repeated += line_length
+                        repeated_hangul += line_length if hangul > hangul_before else 0
+                line_length, line_hash, dots, hangul_before = 0, np.uint64(0), 0, hangul
             elif kind != SPACE:
                 if not line_length:
                     first = code
@@ -217,5 +259,9 @@ def _measure(codes: Codes, starts: Starts, classes_: NDArray[np.uint8], roles: N
                 line_hash = (line_hash ^ np.uint64(code)) * prime
                 dots = dots + 1 if code == _DOT else 0
                 last = code
-        count[Feature.WORDS] = words
+        count[Feature.WORDS], count[Feature.FUNCTIONAL_WORDS] = words, functional
+        count[Feature.LETTERS], count[Feature.HANGUL] = letters, hangul
+        count[Feature.LATIN], count[Feature.DIGITS] = latin, digits
+        korean = hangul >= KOREAN_DOCUMENT * max(1, letters)
+        count[Feature.DUPLICATE_LINE_CHARACTERS] = repeated_hangul if korean else repeated
     return figures

@@ -100,26 +100,21 @@ def _sign(
     return signatures, keys
 
 
-def clusters(
-    signatures: Signatures, bands: Iterable[Keys], rank: NDArray[np.int64], threshold: float, members: NDArray[np.int64]
+def joined(
+    signatures: Signatures, bands: Iterable[tuple[Keys, NDArray[np.int64]]], threshold: float
 ) -> NDArray[np.int64]:
-    """For each document the index of the one that stands for it (itself, where it stays).
+    """For each document the lowest index of those that are near to it, by however many steps; its own where none is.
 
     Args:
-        signatures: signatures of all documents.
-        bands: for each band the keys of all documents; one band at a time is in memory.
-        rank: the best of a cluster is the one of lowest rank.
+        bands: of each band the keys, sorted, and the indices of the documents that have them; a key that no two have
+            need not be there. In a big group the order of its documents decides which of them are compared.
         threshold: least share of equal hashes.
-        members: the documents to look at (those that are not exact duplicates).
     """
     parent = np.arange(len(signatures), dtype=np.int64)
     least = int(np.ceil(threshold * HASHES))
-    ordered = members[np.argsort(rank[members], kind="stable")]
-    for keys in bands:
-        mine = keys[ordered]
-        order = np.argsort(mine, kind="stable")
-        _join_band(signatures, mine[order], ordered[order], parent, rank, least)
-    return _roots(parent)  # type: ignore[no-any-return]
+    for keys, documents in bands:
+        _join_band(signatures, keys, documents, parent, least)
+    return lowest(parent)  # type: ignore[no-any-return]
 
 
 @njit(cache=True)
@@ -140,13 +135,14 @@ def equal_hashes(one: Signatures, other: Signatures) -> int:
 
 
 @njit(cache=True)
+def _join(parent: NDArray[np.int64], one: int, other: int) -> None:
+    a, b = _root(parent, one), _root(parent, other)
+    parent[max(a, b)] = min(a, b)
+
+
+@njit(cache=True)
 def _join_band(
-    signatures: Signatures,
-    keys: Keys,
-    documents: NDArray[np.int64],
-    parent: NDArray[np.int64],
-    rank: NDArray[np.int64],
-    least: int,
+    signatures: Signatures, keys: Keys, documents: NDArray[np.int64], parent: NDArray[np.int64], least: int
 ) -> None:
     """Join the documents of equal keys (given sorted by key) whose signatures agree."""
     begin = 0
@@ -157,18 +153,25 @@ def _join_band(
         small = end - begin <= _ALL_PAIRS_UP_TO
         for left in range(begin, end):
             for right in range(left + 1, end if small or left == begin else min(left + 2, end)):
-                a, b = _root(parent, documents[left]), _root(parent, documents[right])
-                if a != b and equal_hashes(signatures[documents[left]], signatures[documents[right]]) >= least:
-                    if rank[a] < rank[b]:
-                        parent[b] = a
-                    else:
-                        parent[a] = b
+                one, other = documents[left], documents[right]
+                if (
+                    _root(parent, one) != _root(parent, other)
+                    and equal_hashes(signatures[one], signatures[other]) >= least
+                ):
+                    _join(parent, one, other)
         begin = end
 
 
 @njit(cache=True)
-def _roots(parent: NDArray[np.int64]) -> NDArray[np.int64]:
-    out = np.empty(len(parent), np.int64)
-    for index in range(len(parent)):
-        out[index] = _root(parent, index)
-    return out
+def unite(parent: NDArray[np.int64], edges: NDArray[np.int64]) -> None:
+    """Join the documents of each edge (M, 2) in a forest in which nobody's parent is higher than itself."""
+    for edge in range(len(edges)):
+        _join(parent, edges[edge, 0], edges[edge, 1])
+
+
+@njit(cache=True)
+def lowest(parent: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The root of each document of such a forest, which this flattens."""
+    for index in range(len(parent)):  # a parent is lower, so it points at its root by now
+        parent[index] = parent[parent[index]]
+    return parent

@@ -6,7 +6,6 @@ Normalising twice gives the same as once.
 """
 
 import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 
@@ -15,26 +14,27 @@ from numba import njit
 from numpy.typing import NDArray
 
 from trainers.contract.recipe.data import NormaliseSettings
-from trainers.text.characters import JAMO, SYLLABLE, SYMBOL, Codes, Starts, Texts, classes
+from trainers.text.characters import JAMO, SYLLABLE, SYMBOL, UNICODE_END, Changed, Codes, Starts, Texts, classes
 
 _DELETE = 0xFFFFFFFF
 _JOINER = 0x200D
 KINDS = ("", "invisible", "control", "width", "quotes", "spaces", "unicode_form", "repeats")
 """What a normalisation may have repaired, by number; the first is no repair."""
 _INVISIBLE, _CONTROL, _WIDTH, _QUOTES, _SPACES, _FORM, _REPEATS = range(1, 8)
+_PLAIN, _LETTER, _BLANK, _SPACE = range(4)
 _MARKS = "!?~^.…♥♡★☆;"
 _INITIALS = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ"
 _MARK_RUN = 3
 """A run of marks keeps this many: `...` is an ellipsis and `!!!` still an exclamation."""
 
 
-def normalise(texts: Texts, settings: NormaliseSettings) -> tuple[Texts, Counter[str]]:
-    """Normalise a batch; also counts documents by the kind of repair they needed."""
+def normalise(texts: Texts, settings: NormaliseSettings) -> tuple[Texts, Changed]:
+    """Normalise a batch; also gives each document's kinds of repair, each kind once."""
     if settings.compatibility == "fold":
         texts = Texts.of([_fold(text) for text in texts.strings])
-    replacement, kind = _translation(settings.width == "half", settings.quotes == "straight")
+    replacement, kind, special = _translation(settings.width == "half", settings.quotes == "straight")
     codes, starts, seen, unstable = _translate(
-        texts.codes, texts.starts, replacement, kind, _unstable_in_nfc(), classes()
+        texts.codes, texts.starts, special, replacement, kind, _unstable_in_nfc(), classes()
     )
     texts = Texts(codes, starts)
     composed = []
@@ -45,10 +45,11 @@ def normalise(texts: Texts, settings: NormaliseSettings) -> tuple[Texts, Counter
             composed.append((begin, end, unicodedata.normalize("NFC", piece)))
             seen[index, _FORM] = True
     texts = texts.replace(composed)
-    codes, starts, shortened = _tidy(texts.codes, texts.starts, classes(), _mark_table(), _initials(), settings.repeats)
+    tables = (classes(), _roles(), _mark_table(), _initials())
+    codes, starts, shortened = _tidy(texts.codes, texts.starts, *tables, settings.repeats)
     seen[:, _REPEATS] = shortened
-    totals = seen.sum(axis=0).tolist()
-    return Texts(codes, starts), Counter({name: n for name, n in zip(KINDS, totals, strict=True) if name and n})
+    seen[:, 0] = False
+    return Texts(codes, starts), [(document, KINDS[kind]) for document, kind in np.argwhere(seen).tolist()]
 
 
 def _fold(text: str) -> str:
@@ -59,8 +60,8 @@ def _fold(text: str) -> str:
 
 
 @cache
-def _translation(half: bool, straight: bool) -> tuple[Codes, NDArray[np.uint8]]:
-    """What each character of the basic plane becomes, and which kind of repair that is."""
+def _translation(half: bool, straight: bool) -> tuple[Codes, NDArray[np.uint8], NDArray[np.bool_]]:
+    """What each character of the basic plane becomes, which kind of repair that is, and who needs a look at all."""
     to = np.arange(0x10000, dtype=np.uint32)
     kind = np.zeros(0x10000, np.uint8)
 
@@ -83,7 +84,7 @@ def _translation(half: bool, straight: bool) -> tuple[Codes, NDArray[np.uint8]]:
     if straight:
         change([0x2018, 0x2019, 0x201A, 0x201B, 0x2032], 0x27, _QUOTES)
         change([0x201C, 0x201D, 0x201E, 0x201F, 0x2033], 0x22, _QUOTES)
-    return to, kind
+    return to, kind, (kind > 0) | _unstable_in_nfc()
 
 
 def _as_letter(code: int) -> int:
@@ -115,6 +116,16 @@ def _unstable_in_nfc() -> NDArray[np.bool_]:
 
 
 @cache
+def _roles() -> NDArray[np.uint8]:
+    """What `_tidy` asks of each character first: most are none of its business."""
+    table = np.zeros(UNICODE_END, np.uint8)
+    table[classes() == JAMO] = _LETTER
+    table[[0x09, 0x0A]] = _BLANK
+    table[0x20] = _SPACE
+    return table
+
+
+@cache
 def _mark_table() -> NDArray[np.bool_]:
     table = np.zeros(0x10000, np.bool_)
     table[[ord(mark) for mark in _MARKS]] = True
@@ -130,6 +141,7 @@ def _initials() -> Codes:
 def _translate(
     codes: Codes,
     starts: Starts,
+    special: NDArray[np.bool_],
     replacement: Codes,
     kinds: NDArray[np.uint8],
     unstable_table: NDArray[np.bool_],
@@ -141,21 +153,22 @@ def _translate(
     out_starts = np.zeros(documents + 1, np.int64)
     seen = np.zeros((documents, 8), np.bool_)
     unstable = np.zeros(documents, np.bool_)
-    position = 0
+    position, one = np.uintp(0), np.uintp(1)  # unsigned: no check for places before the array's first
     for document in range(documents):
         begin = position
-        for i in range(starts[document], starts[document + 1]):
-            code = codes[i]
+        text = codes[starts[document] : starts[document + 1]]
+        for i in range(len(text)):
+            code = text[i]
             if code >= 0x10000:
                 unstable[document] |= 0x11000 <= code < 0x12000 or 0x1D000 <= code < 0x1D200 or code >= 0x2F800
-            else:
+            elif special[code]:
                 if kinds[code] != 0:
                     joins = code == _JOINER and position > begin
-                    if joins and (out[position - 1] == 0xFE0F or classes_[out[position - 1]] == SYMBOL):
+                    if joins and (out[position - one] == 0xFE0F or classes_[out[position - one]] == SYMBOL):
                         out[position] = code  # inside an emoji sequence
-                        position += 1
+                        position += one
                         continue
-                    if code == 13 and i + 1 < starts[document + 1] and codes[i + 1] == 10:
+                    if code == 13 and i + 1 < len(text) and text[i + 1] == 10:
                         continue
                     seen[document, kinds[code]] = True
                     code = replacement[code]
@@ -163,7 +176,7 @@ def _translate(
                         continue
                 unstable[document] |= unstable_table[code]
             out[position] = code
-            position += 1
+            position += one
         out_starts[document + 1] = position
     return out[:position], out_starts, seen, unstable
 
@@ -187,6 +200,7 @@ def _tidy(
     codes: Codes,
     starts: Starts,
     classes_: NDArray[np.uint8],
+    roles: NDArray[np.uint8],
     marks: NDArray[np.bool_],
     initials: Codes,
     repeats: int,
@@ -200,14 +214,26 @@ def _tidy(
     for document in range(documents):
         begin, i, end = position, starts[document], starts[document + 1]
         newlines, indent, space, fresh = 0, i, 0, True
+        ordinary = False  # inside a line, and not behind a letter that a syllable may repeat
         while i < end:
             code = codes[i]
+            if ordinary:  # single characters and single spaces between them, which stay as they are
+                role = roles[code]
+                while i + 1 < end:
+                    after = codes[i + 1]
+                    role_after = roles[after]
+                    if (role != _PLAIN or after == code) and (role != _SPACE or role_after >= _BLANK):
+                        break
+                    out[position] = code
+                    position += 1
+                    i += 1
+                    code, role = after, role_after
             if code == 10:
-                newlines, indent, space, fresh = newlines + 1, i + 1, 0, True
+                newlines, indent, space, fresh, ordinary = newlines + 1, i + 1, 0, True, False
                 i += 1
                 continue
             if code == 32 or code == 9:
-                space = max(space, 2 if code == 9 else 1)
+                space, ordinary = max(space, 2 if code == 9 else 1), False
                 i += 1
                 continue
             starts_line = fresh
@@ -227,6 +253,7 @@ def _tidy(
                 run_end += 1
             length = run_end - i
             kind = classes_[code]
+            ordinary = kind != JAMO
             before = position
             if repeats == 0:
                 position = _emit(out, begin, position, code, length, 0)
@@ -239,7 +266,7 @@ def _tidy(
                 if laughs and run_end < end and codes[run_end] == vowel:  # ㅋㅋ쿠ㅜㅜ
                     position = _emit(out, begin, position, initial, length, repeats)
                     position = _emit(out, begin, position, vowel, length, repeats)
-                    shortened[document] = True
+                    shortened[document], ordinary = True, False
                     before = position - length
                 else:
                     position = _emit(out, begin, position, code, length, repeats)

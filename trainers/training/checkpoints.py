@@ -20,7 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from trainers.contract import BadRequest
+from trainers.contract import BadData, BadRequest
 from trainers.contract.digests import file_sha256
 from trainers.contract.files import disk_errors_named, fsync_folder, write_atomically
 
@@ -32,7 +32,7 @@ class Checkpoints:
     """The checkpoints of one training.
 
     `identity` says what they belong to (name -> hash: data, recipe, tokenizer, ...); one that belongs to
-    something else is never resumed from.
+    something else is never resumed from. The newest `keep` stay, and beside them that of the step `spared`.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Checkpoints:
     ):
         self.folder = folder
         self.keep = keep
+        self.spared: int | None = None
         self.seconds_saving = 0.0
         self.saves = 0
         self._last_save = time.monotonic()
@@ -92,7 +93,7 @@ class Checkpoints:
     def _publish(self, aside: Path, step: int) -> None:
         with disk_errors_named(f"saving the checkpoint of step {step}"):
             self._seal(aside, step)
-            final = self.folder / f"step-{step:08d}"
+            final = self._final(step)
             if final.exists():  # a run that was resumed from an older one comes by here again
                 shutil.rmtree(final)
             aside.rename(final)
@@ -130,10 +131,28 @@ class Checkpoints:
             self._reject(candidate, fault)
         return None
 
+    def of_step(self, step: int) -> Path:
+        """The checkpoint of a step that was spared.
+
+        Raises:
+            BadData: it is not what was saved.
+        """
+        self.settle()
+        folder = self._final(step)
+        if (fault := self._fault(folder)) is not None:
+            raise BadData(
+                f"checkpoint {folder.name}, which is to be published, is not whole: {fault}. Remove {self.folder} to "
+                "train again"
+            )
+        return folder
+
     @staticmethod
     def step_of(checkpoint: Path) -> int:
         """The step that a checkpoint was saved after."""
         return int(checkpoint.name.removeprefix("step-"))
+
+    def _final(self, step: int) -> Path:
+        return self.folder / f"step-{step:08d}"
 
     def _all(self) -> list[Path]:
         return sorted((path for path in self.folder.glob("step-*") if path.is_dir()), reverse=True)
@@ -181,7 +200,8 @@ class Checkpoints:
 
     def _prune(self) -> None:
         for old in self._all()[self.keep :]:
-            shutil.rmtree(old)
+            if self.step_of(old) != self.spared:
+                shutil.rmtree(old)
 
 
 def _flush(path: Path) -> str:

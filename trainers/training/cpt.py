@@ -1,5 +1,6 @@
-"""Continued pre-training: the corpus, packed without losing a token, through TRL's trainer."""
+"""Continued pre-training: the corpus, without losing a token, through TRL's trainer."""
 
+from functools import partial
 from typing import Any
 
 from trainers.contract import Pretraining
@@ -7,27 +8,38 @@ from trainers.contract.recipe import CptSection
 from trainers.runner.ranks import leader_first
 from trainers.runner.stage import StageContext, StageResult
 from trainers.training.backends import open_backend
+from trainers.training.model_facts import facts_of, parent_of, require_room
 from trainers.training.model_folder import ModelFolder
 
 
-def run(context: StageContext) -> StageResult:
+def run(context: StageContext) -> StageResult | None:
     """Make `cpt_checkpoint` from `base_model` and `corpus`, or from `previous_checkpoint` where the request has one."""
     section: CptSection = context.section
     previous = context.inputs.get("previous_checkpoint")
     start = previous or context.inputs["base_model"]
-    folder = ModelFolder(start / "model").check(max_length=section.max_length)
-    backend = open_backend(section)  # before trl is imported
+    folder = ModelFolder(start / "model").check()
+    facts = facts_of(parent_of(context), folder.path)
+    require_room(section.max_length, facts)
+    backend = open_backend(section, context.scratch, context.reporter.say)  # before trl is imported
     from transformers import AutoTokenizer
     from trl import SFTTrainer
 
-    from trainers.training.arguments import Batching, packed_trainer
+    from trainers.training.arguments import rows_trainer
     from trainers.training.data.cpt_rows import Replay, corpus_rows
+    from trainers.training.data.length_buckets import row_buckets
+    from trainers.training.data.rows import PackedCollator
     from trainers.training.loop import Durable, train
     from trainers.training.result import training_result
+    from trainers.training.steps import Batching, row_multiple, step_rows
     from trainers.training.vocabulary_expansion import NewTokensFirst, expanded
 
     class CptTrainer(Durable, SFTTrainer):
-        """TRL's trainer with our checkpoints."""
+        """TRL's trainer with our checkpoints; rows that differ in length come in buckets."""
+
+        def _get_train_sampler(self, *arguments: Any) -> Any:
+            if buckets is None:
+                return super()._get_train_sampler(*arguments)
+            return buckets.following(lambda: int(self.state.epoch or 0))
 
     corpus, scratch = context.inputs["corpus"], context.scratch
     expansion = continued_from = replay = None
@@ -50,9 +62,15 @@ def run(context: StageContext) -> StageResult:
         )
     tokenizer = AutoTokenizer.from_pretrained(folder.path)
     share, length = section.english_replay_share, section.max_length
+    read = partial(corpus_rows, tokenizer=tokenizer, facts=facts, row_length=length, packed=section.layout == "packed")
     with leader_first():
-        data = corpus_rows(corpus / "train", scratch / "train.arrow", tokenizer, length, share, replay)
-        held_out = corpus_rows(corpus / "validation", scratch / "validation.arrow", tokenizer, length)
+        data = read(corpus / "train", scratch / "train.arrow", english_share=share, replay=replay)
+        held_out = read(corpus / "validation", scratch / "validation.arrow")
+    buckets = None
+    if section.layout == "rows":
+        buckets = row_buckets(data.rows, step_rows(section), context.request.seed)
+        fill = buckets.fill(section.batch_size)
+        data.audit |= {"fill": round(fill, 6), "padded_tokens": round(data.audit["tokens"] * (1 / fill - 1))}
     if replay is not None and data.replay_share < replay.share * 0.9:
         context.reporter.warn(
             f"replay_share asks for {replay.share:.1%}, the previous release's corpus gave {data.replay_share:.1%}"
@@ -69,8 +87,11 @@ def run(context: StageContext) -> StageResult:
         )
 
     def build(batching: Batching) -> Any:
+        model = backend.load(folder.path, section, context.request.seed)
+        flat = section.layout == "packed" and backend.lays_flat(model)
+        collator = PackedCollator(facts.pad, flat, row_multiple(section))
         splits = (data.rows, held_out.rows)
-        trainer = packed_trainer(CptTrainer, backend, folder.path, tokenizer, splits, context, batching)
+        trainer = rows_trainer(CptTrainer, model, collator, tokenizer, facts, splits, context, batching)
         if new_tokens is not None and expansion is not None:
             trainer.add_callback(NewTokensFirst(expansion.first_new_token, new_tokens.new_tokens_first))
         return trainer
@@ -82,7 +103,7 @@ def run(context: StageContext) -> StageResult:
         trainer,
         trained,
         folder,
-        backend=backend.name,
+        backend=backend,
         tokens_per_epoch=tokens,
         packing=data.audit,
         pretraining=Pretraining(

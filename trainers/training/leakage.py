@@ -37,7 +37,8 @@ def leakage(model: Any, collate: Collate, ids: list[int]) -> float:
     if share > _ALLOWED:
         raise BadRequest(
             f"documents in one row see each other: {share:.1%} of what a document tells the text after it reaches the "
-            "next document, too. This backend's attention does not heed packed positions; say backend: transformers"
+            "next document, too. The attention of this family and backend does not heed packed positions: say backend: "
+            "transformers, or lay each document into a row of its own (cpt.layout: rows, sft.layout: buckets)"
         )
     return share
 

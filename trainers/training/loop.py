@@ -1,31 +1,41 @@
 """The training loop around TRL: durable checkpoints, reports, a clean stop, and what is known at the end."""
 
 import gc
-import json
-import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from trainers.contract import DoesNotFit, Interrupted, LossIsNaN, Stalled, sha256_of
-from trainers.contract.files import write_atomically
+from trainers.contract import BadRequest, DoesNotFit, Interrupted, LossIsNaN, Stalled, sha256_of
 from trainers.contract.recipe import TrainingSection
 from trainers.runner.figures import FIGURES
+from trainers.runner.host_memory import HostMemory
 from trainers.runner.ranks import any_of, from_leader, is_leader, wait_for_all, world_size
 from trainers.runner.stage import StageContext
-from trainers.training.arguments import Batching
+from trainers.training.arguments import is_sharded
+from trainers.training.best_step import BestStep, go_back_to_best
 from trainers.training.checkpoints import Checkpoints
+from trainers.training.learning_rates import schedule_settings, set_rates
+from trainers.training.muon import muon_and_adamw
+from trainers.training.patience import Patience
+from trainers.training.replay import TextReplay
 from trainers.training.stall_save import WholeSteps
 from trainers.training.stall_watchdog import Watchdog
+from trainers.training.steps import Batching, batching_of, readers
+from trainers.training.trained import Trained
 
-_PLOT_POINTS = 200
-_TAIL = 0.1
+# accelerate calls the device of one CPU process among several "cpu:0", and torch loads no checkpoint to that name.
+torch.serialization.register_package(
+    9, lambda storage: None, lambda storage, location: storage if location.startswith("cpu:") else None
+)
+
+
+_HELD_OUT = "held-out batch"
 
 
 class Durable:
@@ -36,11 +46,14 @@ class Durable:
     model: Any
     args: TrainingArguments
     state: TrainerState
+    optimizer: Any
     stopped_because: Callable[[], str | None] = staticmethod(lambda: None)
+    replay: TextReplay | None = None
     leakage: float | None = None
     """Between packed documents, where a trainer packs (see leakage.py)."""
     _aside: Path | None = None
     _tokens = 0
+    _replay_loss: float | None = None
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         step = self.state.global_step
@@ -62,22 +75,21 @@ class Durable:
         super()._load_rng_state(checkpoint)  # type: ignore[misc]
         step, epoch = self.state.global_step, self.state.epoch or 0.0
         evaluated = any(row["step"] == step and "eval_loss" in row for row in self.state.log_history)
-        if self.args.eval_strategy != "no" and float(epoch).is_integer() and not evaluated:
+        if self.args.eval_strategy == "epoch" and float(epoch).is_integer() and not evaluated:
             self._evaluate(None, None)  # type: ignore[attr-defined]
 
     def create_optimizer(self, model: Any = None) -> Any:
-        """Embeddings learn at their own rate where the section names one."""
+        """Embeddings and adapters learn at their own rates where the section names some."""
+        section, model = self.context.section, model or self.model
+        if section.optimizer == "muon" and self.optimizer is None:
+            self.optimizer = muon_and_adamw(model, self.get_decay_parameter_names(model), section)  # type: ignore[attr-defined]
         optimizer = super().create_optimizer(model)  # type: ignore[misc]
-        rate = self.context.section.embedding_learning_rate
-        if rate is not None:
-            _set_apart(optimizer, _embeddings(model or self.model), rate)
+        set_rates(optimizer, model, section)
         return optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """WSD (Hu et al. 2024) decays over the last share of the steps, whose number is known only here."""
-        section: TrainingSection = self.context.section
-        if section.decay_share is not None:
-            self.args.lr_scheduler_kwargs = {"num_decay_steps": round(num_training_steps * section.decay_share)}
+        """The number of steps, of which WSD's decay is a share, is known only here."""
+        self.args.lr_scheduler_kwargs = schedule_settings(self.context.section, num_training_steps)
         return super().create_scheduler(num_training_steps, optimizer)  # type: ignore[misc]
 
     def create_model_card(self, *arguments: Any, **named: Any) -> None:
@@ -95,40 +107,41 @@ class Durable:
             )
         if num_items_in_batch is not None:
             self._tokens = int(num_items_in_batch)
+        if self.replay is not None and self.accelerator.sync_gradients:  # type: ignore[attr-defined]
+            self._replay_loss = self.replay.backward(self, model)
         return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add how many tokens the step was trained on."""
+        """Add how many tokens the step was trained on, and what the text beside it cost."""
         if "loss" in logs and self._tokens:
             logs["tokens"] = self._tokens
+        if "loss" in logs and self._replay_loss is not None:
+            logs["replay_loss"] = self._replay_loss
         super().log(logs, start_time)  # type: ignore[misc]
-
-
-def _embeddings(model: Any) -> set[Any]:
-    layers = (model.get_input_embeddings(), model.get_output_embeddings())
-    return {weight for layer in layers for weight in layer.parameters() if weight.requires_grad}
-
-
-def _set_apart(optimizer: Any, weights: set[Any], rate: float) -> None:
-    """Move weights into parameter groups of their own with their own learning rate."""
-    for group in list(optimizer.param_groups):
-        moved = [weight for weight in group["params"] if weight in weights]
-        if moved:
-            group["params"] = [weight for weight in group["params"] if weight not in weights]
-            optimizer.add_param_group({**group, "params": moved, "lr": rate, "initial_lr": rate})
 
 
 class ReporterCallback(TrainerCallback):
     """Tells the stage's reporter how training goes, asks for checkpoints, and hears SIGTERM."""
 
-    def __init__(self, context: StageContext, checkpoints: Checkpoints, watchdog: Watchdog, tokens_per_step: float):
+    def __init__(
+        self,
+        context: StageContext,
+        checkpoints: Checkpoints,
+        watchdog: Watchdog,
+        host_memory: HostMemory,
+        tokens_per_step: float,
+    ):
         self._context = context
+        self._host_memory = host_memory
         self._checkpoints = checkpoints
         self._watchdog = watchdog
         self._section: TrainingSection = context.section
         self._tokens_per_step = tokens_per_step
         self._started = 0.0
         self._first_step = 0
+        self._logged = (0, 0.0)
+        self.speeds: list[dict[str, float]] = []
+        self._held_out_batches = 0
         self._stopped = False
         self.seconds = 0.0
 
@@ -136,7 +149,10 @@ class ReporterCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Start the clock."""
+        self._host_memory.phase_ended("set_up")
+        self._watchdog.training_begins()
         self._started, self._first_step = time.monotonic(), state.global_step
+        self._logged = self._first_step, self._started
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """A save is no stall; it counts as training time."""
@@ -147,14 +163,24 @@ class ReporterCallback(TrainerCallback):
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """An evaluation is no stall."""
+        """An evaluation is no stall, and says how far it is; its last batch is told with what it came to."""
         self._watchdog.pause_ended()
         self._context.reporter.pulse()
+        self._held_out_batches += 1
+        if self._held_out_batches < (total := len(kwargs["eval_dataloader"])):
+            self._context.reporter.progress(self._held_out_batches, total, _HELD_OUT)
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """What the evaluation came to."""
+        figures = {"loss": loss} if (loss := kwargs["metrics"].get("eval_loss")) is not None else {}
+        self._context.reporter.progress(self._held_out_batches, self._held_out_batches, _HELD_OUT, figures)
+        self._held_out_batches = 0
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """What follows has no steps."""
+        self._host_memory.phase_ended("training")
         self._context.reporter.training_ended()
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -169,6 +195,10 @@ class ReporterCallback(TrainerCallback):
                 state.global_step, state.max_steps, figures={"loss": logs["loss"], "tokens/s": speed}
             )
             figures["tokens_per_second"] = speed
+            (before, at), self._logged = self._logged, (state.global_step, time.monotonic())
+            tokens = (state.global_step - before) * self._tokens_per_step
+            row = {"step": state.global_step, "tokens_per_second": tokens / max(self._logged[1] - at, 1e-9)}
+            self.speeds.append(row)
             figures["tokens_seen"] = state.global_step * self._tokens_per_step
             if torch.cuda.is_available():
                 figures["gpu_memory_bytes"] = torch.cuda.memory_reserved()
@@ -197,48 +227,6 @@ class ReporterCallback(TrainerCallback):
         return (step - self._first_step) * self._tokens_per_step / max(time.monotonic() - self._started, 1e-9)
 
 
-@dataclass
-class Trained:
-    """What is known when a training has ended."""
-
-    history: list[dict[str, float]]
-    steps: int
-    epochs: float
-    tokens_trained: int
-    seconds: float
-    steps_here: int
-    seconds_saving: float
-    step_seconds: float
-
-    def write_history(self, path: Path) -> None:
-        """One JSON line per step."""
-        write_atomically(path, "".join(json.dumps(row) + "\n" for row in self.history))
-
-    def curve(self, key: str) -> list[tuple[int, float]]:
-        """(step, value) of one figure, thinned for a plot; the last point is kept."""
-        points = [(int(row["step"]), row[key]) for row in self.history if key in row]
-        every = math.ceil(len(points) / _PLOT_POINTS) or 1
-        return points[::-every][::-1]
-
-    def has(self, key: str) -> bool:
-        """True where the figure was ever logged."""
-        return any(key in row for row in self.history)
-
-    def first(self, key: str) -> float:
-        """The mean of a figure over the first tenth of its rows."""
-        values = [row[key] for row in self.history if key in row]
-        return _mean(values[: max(1, int(len(values) * _TAIL))])
-
-    def last(self, key: str) -> float:
-        """The mean of a figure over the last tenth of its rows."""
-        values = [row[key] for row in self.history if key in row]
-        return _mean(values[-max(1, int(len(values) * _TAIL)) :])
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
-
-
 def identity_of(context: StageContext, data: str) -> dict[str, str]:
     """What a checkpoint belongs to: the recipe's section, the inputs and the prepared data."""
     request = context.request
@@ -260,8 +248,9 @@ def train(
     Raises:
         Interrupted: stopped by SIGTERM after saving.
         LossIsNaN: the loss became NaN or infinite.
-        Stalled: no step for far longer than usual.
+        Stalled: no step for far longer than usual, or a set-up that does nothing.
         DoesNotFit: not even one row fits into the GPU.
+        BadRequest: `shard_weights` where nothing would be sharded.
     """
     section: TrainingSection = context.section
     checkpoints = Checkpoints(
@@ -271,35 +260,51 @@ def train(
         background=section.background_saves,
     )
     watchdog = Watchdog(section.stall_seconds, context.scratch / "stalled-stacks.txt")
-    batching = Batching(section.batch_size, section.accumulation)
+    host_memory = HostMemory()
+    batching = batching_of(section)
+    if batching != Batching(section.batch_size, section.accumulation):
+        context.reporter.say(
+            f"the request counts {section.processes} processes, here are {world_size()}: {batching} each"
+        )
     first_step = None
     with context.stop.deferred(), watchdog.watching(), checkpoints.settled():
         while True:
+            watchdog.set_up_begins()
             trainer = build(batching)
+            if is_sharded(section) and not trainer.is_fsdp_enabled:
+                raise BadRequest(
+                    "shard_weights: true, but FSDP does not come on here (accelerate shards over GPUs only), so that "
+                    "each process would hold the whole model; take the key away, or train on several GPUs"
+                )
             trainer.context, trainer.checkpoints = context, checkpoints
-            callback = ReporterCallback(context, checkpoints, watchdog, tokens_per_row * batching.rows * world_size())
-            steps = WholeSteps(trainer)
+            tokens_per_step = tokens_per_row * batching.rows * readers(section)
+            callback = ReporterCallback(context, checkpoints, watchdog, host_memory, tokens_per_step)
             trainer.add_callback(callback)
-            trainer.add_callback(steps)
             trainer.remove_callback(PrinterCallback)  # the reporter speaks
+            if section.patience is not None:
+                patience = Patience(section.patience)
+                trainer.add_callback(patience)
+                trainer.stopped_because = partial(getattr, patience, "reason")
+            if section.keep == "best":
+                trainer.add_callback(BestStep(checkpoints))
             resume = _newest(checkpoints, context)
             first_step = Checkpoints.step_of(resume.parent) if resume and first_step is None else first_step or 0
-            watchdog.pause_ended()
-            try:
-                trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+            error = _trained(trainer, resume)
+            if error is None:
                 break
-            except Stalled as stall:
-                raise Stalled(f"{stall}; {steps.save()}") from stall
-            except torch.OutOfMemoryError as error:
-                batching = _halved(batching, error)
-                context.reporter.warn(f"out of GPU memory: going on with {batching}, the same rows per step")
-                trainer._save_checkpoint(trainer.model, None)  # weights of the last whole step
-            del trainer
+            batching = _halved(batching, error)
+            context.reporter.warn(f"out of GPU memory: going on with {batching}, the same rows per step")
+            trainer._save_checkpoint(trainer.model, None)  # weights of the last whole step
+            # Nothing may hold the old model while the next one is loaded: not a callback, not a frame of the error.
+            del trainer, callback, error
             gc.collect()
             torch.cuda.empty_cache()
     state = trainer.state
-    if state.global_step < state.max_steps and not trainer.stopped_because():
+    if stopped := trainer.stopped_because():
+        context.reporter.warn(f"stopped before the end: {stopped}")
+    elif state.global_step < state.max_steps:
         raise Interrupted(f"stopped by SIGTERM; step {state.global_step} of {state.max_steps} is saved, run again")
+    best_step = go_back_to_best(trainer, checkpoints, context.reporter.say) if section.keep == "best" else None
     kept = [figure.name for figure in FIGURES if figure.is_kept]
     history = [{name: row[name] for name in kept if name in row} for row in state.log_history]
     history = [row for row in history if "loss" in row or "eval_loss" in row]
@@ -312,8 +317,28 @@ def train(
         steps_here=state.global_step - first_step,
         seconds_saving=checkpoints.seconds_saving,
         step_seconds=watchdog.usual,
+        host_memory=host_memory,
+        best_step=best_step,
+        speeds=callback.speeds,
     )
     return trainer, trained
+
+
+def _trained(trainer: Any, resume: Path | None) -> torch.OutOfMemoryError | None:
+    """Train to the end; gives the error, its frames let go, where a micro-batch did not fit.
+
+    Raises:
+        Stalled: says what was saved.
+    """
+    steps = WholeSteps(trainer)
+    trainer.add_callback(steps)
+    try:
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    except Stalled as stall:
+        raise Stalled(f"{stall}; {steps.save()}") from stall
+    except torch.OutOfMemoryError as error:
+        return error.with_traceback(None)
+    return None
 
 
 def _newest(checkpoints: Checkpoints, context: StageContext) -> Path | None:

@@ -1,4 +1,8 @@
-"""Watching a training: a stall is seen, shown with every thread's stack, and ends the stage with exit 81."""
+"""Watching a training: a stall is seen, shown with every thread's stack, and ends the stage with exit 81.
+
+Set-up (loading, adapters, the reference's log-probabilities of all pairs) has no steps, and lasts as long as model and
+data are large: there, what counts is that the process computes at all. In training a step must end in time.
+"""
 
 import faulthandler
 import os
@@ -20,10 +24,14 @@ _POLLS = 20
 _GRACE_SECONDS = 30.0
 _LEAVING_SECONDS = 900.0
 """For a save; a volume that hangs must not hold the process for ever."""
+_IDLE_SHARE = 0.05
+"""A set-up that used less than this share of one core between two looks did nothing: reading over a network uses more,
+a wait for a GPU spins."""
 
 
 class Watchdog:
-    """Raises Stalled in the main thread when no step ends for twice the usual time (and at least `floor` seconds).
+    """Raises Stalled in the main thread when no step ends for twice the usual time (and at least `floor` seconds), or
+    when a set-up does nothing for `floor` seconds.
 
     The main thread may save before it leaves. One that is deep in C code does not hear it: after a grace period that
     is said, and the process ends with exit 81; the next attempt goes on from the last checkpoint.
@@ -37,7 +45,16 @@ class Watchdog:
         self._heard = threading.Event()
         self._steps: deque[float] = deque(maxlen=_RECENT_STEPS)
         self._last = time.monotonic()
+        self._setting_up = True
         self._over = threading.Event()
+
+    def set_up_begins(self) -> None:
+        """What comes now has no steps, however long it takes."""
+        self._setting_up, self._last = True, time.monotonic()
+
+    def training_begins(self) -> None:
+        """From here on steps are expected."""
+        self._setting_up, self._last = False, time.monotonic()
 
     def beat(self) -> None:
         """A step has ended."""
@@ -74,7 +91,12 @@ class Watchdog:
             signal.signal(signal.SIGUSR1, before)
 
     def _watch(self) -> None:
+        looked, used = time.monotonic(), time.process_time()
         while not self._over.wait(self._floor / _POLLS):
+            before, looked = looked, time.monotonic()
+            spent, used = time.process_time() - used, time.process_time()
+            if self._setting_up and spent > _IDLE_SHARE * (looked - before):
+                self._last = looked
             if time.monotonic() - self._last > self.patience:
                 with self._evidence.open("w") as stream:
                     faulthandler.dump_traceback(stream, all_threads=True)
@@ -96,8 +118,10 @@ class Watchdog:
 
     def _raise(self, signum: int, frame: FrameType | None) -> None:
         self._heard.set()
-        raise Stalled(
-            f"no training step for {time.monotonic() - self._last:.0f} s (usual: "
-            f"{self.usual:.1f} s). Where every thread was is in "
-            f"{self._evidence}"
+        seconds = f"{time.monotonic() - self._last:.0f} s"
+        stands = (
+            f"the set-up has done nothing for {seconds}"
+            if self._setting_up
+            else f"no training step for {seconds} (usual: {self.usual:.1f} s)"
         )
+        raise Stalled(f"{stands}. Where every thread was is in {self._evidence}")

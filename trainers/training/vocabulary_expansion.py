@@ -1,14 +1,12 @@
-"""Vocabulary expansion (Kim et al. 2024, EEVE): byte-pair merges learned on the corpus, on top of the tokenizer's own.
+"""Vocabulary expansion (Kim et al. 2024, EEVE): what byte-pair encoding would learn next, on top of a model's tokens.
 
 A new token begins as the mean of its old pieces, in both embedding matrices. Old merges come first, so text is cut
 as before and then joined further: nothing that the model knew is written differently inside a new token.
 """
 
-import heapq
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from itertools import islice, pairwise
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,83 +16,19 @@ from transformers import AutoModelForCausalLM, TrainerCallback, TrainerControl, 
 
 from trainers.contract import BadData, VocabularyExpansion
 from trainers.contract.files import write_atomically
+from trainers.contract.memory import Setting
 from trainers.contract.model_shape import Shape
-from trainers.contract.planner import GPUS, Setting, gpu_hours
+from trainers.contract.planner import GPUS, gpu_hours
 from trainers.contract.recipe import CptSection
 from trainers.contract.shards import read_shards
 from trainers.text.fertility import fertility, tokens_by_domain
+from trainers.training.data.merges import learn_tokens
 from trainers.training.model_folder import ModelFolder, copy_side_files
 
-Merge = tuple[str, str]
-_LEAST_COUNT = 2
 _SAMPLED = 2000
 """Documents that fertility is measured on."""
 _GPU = "h100"
 """Whose hours are reckoned."""
-
-
-def learn_merges(texts: Iterable[str], tokenizer: Tokenizer, count: int) -> list[Merge]:
-    """At most `count` merges that byte-pair encoding would learn next on these texts, the most frequent pair first.
-
-    Words are those of the tokenizer itself, so no token crosses a boundary that the tokenizer keeps.
-    """
-    words = _words(texts, tokenizer)
-    pieces = [list(word) for word in words]
-    counts = list(words.values())
-    places: defaultdict[Merge, set[int]] = defaultdict(set)
-    pairs: Counter[Merge] = Counter()
-    for number, word in enumerate(pieces):
-        for pair in pairwise(word):
-            pairs[pair] += counts[number]
-            places[pair].add(number)
-    queue = [(-amount, pair) for pair, amount in pairs.items()]
-    heapq.heapify(queue)
-    merges: list[Merge] = []
-    while queue and len(merges) < count:
-        amount, best = heapq.heappop(queue)
-        if -amount != pairs[best]:  # an old entry of a pair whose count has changed
-            continue
-        if -amount < _LEAST_COUNT:
-            break
-        merges.append(best)
-        changed = set()
-        for number in places.pop(best):
-            for pair in zip(pieces[number], pieces[number][1:], strict=False):
-                pairs[pair] -= counts[number]
-                changed.add(pair)
-            pieces[number] = list(_joined(pieces[number], best))
-            for pair in zip(pieces[number], pieces[number][1:], strict=False):
-                pairs[pair] += counts[number]
-                places[pair].add(number)
-                changed.add(pair)
-        for pair in sorted(changed):
-            if pairs[pair] > 0:
-                heapq.heappush(queue, (-pairs[pair], pair))
-    return merges
-
-
-def _words(texts: Iterable[str], tokenizer: Tokenizer) -> Counter[tuple[str, ...]]:
-    """Words as the pieces that the tokenizer cuts them into, counted, in order of appearance."""
-    words: Counter[str] = Counter()
-    for text in texts:
-        if tokenizer.normalizer is not None:
-            text = tokenizer.normalizer.normalize_str(text)
-        words.update(word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text))
-    cut: Counter[tuple[str, ...]] = Counter()
-    for word, amount in words.items():
-        cut[tuple(token.value for token in tokenizer.model.tokenize(word))] += amount
-    return cut
-
-
-def _joined(pieces: list[str], pair: Merge) -> Iterator[str]:
-    at = 0
-    while at < len(pieces):
-        if at + 1 < len(pieces) and (pieces[at], pieces[at + 1]) == pair:
-            yield pieces[at] + pieces[at + 1]
-            at += 2
-        else:
-            yield pieces[at]
-            at += 1
 
 
 def expand(base: ModelFolder, texts: Iterable[str], count: int, target: Path) -> int:
@@ -110,34 +44,28 @@ def expand(base: ModelFolder, texts: Iterable[str], count: int, target: Path) ->
         raise BadData(f"{base.path}: vocabulary expansion needs a BPE tokenizer, not {content['model']['type']}")
     tokenizer = Tokenizer.from_str(json.dumps(content))
     vocabulary: dict[str, int] = content["model"]["vocab"]
-    merges = [pair for pair in learn_merges(texts, tokenizer, count) if "".join(pair) not in vocabulary]
-    if not merges:
+    # One token may be joined in several ways: the most frequent stays. Those that are there may be control tokens.
+    ways = {"".join(pieces): pieces for pieces in reversed(learn_tokens(texts, tokenizer, count))}
+    learned = {token: pieces for token, pieces in reversed(ways.items()) if token not in vocabulary}
+    if not learned:
         raise BadData("vocabulary.tokens: the corpus gives no new token; remove the section")
     first = max([*vocabulary.values(), *(token["id"] for token in content["added_tokens"])]) + 1
     model = AutoModelForCausalLM.from_pretrained(base.path, dtype="auto")
-    if first + len(merges) > model.config.vocab_size:
-        model.resize_token_embeddings(first + len(merges), mean_resizing=False)
-    for number, pair in enumerate(merges):
-        token = "".join(pair)
-        pieces = [vocabulary[piece] for piece in _old_pieces(token, tokenizer)]
-        _begin_as_mean(model, first + number, pieces)
-        content["model"]["merges"].append(list(pair) if _merges_are_lists(content) else " ".join(pair))
-    content["model"]["vocab"] |= {"".join(pair): first + number for number, pair in enumerate(merges)}
+    if first + len(learned) > model.config.vocab_size:
+        model.resize_token_embeddings(first + len(learned), mean_resizing=False)
+    merges_are_lists = isinstance(next(iter(content["model"]["merges"]), None), list)
+    for number, (token, pieces) in enumerate(learned.items(), start=first):
+        _begin_as_mean(model, number, [vocabulary[piece.value] for piece in tokenizer.model.tokenize(token)])
+        if len(pieces) > 1:  # else a character, which needs no merge
+            content["model"]["merges"].append(list(pieces) if merges_are_lists else " ".join(pieces))
+    content["model"]["vocab"] |= {token: number for number, token in enumerate(learned, start=first)}
     model.save_pretrained(target, safe_serialization=True)
     copy_side_files(base.path, target)
     (target / "tokenizer.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-    for stale in ("vocab.json", "merges.txt"):  # the slow tokenizer's files would contradict tokenizer.json
+    # The slow tokenizers' files would contradict tokenizer.json.
+    for stale in ("vocab.json", "merges.txt", "tokenizer.model"):
         (target / stale).unlink(missing_ok=True)
-    return len(merges)
-
-
-def _old_pieces(token: str, tokenizer: Tokenizer) -> list[str]:
-    return [piece.value for piece in tokenizer.model.tokenize(token)]
-
-
-def _merges_are_lists(content: dict[str, Any]) -> bool:
-    merges = content["model"]["merges"]
-    return bool(merges) and isinstance(merges[0], list)
+    return len(learned)
 
 
 def _begin_as_mean(model: Any, row: int, pieces: list[int]) -> None:
@@ -202,10 +130,13 @@ class NewTokensFirst(TrainerCallback):
         """Drop every gradient but the new rows'."""
         if state.global_step >= state.max_steps * self._share:
             return
-        for name, weight in kwargs["model"].named_parameters():
+        model = kwargs["model"]
+        layers = (model.get_input_embeddings(), model.get_output_embeddings())
+        embeddings = {id(weight) for layer in layers for weight in layer.parameters()}
+        for weight in model.parameters():
             if weight.grad is None:
                 continue
-            if "embed_tokens" in name or "lm_head" in name:
+            if id(weight) in embeddings:
                 weight.grad[: self._first_new] = 0
             else:
                 weight.grad = None

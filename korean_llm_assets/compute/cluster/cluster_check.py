@@ -17,21 +17,28 @@ class Permission:
     group: str = ""
 
 
-CORE_PERMISSIONS = (
-    Permission("list", "pods"),
-    Permission("get", "pods/log"),
-    Permission("list", "events"),
-)
-WORKLOAD_VERBS = ("get", "list", "create", "patch", "delete")
-SERVICE_PERMISSION = Permission("create", "services")
+_OBJECTS = (Permission("get", "persistentvolumeclaims"), Permission("get", "serviceaccounts"))
+"""What this check itself looks at; of Secrets, a Role names the ones that may be asked for."""
+_WATCHING = (Permission("list", "pods"), Permission("get", "pods/log"), Permission("list", "events"))
+_WORKLOAD_VERBS = {"durable": ("get", "list", "create", "patch", "delete"), "k8s_job_op": ("list", "create")}
+_OF_LAUNCH = {"durable": (), "k8s_job_op": (Permission("get", "jobs/status", "batch"),)}
+"""What a launch mode asks beside the verbs on its workloads: dagster-k8s's op body reads the Job's status by itself."""
+_QUEUE = (Permission("list", "workloads", "kueue.x-k8s.io"), Permission("get", "localqueues", "kueue.x-k8s.io"))
+_SERVICE = Permission("create", "services")
 """Only for stages over several nodes."""
 
 
 def required_permissions(profile: ClusterProfile, needs: Needs) -> list[Permission]:
-    """All that a launch with these needs will ask of the API server."""
+    """All that a launch with these needs will ask of the API server, by the profile's launch mode."""
     kind = workload_of(needs, profile)
-    workload = [Permission(verb, kind.plural, kind.group) for verb in WORKLOAD_VERBS]
-    return [*CORE_PERMISSIONS, *workload, *([SERVICE_PERMISSION] if needs.nodes > 1 else [])]
+    return [
+        *_OBJECTS,
+        *_WATCHING,
+        *(Permission(verb, kind.plural, kind.group) for verb in _WORKLOAD_VERBS[profile.launch]),
+        *_OF_LAUNCH[profile.launch],
+        *(_QUEUE if profile.queue else ()),
+        *([_SERVICE] if needs.nodes > 1 else []),
+    ]
 
 
 def check_cluster(api: KubeApi, profile: ClusterProfile, needs: Needs) -> None:
@@ -46,7 +53,7 @@ def check_cluster(api: KubeApi, profile: ClusterProfile, needs: Needs) -> None:
         what = ", ".join(f"{p.verb} {p.resource}" + (f".{p.group}" if p.group else "") for p in missing_permissions)
         raise Forbidden(
             f"RBAC does not allow the run worker's service account in namespace {api.namespace!r}: {what}. "
-            "Apply dagster_deploy/base/rbac.yaml. Nothing was launched."
+            "Upgrade the chart (dagster_deploy/chart/templates/rbac.yaml). Nothing was launched."
         )
     required = [
         *(("persistentvolumeclaims", volume.claim) for volume in profile.volumes if volume.claim),

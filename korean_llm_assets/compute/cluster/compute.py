@@ -3,8 +3,9 @@
 import json
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,17 @@ from dagster import (
 from dagster_k8s import K8sConfigMergeBehavior, execute_k8s_job
 
 from korean_llm_assets.compute.cluster.cluster_check import check_cluster
+from korean_llm_assets.compute.cluster.command_job import ask_in_a_job
 from korean_llm_assets.compute.cluster.job_spec import CONTAINER, render_job
 from korean_llm_assets.compute.cluster.kube_api import KubeApi, connect
 from korean_llm_assets.compute.cluster.launcher import AttemptsFailed, Launcher
 from korean_llm_assets.compute.cluster.utilisation import gpu_utilisation
 from korean_llm_assets.compute.cluster.workloads import Body
 from korean_llm_assets.compute.messages import MessagesFileReader
+from korean_llm_assets.compute.now import Now
 from korean_llm_assets.compute.outcome import in_words, what_now
 from korean_llm_assets.compute.overrides import Overrides, Step
-from korean_llm_assets.compute.preflight import check_fit, joining_needs
+from korean_llm_assets.compute.preflight import check_fit
 from korean_llm_assets.compute.profiles import ClusterProfile, Price, load_profile
 from korean_llm_assets.partitions.recipes import model_recipes
 from trainers.contract import STAGES, BadRequest, Manifest, Needs, StageError, StageRequest
@@ -62,6 +65,18 @@ class KubernetesCompute:
                     metadata["what now"] = what_now(status)
             metadata["work kept in"] = MetadataValue.path(self.store.beside(request).partial)
             raise Failure(str(error), metadata=metadata, allow_retries=False) from error
+
+    def ask(self, words: Sequence[str]) -> Any:
+        """What a command prints, in a Job of the default profile; how that stands is printed for who waits.
+
+        Raises:
+            ServiceMissing: the Job did not end well, or the cluster does not answer or let us.
+        """
+        profile = load_profile(self.profile)
+        self._check_paths(profile)
+        api = KubeApi(connect(profile.context), profile.namespace, profile.patience.api)
+        check_cluster(api, profile, Needs())
+        return ask_in_a_job(api, profile, words, lambda line: print(line, file=sys.stderr, flush=True))
 
     def price(self, launch: Overrides) -> Price:
         """What a launch with these overrides pays."""
@@ -98,8 +113,11 @@ class KubernetesCompute:
         profile: ClusterProfile,
         api: KubeApi,
     ) -> Manifest:
+        now = Now(step, request)
+
         def say(line: str, is_warning: bool) -> None:
             (step.log.warning if is_warning else step.log.info)(line)
+            now.show(line)
 
         def show(line: str) -> None:
             print(line, flush=True)
@@ -111,7 +129,7 @@ class KubernetesCompute:
 
         launcher = Launcher(api, profile, self.store, step.run_id, say, show, check)
         with open_pipes_session(
-            step, PipesEnvContextInjector(), self._reader(request, replay=launcher.is_live(request, needs))
+            step, PipesEnvContextInjector(), self._reader(request, now, replay=launcher.is_live(request, needs))
         ) as session:
             try:
                 return launcher.run(request, needs, session.get_bootstrap_env_vars())
@@ -129,8 +147,10 @@ class KubernetesCompute:
 
     def _run_as_op(self, step: Step, request: StageRequest, needs: Needs, profile: ClusterProfile) -> Manifest:
         """The same Job through dagster-k8s's op body. What that cannot do is told in dagster_deploy/README.md."""
-        with open_pipes_session(step, PipesEnvContextInjector(), self._reader(request, replay=False)) as session:
-            alone = joining_needs(request, needs)  # this mode has no Job before the Job
+        with open_pipes_session(
+            step, PipesEnvContextInjector(), self._reader(request, Now(step, request), replay=False)
+        ) as session:
+            alone = needs.model_copy(update={"nodes": 1}) if STAGES[request.stage].spread == "tasks" else needs
             job = render_job(request, alone, profile, step.run_id, 1, session.get_bootstrap_env_vars())
             execute_op_body(step, job, profile)
         manifest = self.store.find(request)
@@ -138,9 +158,9 @@ class KubernetesCompute:
             raise BadRequest(f"the Job is complete, but there is no artifact at {self.store.folder(request)}")
         return manifest
 
-    def _reader(self, request: StageRequest, replay: bool) -> MessagesFileReader:
+    def _reader(self, request: StageRequest, now: Now, replay: bool) -> MessagesFileReader:
         path = self.store.beside(request).messages
-        return MessagesFileReader(path, offset=0 if replay or not path.exists() else path.stat().st_size)
+        return MessagesFileReader(path, 0 if replay or not path.exists() else path.stat().st_size, now.show)
 
     def _check_paths(self, profile: ClusterProfile) -> None:
         for what, here, there in (

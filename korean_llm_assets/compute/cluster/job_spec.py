@@ -1,6 +1,7 @@
 """From (request, needs, profile) to the complete Kubernetes Job: pure functions, no cluster is asked."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 from dagster_k8s import DagsterK8sJobConfig, construct_dagster_k8s_job
 from kubernetes.client import ApiClient, Configuration
@@ -15,10 +16,17 @@ CONTAINER = "trainer"
 METRICS_PORT = 9108
 """Where the trainer shows its metrics to Prometheus."""
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+_QUEUE_PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
 _RENDEZVOUS_PORT = 29500
 _LAST_SECONDS = 10
 """Of the grace period, kept for torchrun's own end."""
 _STAGED = "staged"
+_HEAD = "{head}"
+"""In a command: the host name of the first pod, which its Job's name gives."""
+_TOKEN = "nodes.token"
+"""What authenticates those pods, beside the request; the first one makes it."""
+_REJOINS = 3
+"""How often a lost pod other than the first may come back, each for itself."""
 _FINAL_CODES = [int(code) for code in ExitCode if code.is_final]
 
 
@@ -29,7 +37,6 @@ def render_job(
     run_id: str,
     attempt: int = 1,
     messages_env: Mapping[str, str] | None = None,
-    part: str = "",
 ) -> Body:
     """The attempt's Job, as it is sent to the API server.
 
@@ -38,10 +45,9 @@ def render_job(
 
     Args:
         messages_env: the pipes variables of the run that launches it.
-        part: naming.SLICES for the Indexed Job whose pods each do a slice of the stage; empty for the stage itself.
     """
-    name = naming.job_name(request, attempt, part)
-    own_labels = naming.labels(request, run_id, attempt, part)
+    name = naming.job_name(request, attempt)
+    own_labels = naming.labels(request, run_id, attempt)
     job = construct_dagster_k8s_job(
         DagsterK8sJobConfig(job_image=profile.image, dagster_home=None, service_account_name=profile.service_account),
         args=None,
@@ -57,23 +63,23 @@ def render_job(
         "annotations": pod_annotations(request),
     }
     template["spec"] = pod_spec(request, needs, profile, messages_env or {})
-    body["metadata"]["labels"].update({naming.MANAGED: naming.MANAGER, **queue_labels(profile, request)})
+    body["metadata"]["labels"].update({naming.MANAGED: naming.MANAGER, **queue_labels(profile, request.model)})
     body["metadata"] |= {"namespace": profile.namespace, "annotations": job_annotations(request, run_id)}
     body["spec"] = {
         "template": template,
         "backoffLimit": 0,
-        "podFailurePolicy": _failure_policy(),
+        "podFailurePolicy": _failure_policy(_FINAL_CODES),
         "activeDeadlineSeconds": profile.deadline,
         "ttlSecondsAfterFinished": profile.ttl,
         "suspend": profile.queue is not None,
-        **_spread(request, needs, template, name, part),
+        **_spread(request, needs, profile, template, name),
     }
     return body
 
 
 def render_service(request: StageRequest, needs: Needs, profile: ClusterProfile, owner: Body) -> Body | None:
     """The headless Service through which the pods of a multi-node Job find the first one; gone with its Job."""
-    if needs.nodes == 1 or not needs.gpus or owner["kind"] != "Job":
+    if not _is_indexed(request, needs, profile) or owner["kind"] != "Job":
         return None
     metadata = owner["metadata"]
     return {
@@ -96,10 +102,12 @@ def render_service(request: StageRequest, needs: Needs, profile: ClusterProfile,
     }
 
 
-def queue_labels(profile: ClusterProfile, request: StageRequest) -> dict[str, str]:
-    """Labels that make Kueue admit the workload."""
-    queue = profile.queue_of(request.model)
-    return {QUEUE_LABEL: queue} if queue else {}
+def queue_labels(profile: ClusterProfile, model: str | None) -> dict[str, str]:
+    """Labels that make Kueue admit a workload of this model, or of none."""
+    queue = profile.queue_of(model)
+    if queue is None:
+        return {}
+    return {QUEUE_LABEL: queue, **({_QUEUE_PRIORITY_LABEL: profile.queue_priority} if profile.queue_priority else {})}
 
 
 def pod_annotations(request: StageRequest) -> dict[str, str]:
@@ -118,9 +126,9 @@ def job_annotations(request: StageRequest, run_id: str) -> dict[str, str]:
 
 
 def command_of(request: StageRequest, needs: Needs, profile: ClusterProfile) -> list[str]:
-    """The stage's command line; a training stage with more than one GPU starts one process per GPU."""
+    """The stage's command line, behind what starts a process per GPU, or makes the pods the nodes of one cluster."""
     return [
-        *(profile.launcher if _is_distributed(request, needs) else profile.command),
+        *_program(request, needs, profile),
         request.stage,
         "--request",
         str(ArtifactStore(profile.artifacts_path).beside(request).request),
@@ -133,29 +141,35 @@ def command_of(request: StageRequest, needs: Needs, profile: ClusterProfile) -> 
 
 def pod_spec(request: StageRequest, needs: Needs, profile: ClusterProfile, messages_env: Mapping[str, str]) -> Body:
     """The training pod."""
-    pool = profile.gpu_pool if needs.gpus and profile.gpu_pool else profile.cpu_pool
     staging = _staged_inputs(request, needs, profile)
+    env = _env(request, needs, profile, messages_env)
+    command = command_of(request, needs, profile)
+    spec = plain_pod(needs, profile, command, env, staging.get("mounts", []), staging.get("volumes", []))
+    return {**spec, "initContainers": [staging["init"]]} if staging else spec
+
+
+def plain_pod(
+    needs: Needs,
+    profile: ClusterProfile,
+    command: list[str],
+    env: Mapping[str, str],
+    mounts: Sequence[Body] = (),
+    volumes: Sequence[Body] = (),
+) -> Body:
+    """A pod of the profile that runs one command; what is mounted beside the profile's own volumes comes after them."""
+    pool = profile.gpu_pool if needs.gpus and profile.gpu_pool else profile.cpu_pool
     spec: Body = {
         "restartPolicy": "Never",
         "serviceAccountName": profile.service_account,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": profile.grace,
-        "securityContext": {
-            "runAsUser": profile.security.user,
-            "runAsGroup": profile.security.group,
-            "fsGroup": profile.security.group,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "runAsNonRoot": profile.security.user != 0,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security(profile),
         "nodeSelector": dict(pool.selector),
         "tolerations": [dict(toleration) for toleration in pool.tolerations],
-        "volumes": [*_volumes(profile), *staging.get("volumes", [])],
-        "containers": [_container(request, needs, profile, messages_env, staging.get("mounts", []))],
+        "volumes": [*_volumes(profile), *volumes],
+        "containers": [_container(needs, profile, command, env, mounts)],
     }
-    if staging:
-        spec["initContainers"] = [staging["init"]]
     if profile.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in profile.image_pull_secrets]
     if profile.priority_class:
@@ -163,6 +177,18 @@ def pod_spec(request: StageRequest, needs: Needs, profile: ClusterProfile, messa
     if profile.scheduler:
         spec["schedulerName"] = profile.scheduler
     return spec
+
+
+def pod_security(profile: ClusterProfile) -> Body:
+    """Who a pod is. With `container_security`, what the standard `restricted` asks for."""
+    return {
+        "runAsUser": profile.security.user,
+        "runAsGroup": profile.security.group,
+        "fsGroup": profile.security.group,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "runAsNonRoot": profile.security.user != 0,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
 
 
 def container_security(profile: ClusterProfile) -> Body:
@@ -175,11 +201,7 @@ def container_security(profile: ClusterProfile) -> Body:
 
 
 def _container(
-    request: StageRequest,
-    needs: Needs,
-    profile: ClusterProfile,
-    messages_env: Mapping[str, str],
-    staged: list[Body],
+    needs: Needs, profile: ClusterProfile, command: list[str], env: Mapping[str, str], mounts: Sequence[Body]
 ) -> Body:
     amounts = {"cpu": f"{needs.cpu:g}", "memory": needs.memory}
     if needs.gpus and profile.gpu_pool:
@@ -188,16 +210,35 @@ def _container(
         "name": CONTAINER,
         "image": profile.image,
         "imagePullPolicy": profile.image_pull_policy,
-        "command": command_of(request, needs, profile),
-        "env": _env(request, needs, profile, messages_env),
+        "command": command,
+        "env": [{"name": name, "value": value} for name, value in env.items()],
         "envFrom": [{"secretRef": {"name": name}} for name in profile.env_secrets],
         "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
         "resources": {"requests": amounts, "limits": dict(amounts)},
-        "volumeMounts": [*_mounts(profile), *staged],
+        "volumeMounts": [*_mounts(profile), *mounts],
         "securityContext": container_security(profile),
         # The trainer's last line is its reason; a Job that failed an hour ago can still say why.
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
+
+
+def _program(request: StageRequest, needs: Needs, profile: ClusterProfile) -> list[str]:
+    if _is_distributed(request, needs):
+        return list(profile.launcher)
+    if not _gives_out_tasks(request, needs, profile):
+        return list(profile.command)
+    token = ArtifactStore(profile.artifacts_path).beside(request).request.with_name(_TOKEN)
+    options = {"--head": _HEAD, "--cpu": math.ceil(needs.cpu), "--memory": needs.memory_bytes, "--token": token}
+    return [*profile.node_launcher, *(str(part) for pair in options.items() for part in pair)]
+
+
+def _gives_out_tasks(request: StageRequest, needs: Needs, profile: ClusterProfile) -> bool:
+    """Whether the pods are the nodes of a Ray of their own; where the profile names one, a pod is enough."""
+    return STAGES[request.stage].spread == "tasks" and needs.nodes > 1 and profile.ray_address is None
+
+
+def _is_indexed(request: StageRequest, needs: Needs, profile: ClusterProfile) -> bool:
+    return needs.nodes > 1 and (needs.gpus > 0 or _gives_out_tasks(request, needs, profile))
 
 
 def _is_distributed(request: StageRequest, needs: Needs) -> bool:
@@ -214,20 +255,30 @@ def _torchrun_env(needs: Needs, profile: ClusterProfile) -> dict[str, str]:
     }
 
 
-def _env(request: StageRequest, needs: Needs, profile: ClusterProfile, messages_env: Mapping[str, str]) -> list[Body]:
+def _env(
+    request: StageRequest, needs: Needs, profile: ClusterProfile, messages_env: Mapping[str, str]
+) -> dict[str, str]:
     values = {
-        "HOME": "/tmp",  # the pod's own emptyDir: the root filesystem is read-only
-        # What trackers keep offline (TensorBoard, W&B) outlives the pod; the root filesystem is read-only.
-        settings.HOME.name: f"{profile.artifacts_path}/.home",
-        settings.IMAGE.name: profile.image,
-        settings.METRICS_PORT.name: str(METRICS_PORT),
+        **plain_env(profile),
         **(_torchrun_env(needs, profile) if _is_distributed(request, needs) else {}),
+        **({"RAY_ADDRESS": profile.ray_address} if profile.ray_address else {}),
         **profile.env,
         **messages_env,
     }
     if not needs.gpus:
         values.setdefault("OMP_NUM_THREADS", f"{max(1, round(needs.cpu)):d}")
-    return [{"name": name, "value": value} for name, value in values.items()]
+    return values
+
+
+def plain_env(profile: ClusterProfile) -> dict[str, str]:
+    """The variables of every pod of ours, before the profile's own."""
+    return {
+        "HOME": "/tmp",  # the pod's own emptyDir: the root filesystem is read-only
+        # What trackers keep offline (TensorBoard, W&B) outlives the pod; the root filesystem is read-only.
+        settings.HOME.name: f"{profile.artifacts_path}/.home",
+        settings.IMAGE.name: profile.image,
+        settings.METRICS_PORT.name: str(METRICS_PORT),
+    }
 
 
 def _volumes(profile: ClusterProfile) -> list[Body]:
@@ -282,29 +333,39 @@ def _staged_inputs(request: StageRequest, needs: Needs, profile: ClusterProfile)
     }
 
 
-def _failure_policy() -> Body:
+def _failure_policy(ending: Sequence[int]) -> Body:
+    """What a pod's end means for its Job; `ending`: exit codes that no other pod can mend."""
     return {
         "rules": [
             # Eviction and preemption cost no attempt: the Job controller starts the pod again.
             {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
             {
                 "action": "FailJob",
-                "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": _FINAL_CODES},
+                "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": list(ending)},
             },
         ]
     }
 
 
-def _spread(request: StageRequest, needs: Needs, template: Body, name: str, part: str) -> Body:
-    """What an Indexed Job over several nodes adds; torchrun reads its settings from PET_*."""
-    if needs.nodes == 1:
+def _spread(request: StageRequest, needs: Needs, profile: ClusterProfile, template: Body, name: str) -> Body:
+    """What an Indexed Job over several nodes adds."""
+    if not _is_indexed(request, needs, profile):
         return {}
-    indexed = {"completionMode": "Indexed", "completions": needs.nodes, "parallelism": needs.nodes}
-    if part:  # the index comes from JOB_COMPLETION_INDEX, which every pod of an Indexed Job has
-        template["spec"]["containers"][0]["command"] += ["--of", str(needs.nodes)]
-        return indexed
     template["spec"]["subdomain"] = name
     template["spec"]["affinity"] = {"podAntiAffinity": _apart(request)}
+    indexed = {"completionMode": "Indexed", "completions": needs.nodes, "parallelism": needs.nodes}
+    if _gives_out_tasks(request, needs, profile):
+        container = template["spec"]["containers"][0]
+        container["command"] = [f"{name}-0.{name}" if part == _HEAD else part for part in container["command"]]
+        return {
+            **indexed,
+            # The first pod is the stage: its end is the Job's. Another that is lost comes back as its index and joins.
+            "successPolicy": {"rules": [{"succeededIndexes": "0"}]},
+            "podFailurePolicy": _failure_policy([int(code) for code in ExitCode if code]),
+            "backoffLimit": _REJOINS * needs.nodes,
+            "backoffLimitPerIndex": _REJOINS,
+            "maxFailedIndexes": 0,
+        }
     index = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
     template["spec"]["containers"][0]["env"] += [
         {"name": "PET_NNODES", "value": str(needs.nodes)},

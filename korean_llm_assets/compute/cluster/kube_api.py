@@ -191,9 +191,13 @@ class KubeApi:
         )
         return bool(answer.status.allowed)
 
+    def local_queue(self, name: str) -> Body | None:
+        """A Kueue LocalQueue; None where there is none, or no Kueue."""
+        return self.get(Workload("LocalQueue", "kueue.x-k8s.io", "v1beta2", "localqueues", "", "", ()), name)
+
     def queue_entries(self, uid: str) -> list[Body]:
         """Kueue's Workload objects of a workload; empty where Kueue is absent or we may not look."""
-        kueue = Workload("Workload", "kueue.x-k8s.io", "v1beta1", "workloads", "Finished", "", ())
+        kueue = Workload("Workload", "kueue.x-k8s.io", "v1beta2", "workloads", "Finished", "", ())
         try:
             return self.find(kueue, f"kueue.x-k8s.io/job-uid={uid}")
         except (Forbidden, BadRequest):
@@ -253,7 +257,7 @@ class KubeApi:
         if error.status == 403 and "quota" not in str(reason):
             return Forbidden(
                 f"not allowed to {verb} {resource} in namespace {self.namespace!r}: the service account's Role lacks "
-                f"the verb {verb!r} (dagster_deploy/base/rbac.yaml). The API server said: {reason}"
+                f"the verb {verb!r} (dagster_deploy/chart/templates/rbac.yaml). The API server said: {reason}"
             )
         return BadRequest(f"{verb} {resource} in namespace {self.namespace!r}: {reason}")
 

@@ -38,17 +38,16 @@ def render(
     run_id: str,
     attempt: int = 1,
     messages_env: Mapping[str, str] | None = None,
-    part: str = "",
 ) -> Body:
     """The attempt's workload of the kind that the profile asks for."""
     kind = workload_of(needs, profile)
     if kind is JOB:
-        return render_job(request, needs, profile, run_id, attempt, messages_env, part)
+        return render_job(request, needs, profile, run_id, attempt, messages_env)
     spec = pod_spec(request, needs, profile, messages_env or {})
     metadata = {
         "name": naming.job_name(request, attempt),
         "namespace": profile.namespace,
-        "labels": {**naming.labels(request, run_id, attempt), **queue_labels(profile, request)},
+        "labels": {**naming.labels(request, run_id, attempt), **queue_labels(profile, request.model)},
         "annotations": job_annotations(request, run_id),
     }
     if kind is PYTORCHJOB:

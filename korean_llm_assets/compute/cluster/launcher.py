@@ -10,7 +10,6 @@ from korean_llm_assets.compute.cluster.pod_logs import PodLogs
 from korean_llm_assets.compute.cluster.queueing import queue_words
 from korean_llm_assets.compute.cluster.situation import Ending, PodFacts, Situation, ending, situation
 from korean_llm_assets.compute.cluster.workloads import Body, Workload
-from korean_llm_assets.compute.preflight import joining_needs
 from korean_llm_assets.compute.profiles import ClusterProfile
 from trainers.contract import Manifest, Needs, ServiceMissing, StageError, StageRequest
 from trainers.contract.artifacts import ArtifactStore
@@ -56,13 +55,13 @@ class Launcher:
         self._clock = clock or Clock()
         self._attached: set[str] = set()
 
-    def attempts(self, request: StageRequest, needs: Needs, part: str = "") -> list[Body]:
-        """Every attempt at the request, or at a part of it, that the cluster still knows, oldest first.
+    def attempts(self, request: StageRequest, needs: Needs) -> list[Body]:
+        """Every attempt at the request that the cluster still knows, oldest first.
 
         Raises:
             ServiceMissing: an object with our labels belongs to another request.
         """
-        bodies = self._api.find(workload_of(needs, self._profile), naming.selector(request, part))
+        bodies = self._api.find(workload_of(needs, self._profile), naming.selector(request))
         for body in bodies:
             self._check_is_ours(body, request)
         return sorted(bodies, key=_number)
@@ -70,38 +69,24 @@ class Launcher:
     def is_live(self, request: StageRequest, needs: Needs) -> bool:
         """Whether an attempt runs or waits already."""
         kind = workload_of(needs, self._profile)
-        attempts = self.attempts(request, needs) + self.attempts(request, needs, naming.SLICES)
-        return any(kind.terminal_state(body) is None for body in attempts)
+        return any(kind.terminal_state(body) is None for body in self.attempts(request, needs))
 
     def run(self, request: StageRequest, needs: Needs, messages_env: Mapping[str, str] | None = None) -> Manifest:
         """See the request to its artifact: collect it, attach to its workload, or create the next attempt.
-
-        A sliced stage on several nodes is two Jobs: an Indexed one whose pods do a slice each, then one that joins.
 
         Raises:
             AttemptsFailed: with the last attempt's ending in words.
             ServiceMissing: the cluster does not answer, or does not let us.
         """
-        joining = joining_needs(request, needs)
-        if joining != needs and not self.attempts(request, joining):
-            self._see_through(request, needs, None, naming.SLICES)
-        manifest = self._see_through(request, joining, messages_env)
-        assert manifest is not None, "only slices end without an artifact"
-        return manifest
-
-    def _see_through(
-        self, request: StageRequest, needs: Needs, messages_env: Mapping[str, str] | None, part: str = ""
-    ) -> Manifest | None:
-        """Attempts at the request, or at a part of it, until one is complete; None where slices are."""
         kind = workload_of(needs, self._profile)
         facts: dict[str, PodFacts] = {}
         lost = highest = 0  # attempts that left no workload to look at; the highest number seen
         while True:
             if (manifest := self._store.find(request)) is not None:
                 return manifest
-            attempts = self.attempts(request, needs, part)
+            attempts = self.attempts(request, needs)
             if not attempts:
-                self._create(request, needs, highest + 1, messages_env, part)
+                self._create(request, needs, highest + 1, messages_env)
                 continue
             newest = attempts[-1]
             uid = newest["metadata"]["uid"]
@@ -115,8 +100,6 @@ class Launcher:
                 if why is None or self._store.find(request) is not None:
                     continue
                 lost += 1
-            elif state == "complete" and part:
-                return None
             elif state == "complete":
                 if (manifest := self._wait_for_manifest(request)) is not None:
                     return manifest
@@ -125,12 +108,12 @@ class Launcher:
                 why = self._why(kind, newest, facts.get(uid, PodFacts()))
             failures = lost + self._own_failures(kind, attempts)
             self._give_up_or_go_on(request, why, failures, newest)
-            self._create(request, needs, highest + 1, messages_env, part)
+            self._create(request, needs, highest + 1, messages_env)
 
     def cancel(self, request: StageRequest, needs: Needs) -> None:
         """Delete the live attempt, if this run is the last that attached to it; it saves within its grace period."""
         kind = workload_of(needs, self._profile)
-        for body in self.attempts(request, needs) + self.attempts(request, needs, naming.SLICES):
+        for body in self.attempts(request, needs):
             if kind.terminal_state(body) is None and body["metadata"]["annotations"].get(naming.RUN) == self._run_id:
                 self._api.delete(kind, body["metadata"]["name"], body["metadata"]["uid"])
                 self._say(f"cancelled: {_title(body)} is deleted; it saves a checkpoint within its grace period", True)
@@ -166,10 +149,10 @@ class Launcher:
             )
 
     def _create(
-        self, request: StageRequest, needs: Needs, attempt: int, messages_env: Mapping[str, str] | None, part: str
+        self, request: StageRequest, needs: Needs, attempt: int, messages_env: Mapping[str, str] | None
     ) -> None:
         kind = workload_of(needs, self._profile)
-        body = render(request, needs, self._profile, self._run_id, attempt, messages_env, part)
+        body = render(request, needs, self._profile, self._run_id, attempt, messages_env)
         name = body["metadata"]["name"]
         created = self._api.create(kind, body)
         workload = self._api.get(kind, name)
@@ -223,7 +206,7 @@ class Launcher:
                     since = self._clock.now()
                 if current != previous:
                     previous = current
-                    self._say(f"{title}: {current.words}", current.phase in ("image", "unschedulable"))
+                    self._say(f"{title}: {current.words}", current.phase in ("image", "unschedulable", "lost"))
                 self._be_patient(kind, now, current, self._clock.now() - since)
                 self._check()
                 self._clock.sleep(self._profile.poll_seconds)
@@ -254,7 +237,7 @@ class Launcher:
         pending = [pod["metadata"]["name"] for pod in pods if pod.get("status", {}).get("phase") == "Pending"]
         may_be_stuck = pending or not pods
         warnings = self._patient.warnings([body["metadata"]["name"], *pending]) if may_be_stuck else []
-        queue = queue_words(self._patient, self._profile, body) if kind.is_suspended(body) else ""
+        queue = queue_words(self._patient, self._profile, body, warnings) if kind.is_suspended(body) else ""
         return situation(kind, body, pods, warnings, queue)
 
     def _be_patient(self, kind: Workload, body: Body, current: Situation, waited: float) -> None:

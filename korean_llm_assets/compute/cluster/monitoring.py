@@ -1,7 +1,8 @@
 """The Prometheus that watches the cluster: its one address, and the value of a query."""
 
-from korean_llm_assets.http import get_json, redacted
+from korean_llm_assets.http import get_json
 from trainers.contract import BadRequest, ServiceMissing, settings
+from trainers.contract.redaction import redacted
 
 
 def address() -> str:

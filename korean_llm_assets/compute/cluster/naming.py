@@ -10,11 +10,10 @@ ASSET, MODEL, RELEASE, REQUEST, RUN, ATTEMPT = (
 )
 DIGEST = f"{DOMAIN}/request-digest"
 """Annotation with the whole digest; the label holds as much of it as a label may."""
+COMMAND = f"{DOMAIN}/command"
+"""Label of a Job that is no stage: a person's command, which waits for it itself."""
 MANAGED = "app.kubernetes.io/managed-by"
 MANAGER = "korean-llm-assets"
-
-SLICES = "-slices"
-"""Marks the Indexed Job that goes before a sliced stage's own Job, under the same request."""
 
 _READABLE = 36
 """Letters of the readable part: with digest, attempt and a pod's index a name stays under 63."""
@@ -31,9 +30,9 @@ def base_name(request: StageRequest) -> str:
     return f"{readable[:_READABLE].strip('-')}-{request.digest[:12]}"
 
 
-def job_name(request: StageRequest, attempt: int, part: str = "") -> str:
+def job_name(request: StageRequest, attempt: int) -> str:
     """Name of an attempt's Job, a DNS label for any partition key."""
-    return f"{base_name(request)}{part}-{attempt}"
+    return f"{base_name(request)}-{attempt}"
 
 
 def label_value(text: str) -> str:
@@ -41,20 +40,20 @@ def label_value(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:63].strip("-_.")
 
 
-def labels(request: StageRequest, run_id: str, attempt: int, part: str = "") -> dict[str, str]:
+def labels(request: StageRequest, run_id: str, attempt: int) -> dict[str, str]:
     """Labels of the Job and its pods."""
     values = {
         MANAGED: MANAGER,
         ASSET: request.asset,
         MODEL: request.model,
         RELEASE: request.release,
-        REQUEST: request.digest[:32] + part,
+        REQUEST: request.digest[:32],
         RUN: run_id,
         ATTEMPT: str(attempt),
     }
     return {key: label_value(value) for key, value in values.items() if value}
 
 
-def selector(request: StageRequest, part: str = "") -> str:
-    """Label selector of every attempt at a request, or at a part of it."""
-    return f"{REQUEST}={request.digest[:32]}{part}"
+def selector(request: StageRequest) -> str:
+    """Label selector of every attempt at a request."""
+    return f"{REQUEST}={request.digest[:32]}"

@@ -59,6 +59,8 @@ def find_orphans(
     for body in bodies:
         if kind.terminal_state(body) is not None or "deletionTimestamp" in body["metadata"]:
             continue
+        if naming.COMMAND in body["metadata"].get("labels", {}):
+            continue
         run_id = body["metadata"].get("annotations", {}).get(naming.RUN, "")
         state = run_state(run_id)
         if state is None:

@@ -1,5 +1,7 @@
 """Why a workload waits in its queue, in words: what Kueue says, and who has the GPUs."""
 
+from collections.abc import Sequence
+
 from korean_llm_assets.compute.cluster import naming
 from korean_llm_assets.compute.cluster.job_spec import QUEUE_LABEL
 from korean_llm_assets.compute.cluster.kube_api import KubeApi
@@ -7,15 +9,20 @@ from korean_llm_assets.compute.cluster.workloads import WORKLOADS, Body
 from korean_llm_assets.compute.profiles import ClusterProfile
 
 
-def queue_words(api: KubeApi, profile: ClusterProfile, body: Body) -> str:
-    """The reason for a suspended workload's waiting, e.g. "queue: 8 of 8 GPUs in use by cpt_checkpoint 7b (8)"."""
+def queue_words(api: KubeApi, profile: ClusterProfile, body: Body, warnings: Sequence[str]) -> str:
+    """The reason for a suspended workload's waiting, e.g. "queue: 8 of 8 GPUs in use by cpt_checkpoint 7b (8)".
+
+    Args:
+        warnings: messages of its warning events: why Kueue does not take it up at all.
+    """
+    entries = api.queue_entries(body["metadata"]["uid"])
     reasons = [
         condition["message"]
-        for entry in api.queue_entries(body["metadata"]["uid"])
+        for entry in entries
         for condition in entry.get("status", {}).get("conditions") or []
         if condition["type"] == "QuotaReserved" and condition["status"] == "False"
     ]
-    return "; ".join([f"queue: {_in_use(api, profile, body)}", *reasons])
+    return "; ".join([f"queue: {_in_use(api, profile, body)}", *(reasons if entries else warnings[-1:])])
 
 
 def _in_use(api: KubeApi, profile: ClusterProfile, body: Body) -> str:

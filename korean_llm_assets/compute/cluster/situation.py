@@ -9,7 +9,7 @@ from korean_llm_assets.compute.cluster.workloads import Body, Workload
 from korean_llm_assets.compute.outcome import in_words, may_retry
 from trainers.contract import ExitCode
 
-Phase = Literal["queue", "unschedulable", "image", "starting", "running"]
+Phase = Literal["queue", "lost", "unschedulable", "image", "starting", "running"]
 _IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 _BLOCKED_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _SIGNAL_BASE = 128
@@ -80,7 +80,7 @@ def situation(kind: Workload, body: Body, pods: Sequence[Body], warnings: Sequen
     if not pods:
         return Situation("starting", "waiting for its pod" + (f" ({warnings[-1]})" if warnings else ""))
     situations = [_pod_situation(pod, warnings) for pod in pods]
-    order: list[Phase] = ["image", "unschedulable", "starting", "running"]
+    order: list[Phase] = ["lost", "image", "unschedulable", "starting", "running"]
     worst = min(situations, key=lambda each: order.index(each.phase))
     return worst if len(situations) == 1 else Situation(worst.phase, f"{worst.words} ({len(situations)} pods)")
 
@@ -88,6 +88,12 @@ def situation(kind: Workload, body: Body, pods: Sequence[Body], warnings: Sequen
 def _pod_situation(pod: Body, warnings: Sequence[str]) -> Situation:
     status, spec = pod.get("status", {}), pod["spec"]
     node = spec.get("nodeName", "?")
+    if _is_lost(status):
+        return Situation(
+            "lost",
+            f"node {node} does not answer; its pod may still run there, so another one starts only when the node is "
+            f"back, or given up: kubectl delete node {node}, once it is surely off",
+        )
     if "deletionTimestamp" in pod["metadata"]:
         return Situation("starting", f"its pod on {node} is being stopped; another one follows")
     for condition in status.get("conditions") or []:
@@ -102,9 +108,17 @@ def _pod_situation(pod: Body, warnings: Sequence[str]) -> Situation:
             return Situation("image", f"its container cannot start: {waiting['reason']}: {message}")
     if status.get("phase") == "Pending":
         return Situation("starting", f"starting on {node}" + (f" ({warnings[-1]})" if warnings else ""))
-    if any(c["type"] == "Ready" and c.get("reason") == "NodeLost" for c in status.get("conditions") or []):
-        return Situation("running", f"node {node} does not answer; the pod is replaced when the cluster gives it up")
     return Situation("running", f"running on {node}")
+
+
+def _is_lost(status: Body) -> bool:
+    """Whether its node was silent for so long that the cluster took the pod's readiness away, which no kubelet did.
+
+    Kubernetes says no more of it than that: `MarkPodsNotReady` of its node controller sets this one condition, and
+    gives no reason (seen on 1.36).
+    """
+    state = {condition["type"]: condition["status"] for condition in status.get("conditions") or []}
+    return status.get("phase") == "Running" and (state.get("Ready"), state.get("ContainersReady")) == ("False", "True")
 
 
 def _unschedulable(spec: Body, message: str) -> str:

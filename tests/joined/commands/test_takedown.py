@@ -1,16 +1,24 @@
 """A takedown leaves documents out of later builds and names what was made from them: with the real corpus stage."""
 
+import hashlib
 import json
+from collections.abc import Iterator
+from hashlib import blake2b
+from pathlib import Path
 
 import pytest
 
 from korean_llm_assets.__main__ import main
 from korean_llm_assets.home import Home
 from korean_llm_assets.landing.folders import Landing
-from korean_llm_assets.partitions.recipes import data_recipe
+from korean_llm_assets.partitions.recipes import recipes
 from korean_llm_assets.partitions.requests import as_input, stage_request
-from trainers.contract import STAGES, Artifact, CorpusDetails, Input, Manifest
+from korean_llm_assets.partitions.takedown_list import holders as refused
+from korean_llm_assets.partitions.takedown_list import takedown_file
+from trainers.contract import STAGES, Artifact, CorpusDetails, Manifest
 from trainers.contract.artifacts import ArtifactStore
+from trainers.contract.shards import read_shards
+from trainers.corpus.holders import holders
 from trainers.runner.stage import run_stage
 
 TEXTS = (
@@ -23,39 +31,139 @@ TEXTS = (
 )
 
 
-def build(home: Home, release: str = "r1", *earlier: Input) -> Manifest:
-    data_recipe.cache_clear()
-    store, landing = ArtifactStore(home.artifacts), Landing(home.landing)
-    request = stage_request(STAGES["benchmarks"], None, "r1", [landing.input("r1", "benchmarks", [])])
-    clean = Artifact.of(run_stage(request, store, home.landing))
-    inputs = [landing.input(release, "corpus", []), as_input(clean), *earlier]
-    return run_stage(stage_request(STAGES["corpus"], None, release, inputs), store, home.landing)
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+CALL = "제 번호는 010-1234-5678이니 저녁에 편하게 전화 주세요. 강릉 시장에서 뵙겠습니다. 조심히 오세요."
+"""A text that is another one in the corpus: its number is masked."""
+ROWS = {
+    "corpus": [
+        *({"id": f"doc-{number}", "text": text} for number, text in enumerate(TEXTS)),
+        {"id": "copy-b", "text": TEXTS[1]},
+        {"text": TEXTS[2][::-1]},
+        {"text": CALL},
+    ],
+    "instructions": [
+        {"id": f"q-{number}", "instruction": f"{number} 번째 질문은 무엇입니까?", "output": f"{number} 번 답입니다."}
+        for number in range(12)
+    ]
+    + [{"instruction": "연락처를 알려 주세요.", "output": CALL}],
+    "preferences": [
+        {
+            "id": f"p-{number}",
+            "prompt": f"{number} 잔 주세요.",
+            "chosen": f"{number} 잔입니다.",
+            "rejected": "싫습니다.",
+        }
+        for number in range(12)
+    ],
+    "benchmarks": [
+        {"id": f"b-{number}", "question": f"{number} 더하기 하나는?", "choices": ["하나", "둘"], "answer": 1}
+        for number in range(3)
+    ],
+}
+
+
+@pytest.fixture
+def landed(home: Home) -> Landing:
+    for kind, rows in ROWS.items():
+        folder = home.landing / "r1" / kind
+        folder.mkdir(parents=True)
+        (folder / "a.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return Landing(home.landing)
+
+
+def made(home: Home, kind: str) -> Manifest:
+    """A data asset of the release, with the list as it is."""
+    reload_recipes()
+    landing = Landing(home.landing)
+    inputs = [landing.input("r1", kind, [])]
+    if kind != "benchmarks":
+        inputs.append(as_input(Artifact.of(made(home, "benchmarks"))))
+    store = ArtifactStore(home.artifacts)
+    return run_stage(stage_request(STAGES[kind], None, "r1", inputs), store, home.landing)
+
+
+def texts_in(home: Home, manifest: Manifest) -> str:
+    """Everything that an artifact says, unpacked, but for its exclusions' ids."""
+    folder = home.artifacts / manifest.request.relative_path
+    packed = [json.dumps(row, ensure_ascii=False) for part in folder.glob("*/") for row in _shards(part)]
+    plain = [path.read_text() for path in folder.glob("*.jsonl") if path.stem != "exclusions"]
+    return "\n".join([*packed, *plain, json.dumps(manifest.details.model_dump(mode="json"), ensure_ascii=False)])
+
+
+def _shards(folder: Path) -> Iterator[object]:
+    return read_shards(folder) if folder.name in ("train", "validation") else iter(())
 
 
 @pytest.mark.slow
-def test_a_document_is_left_out_and_what_holds_it_is_named(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [{"id": f"doc-{number}", "text": text} for number, text in enumerate(TEXTS)]
-    corpus, benchmarks = home.landing / "r1" / "corpus", home.landing / "r1" / "benchmarks"
-    for folder in (corpus, benchmarks):
-        folder.mkdir(parents=True)
-    (corpus / "a.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    item = {"id": "1", "question": "하나 더하기 하나는?", "choices": ["둘", "셋"], "answer": 0}
-    (benchmarks / "facts.jsonl").write_text(json.dumps(item, ensure_ascii=False) + "\n")
-    before = build(home)
-    later = home.landing / "r2" / "corpus" / "b.jsonl"
-    later.parent.mkdir(parents=True)
-    later.write_text("".join(json.dumps({"text": text[::-1]}, ensure_ascii=False) + "\n" for text in TEXTS))
-    beside = build(home, "r2", as_input(Artifact.of(before), "earlier_r1", only=("dedup_index",)))
+@pytest.mark.parametrize(
+    ("kind", "name", "gone"),
+    [
+        pytest.param("corpus", "doc-3", TEXTS[3], id="an id"),
+        pytest.param("corpus", "copy-b", TEXTS[1], id="an id whose text lies there under another"),
+        pytest.param("corpus", "sha-" + blake2b(TEXTS[2][::-1].encode(), digest_size=16).hexdigest(), TEXTS[2][::-1]),
+        pytest.param("corpus", sha(TEXTS[4]), TEXTS[4], id="sha256 of the text as the corpus has it"),
+        pytest.param("corpus", sha(CALL), "강릉 시장에서 뵙겠습니다", id="sha256 of the text as it came"),
+        pytest.param("instructions", "q-3", "3 번째 질문", id="an id of an instruction"),
+        pytest.param("instructions", sha(CALL), "강릉 시장에서 뵙겠습니다", id="sha256 of an answer as it came"),
+        pytest.param("preferences", "p-5", "5 잔", id="an id of a pair"),
+        pytest.param("benchmarks", "b-1", "1 더하기", id="an id of an item"),
+    ],
+)
+def test_by_whatever_name_a_document_is_excluded_it_and_its_copies_are_gone_from_the_next_build(
+    home: Home, landed: Landing, kind: str, name: str, gone: str
+) -> None:
+    before = made(home, kind)
+    assert gone in texts_in(home, before)
+    assert holders(ArtifactStore(home.artifacts), home.landing, [name]) == {before.request.relative_path: [name]}
+    takedown_file().write_text(name + "\n")
+    after = made(home, kind)
+    assert gone not in texts_in(home, after)
+    assert after.request_digest != before.request_digest
+    assert holders(ArtifactStore(home.artifacts), home.landing, [name]) == {before.request.relative_path: [name]}
+
+
+@pytest.mark.slow
+def test_a_purge_removes_what_holds_a_document_and_certifies_it(
+    home: Home, landed: Landing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = made(home, "corpus")
+    others = [made(home, kind) for kind in ("instructions", "preferences")]
     ids = home.root / "ids.txt"
-    ids.write_text("doc-3\nnobody\n")
+    ids.write_text(f"doc-3\n{sha(CALL)}\nnobody\n")
     assert main(["takedown", "--ids", str(ids)]) == 0
     output = capsys.readouterr().out
-    assert f"made from them: {before.request.relative_path}  holds doc-3" in output
-    assert "in no corpus that is kept here: nobody" in output
-    assert beside.request.relative_path not in output  # it was compared with that corpus, not made from it
-    after = build(home)
-    assert after.request_digest != before.request_digest
-    assert isinstance(after.details, CorpusDetails) and isinstance(before.details, CorpusDetails)
-    assert after.details.kept == before.details.kept - 1
-    assert after.details.excluded["takedown"] == 1
-    data_recipe.cache_clear()
+    assert f"made from them: {before.request.relative_path}  holds {', '.join(sorted(('doc-3', sha(CALL))))}" in output
+    assert f"made from them: {others[0].request.relative_path}  holds {sha(CALL)}" in output
+    assert others[1].request.relative_path not in output
+    assert "landed: r1/corpus/a.jsonl" in output and "in nothing that is kept here: nobody" in output
+    assert refused() == {before.digest, others[0].digest}
+
+    assert main(["takedown", "--ids", str(ids), "--json"]) == 0
+    says = json.loads(capsys.readouterr().out)
+    assert says["made_from_them"] == sorted(each.request.relative_path for each in (before, others[0]))
+    assert says["in_nothing"] == ["nobody"] and "r1/corpus/a.jsonl" in says["held"]["landed"]
+    assert "certificate" not in says and says["ids"] == sorted(("doc-3", "nobody", sha(CALL)))
+
+    assert main(["takedown", "--ids", str(ids), "--purge"]) == 0
+    certificate = json.loads(next(home.root.glob("takedown-*.json")).read_text())
+    assert certificate["ids"] == sorted(("doc-3", "nobody", sha(CALL))) and certificate["left"] == {}
+    assert set(certificate["removed"]) >= {before.request.relative_path, "landed r1/corpus/a.jsonl"}
+    everything = b"".join(path.read_bytes() for path in home.root.rglob("*") if path.is_file())
+    assert TEXTS[3].encode() not in everything and CALL.encode() not in everything
+    rest = [json.loads(line) for line in (home.landing / "r1/corpus/a.jsonl").read_text().splitlines()]
+    assert rest == [row for row in ROWS["corpus"] if row.get("id") != "doc-3" and row["text"] != CALL]
+    after = made(home, "corpus")
+    assert isinstance(after.details, CorpusDetails) and "takedown" not in after.details.excluded
+
+
+def reload_recipes() -> None:
+    recipes.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    yield
+    reload_recipes()

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,9 @@ class InThisProcess:
                 return run_stage(request, ArtifactStore(self.home.artifacts), self.home.landing)
         finally:
             signal.signal(signal.SIGTERM, hearing)
+
+    def ask(self, words: Sequence[str]) -> Any:
+        return {"artifacts": {}, "landed": {}}
 
     def price(self, launch: Overrides) -> Price:
         return Price(core=3600.0 * (launch.gpus or 1))

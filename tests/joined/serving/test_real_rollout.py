@@ -4,6 +4,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -12,9 +13,9 @@ from dagster import Failure
 
 from korean_llm_assets.serving.registry import CHAMPION, PREVIOUS, Registry
 from korean_llm_assets.serving.rollout import RolloutPolicy
-from korean_llm_assets.serving.rollout_hook import rollout_on
-from korean_llm_assets.serving.smoke import chat
-from tests.joined.commands.test_serve import exported
+from korean_llm_assets.serving.rollout_hook import heard, rollout_on
+from korean_llm_assets.serving.smoke import ask
+from tests.joined.commands.test_serve import exported, heard_of
 from tests.korean_llm_assets.serving.test_registry import report_on
 from tests.support.local_platform import LocalPlatform
 from tests.support.toy import build_model, teach
@@ -33,12 +34,18 @@ class World:
         self.paths: dict[str, Path] = {}
         self.platform = LocalPlatform(lambda number: self.paths[number], folder / "logs")
         self.registry = Registry(
-            f"sqlite:///{folder / 'mlflow.db'}", locks=folder / "locks", rollout=rollout_on(self._platform, POLICY)
+            f"sqlite:///{folder / 'mlflow.db'}",
+            locks=folder / "locks",
+            rollout=rollout_on(self._platform, POLICY, partial(heard, self.store)),
         )
         self.dies_as_canary: str | None = None
+        self.divided: list[dict[str, float]] = []
+        self.watch()
+
+    def watch(self) -> None:
+        """Keep what is divided, on the platform as it is now."""
         self._route = self.platform.route
         self.platform.route = self._routed
-        self.divided: list[dict[str, float]] = []
 
     def _platform(self, name, versions):
         self.paths |= {number: self.store.root / v.artifact.path / "model" for number, v in versions.items()}
@@ -57,7 +64,7 @@ class World:
 
     def answer(self) -> str:
         """What whoever is served says to one question: greedy, so each model always says the same."""
-        reply = chat(self.platform.url, QUESTION)
+        reply = ask(self.platform.url, QUESTION)
         assert not reply.error
         return reply.text
 
@@ -65,11 +72,11 @@ class World:
     def asked_all_the_time(self) -> Iterator[None]:
         stop = threading.Event()
 
-        def ask() -> None:
+        def keep_asking() -> None:
             while not stop.is_set():
-                chat(self.platform.url, QUESTION, max_tokens=2)
+                ask(self.platform.url, QUESTION, max_tokens=2)
 
-        asking = threading.Thread(target=ask)
+        asking = threading.Thread(target=keep_asking)
         asking.start()
         try:
             yield
@@ -95,7 +102,7 @@ def taught(tmp_path_factory):
 
 @pytest.mark.slow
 def test_a_canary_is_promoted_on_a_real_server(world, taught):
-    first, second = (exported(world.store, folder, f"r{n}") for n, folder in enumerate(taught))
+    first, second = (exported(world.store, folder, f"r{n}", heard_of(folder)) for n, folder in enumerate(taught))
     assert world.promote(first) == "1"
     before = world.answer()
     with world.asked_all_the_time():

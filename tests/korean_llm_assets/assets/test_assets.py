@@ -12,11 +12,12 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 from dagster._core.loader import LoadingContextForTest
 
 from korean_llm_assets.__main__ import main
-from korean_llm_assets.assets.checks import gate_specs
+from korean_llm_assets.assets.landing_assets import landing_key
 from korean_llm_assets.home import Home
 from korean_llm_assets.partitions.keys import cell_key
 from korean_llm_assets.partitions.pointers import ARTIFACT
 from tests.korean_llm_assets.conftest import WHOLE, PlatformUnderTest, define, drop
+from tests.korean_llm_assets.triggers.test_automation import keys, tick
 from tests.support.small_stages import CONDITIONS
 from trainers.contract import DEDUP_INDEX, NOUNS, Artifact, Input
 from trainers.contract.artifacts import ArtifactStore
@@ -66,15 +67,28 @@ def stale(definitions: Definitions, instance: DagsterInstance) -> set[str]:
     }
 
 
+def observe(platform: PlatformUnderTest) -> None:
+    """As the sensor `recipes` does."""
+    from korean_llm_assets.assets.recipe_assets import observe_recipes  # as `define(reload=True)` loaded it
+    from korean_llm_assets.partitions.recipes import recipes_now
+
+    observe_recipes(platform.instance, recipes_now())
+
+
 def test_everything_is_made_once_and_then_reused(platform: PlatformUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     drop(platform.home.landing, "r1", WHOLE)
+    observe(platform)
     first = make_all(platform)
     assert [result.success for result in first] == [True, True, True], [why(result) for result in first]
     made = {name: entry for result in first for name, entry in metadata(result).items()}
     assert len(made) == 10
     assert not any(entry["reused"] for entry in made.values())
     checks = first[2].get_asset_check_evaluations()
-    assert len(checks) == len(gate_specs("eval_report")) and all(check.passed for check in checks)
+    conditions = {*(name.split("/")[0] for name in CONDITIONS), "gate"}
+    assert {check.check_name for check in checks} == conditions and all(check.passed for check in checks)
+    assert checks[-1].partition == CELL and {"value": 0.3, "wanted": 0.2} in [
+        {name: entry.value for name, entry in check.metadata.items()} for check in checks
+    ]
 
     again = make_all(platform)
     repeated = {name: entry for result in again for name, entry in metadata(result).items()}
@@ -83,6 +97,11 @@ def test_everything_is_made_once_and_then_reused(platform: PlatformUnderTest, mo
         name: entry[ARTIFACT] for name, entry in made.items()
     }
     assert stale(platform.definitions, platform.instance) == set()
+
+    by_text = platform.definitions.resolve_job_def("training").execute_in_process(
+        instance=platform.instance, tags={"dagster/partition": "tiny|r1"}, raise_on_error=False
+    )
+    assert by_text.success, "the form of `dagster job launch` is another one of the same partition"
 
     _changed_sft_makes_exactly_what_depends_on_it_stale(platform, monkeypatch)
 
@@ -98,6 +117,7 @@ def _changed_sft_makes_exactly_what_depends_on_it_stale(
     (own / "tiny.yaml").write_text(yaml.safe_dump(recipe))
     monkeypatch.setenv("KOREAN_LLM_RECIPES", str(own))
     platform.definitions = define(reload=True)
+    observe(platform)
     changed = {"sft_model", "rlhf_model", "eval_report", "deployed_model"}
     assert stale(platform.definitions, platform.instance) == changed
     remade = metadata(platform.run("training", CELL))
@@ -110,7 +130,7 @@ def test_what_a_person_sees(platform: PlatformUnderTest) -> None:
     data, base, training = (metadata(result) for result in make_all(platform))
     assert data["corpus"]["kept"] == 2
     assert data["corpus"]["landed folder"] == "r1/corpus"
-    assert data["corpus"]["excluded"].records[0].data == {"what": "empty", "value": 1}
+    assert data["corpus"]["excluded"].records[0].data == {"what": "empty", "value": "1"}
     assert "안녕" in data["corpus"]["samples"]
     assert base["base_model"]["parameters"] == 10
     assert "data:image/svg+xml;base64," in training["sft_model"]["loss curve"]
@@ -158,6 +178,23 @@ def test_a_corpus_is_compared_with_earlier_releases_and_outdates_none_of_them(pl
     assert set(inputs) == {"landing", "benchmarks", "earlier_r2"} and inputs["earlier_r2"].digest == second.digest
 
 
+def test_a_folder_that_holds_something_else_by_now_outdates_what_was_made_of_it_alone(
+    platform: PlatformUnderTest,
+) -> None:
+    drop(platform.home.landing, "r1", WHOLE)
+    assert keys(tick(platform)) == ["r1"]
+    make_all(platform)
+    assert stale(platform.definitions, platform.instance) == set()
+    drop(platform.home.landing, "r1", {"instructions": "다른 질문"})
+    assert keys(tick(platform)) == ["r1"]
+    assert stale(platform.definitions, platform.instance) == {"instructions"}
+    record = platform.instance.get_latest_data_version_record(landing_key("instructions"), partition_key="r1")
+    assert (
+        record and record.asset_observation and record.asset_observation.metadata["folder"].value == "r1/instructions"
+    )
+    assert keys(tick(platform)) == []
+
+
 def test_a_missing_folder_fails_in_words(platform: PlatformUnderTest) -> None:
     drop(platform.home.landing, "r1", {"instructions": "질문", "benchmarks": "문제"})
     result = make_all(platform)[0]
@@ -184,13 +221,15 @@ def test_a_model_that_learned_nothing_is_not_deployed_in_this_run_nor_in_a_later
 
 
 def test_a_named_approval_deploys_in_spite_of_the_gate_and_is_shown(
-    platform: PlatformUnderTest, monkeypatch: pytest.MonkeyPatch
+    platform: PlatformUnderTest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SMALL_STAGES_GATE", "fail")
     drop(platform.home.landing, "r1", WHOLE)
     make_all(platform)
     command = ["approve", "--model", "tiny", "--release", "r1", "--who", "김하나", "--why", "shown on Friday, not used"]
     assert main(command) == 0
+    advice = capsys.readouterr().out.splitlines()[-1]
+    assert advice == platform.home.launch_line("training", CELL), "a door that test_doors.py opens"
     again = platform.run("training", CELL)
     assert again.success
     assert metadata(again)["deployed_model"]["gate overridden"].startswith("approved by 김하나")

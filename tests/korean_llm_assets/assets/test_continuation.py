@@ -9,6 +9,7 @@ from dagster import AssetKey
 
 from korean_llm_assets.partitions.keys import cell_key
 from korean_llm_assets.partitions.pointers import latest
+from korean_llm_assets.partitions.takedown_list import remember_holders
 from tests.korean_llm_assets.assets.test_assets import why
 from tests.korean_llm_assets.conftest import PlatformUnderTest, define, drop
 from trainers.contract import Manifest
@@ -76,3 +77,16 @@ def test_a_release_goes_on_from_the_newest_earlier_checkpoint_and_stays_what_it_
     configure(platform, monkeypatch, {"learning_rate": 1e-3})
     gone = platform.run("training", cell_key("tiny", "r2"), asset_selection=[CPT])
     assert not gone.success and "the checkpoint of release 'r1' is not in" in why(gone)
+
+
+def test_no_release_goes_on_from_a_checkpoint_that_holds_what_was_taken_down_nor_is_trained_on_such_data(
+    platform: PlatformUnderTest,
+) -> None:
+    first = made(platform, "r1")
+    remember_holders([first.digest])
+    assert began(made(platform, "r2")) == {}, "from the base, though an earlier release has a checkpoint"
+    corpus = latest(platform.instance, AssetKey("corpus"), "r1")
+    assert corpus is not None
+    remember_holders([corpus.digest])
+    refused = platform.run("training", cell_key("tiny", "r1"), asset_selection=[CPT])
+    assert not refused.success and "holds documents that were taken down" in why(refused)

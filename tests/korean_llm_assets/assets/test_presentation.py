@@ -10,7 +10,15 @@ from korean_llm_assets.compute.profiles import Price
 from korean_llm_assets.costs import Cost, report
 from tests.korean_llm_assets.conftest import ended
 from tests.support.hostile import HOSTILE, cells, markup
-from trainers.contract import Attempt, CorpusDetails, Manifest, TrainingDetails
+from trainers.contract import (
+    Attempt,
+    CorpusDetails,
+    EvaluationDetails,
+    FileRecord,
+    GateResult,
+    Manifest,
+    TrainingDetails,
+)
 from trainers.contract.artifacts import ArtifactStore
 
 OF_0_1 = Path(__file__).parents[2] / "trainers" / "contract" / "manifests_0.1"
@@ -71,3 +79,39 @@ def test_artifacts_of_0_1_are_shown(path: Path) -> None:
     assert ("vocabulary by domain" in metadata) == expanded
     went_on = any(item.name == "previous_checkpoint" for item in manifest.request.inputs)
     assert ("continued from release" in metadata) == went_on
+
+
+def test_what_came_out_stands_first_and_raw_counters_last(tmp_path: Path) -> None:
+    rows = [
+        GateResult(name=name, passed=name != "b", value=0.1, threshold=0.2, explanation="") for name in ("a", "b", "c")
+    ]
+    page = FileRecord(path="report.html", size=1, sha256="0" * 64)
+    manifest = ended(Attempt(number=1, started=1.0, ended=2.0), gpus=0).model_copy(
+        update={
+            "details": EvaluationDetails(suites={}, gate=rows),
+            "metrics": {"rlhf/facts": 0.5},
+            "timings": {"seconds": 1.0, "cleaning_peak_bytes": 9.0},
+            "files": (page,),
+        }
+    )
+    shown = describe(manifest, ArtifactStore(tmp_path), 0.0, 2.0, {"US dollars": 1.0})
+    names = list(shown)
+    assert names[:4] == ["gate passed", "conditions that hold", "conditions", "gate"]
+    assert names[-2:] == ["cleaning_peak_bytes", "rlhf/facts"] and names.index("US dollars") < names.index("reused")
+    assert [row.data["name"] for row in shown["gate"].records] == ["b", "a", "c"]
+    assert shown["report page"].url == f"/reports/{manifest.request.relative_path}"
+
+
+def test_a_table_has_the_largest_first_with_separators_and_sums_up_its_tail(tmp_path: Path) -> None:
+    counts = {f"source {number:02}": number * 1000 for number in range(1, 26)}
+    table = describe(
+        ended(Attempt(number=1, started=1.0, ended=2.0), gpus=0).model_copy(
+            update={"details": CorpusDetails(**CORPUS, by_source=counts)}
+        ),
+        ArtifactStore(tmp_path),
+        0.0,
+        2.0,
+    )["by source"]
+    rows = [(row.data["what"], row.data["value"]) for row in table.records]
+    assert rows[0] == ("source 25", "25,000") and len(rows) == 21
+    assert rows[-1] == ("5 more, in the manifest", "15,000")

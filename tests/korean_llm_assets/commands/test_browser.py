@@ -1,17 +1,15 @@
 """A person at the browser: reads the lineage graph, materializes one partition, and sees it succeed."""
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.support.browser import chromium
 from tests.support.served import Served, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 ASSETS = (
     *("corpus", "instructions", "preferences", "benchmarks", "base_model"),
     *("cpt_checkpoint", "sft_model", "rlhf_model", "eval_report", "deployed_model"),
@@ -20,17 +18,10 @@ ASSETS = (
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Any]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium; install it with: apt-get install -y chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+    with chromium() as browser:
         opened = browser.new_page(viewport={"width": 1900, "height": 1000})
         opened.set_default_timeout(90_000)
         yield opened
-        browser.close()
 
 
 def test_the_lineage_graph_shows_every_asset(ui: Served, page: Any) -> None:

@@ -12,9 +12,13 @@ import psutil
 import pytest
 from dagster import DagsterInstance
 
+from korean_llm_assets.compute import local
+from korean_llm_assets.compute.now import NOW_TAG
+from korean_llm_assets.compute.outcome import may_retry
 from korean_llm_assets.home import Home
 from tests.korean_llm_assets.assets.test_assets import metadata, why
 from tests.korean_llm_assets.conftest import WHOLE, PlatformUnderTest, drop
+from trainers.contract import ExitCode
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +34,8 @@ def test_a_stopped_or_killed_stage_goes_on_with_the_next_attempt(
     assert result.success, why(result)
     assert metadata(result)["benchmarks"]["attempts"] == attempts
     assert metadata(result)["corpus"]["attempts"] == 1
+    now = platform.instance.get_run_by_id(result.run_id).tags[NOW_TAG]
+    assert now.partition(": ")[2] == "made", "what the run did last"
 
 
 def test_bad_data_is_never_retried_and_told_in_the_stages_own_words(platform: PlatformUnderTest) -> None:
@@ -73,6 +79,10 @@ def test_a_stage_does_not_survive_the_end_of_its_launcher(home: Home, by: signal
         launcher.kill()
         launcher.wait()
     assert list(home.artifacts.glob("benchmarks/r1/*.partial/failure.json")), "it was told to stop, and said so"
+    if by == signal.SIGINT:  # who cancels sees on the run what was saved
+        with DagsterInstance.get() as instance:
+            (run,) = instance.get_runs()
+        assert run.tags[NOW_TAG].startswith("benchmarks r1: stopped by SIGTERM; run again to go on. Kept in ")
 
 
 def _stage_process(artifacts: Path) -> psutil.Process:
@@ -102,3 +112,16 @@ def test_two_runs_of_one_request_make_one_artifact(home: Home) -> None:
     for asset in ("benchmarks", "corpus", "instructions", "preferences"):
         made = [path for path in (home.artifacts / asset / "r1").iterdir() if path.is_dir()]
         assert len(made) == 1 and (made[0] / "manifest.json").exists()
+
+
+def test_a_stage_of_data_that_hangs_is_ended_and_begun_again(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Place:
+        last_sign_of_life = 0.0
+
+    hanging = [sys.executable, "-c", "import time; time.sleep(600)"]
+    monkeypatch.setattr(local, "_POLL_SECONDS", 0.01)
+    with subprocess.Popen(hanging) as process:
+        status = local._wait(process, Place(), 0.2)  # type: ignore[arg-type]
+    assert status == ExitCode.STALLED and may_retry(status) and process.returncode == -signal.SIGKILL
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1)"]) as process:
+        assert local._wait(process, Place(), None) == 0, "a training watches itself"  # type: ignore[arg-type]

@@ -46,7 +46,7 @@ def _attempts_here(status: int, root: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """How many processes a machine starts of a stage that always ends so; the failure says the table's words."""
     started: list[StageRequest] = []
 
-    def attempt(self: LocalCompute, step: Any, request: StageRequest, held: Allocation) -> int:
+    def attempt(self: LocalCompute, step: Any, request: StageRequest, held: Allocation, now: Any) -> int:
         started.append(request)
         return status
 

@@ -5,8 +5,9 @@ import pytest
 from korean_llm_assets.compute.preflight import check_fit
 from korean_llm_assets.compute.profiles import load_profile
 from trainers.contract import STAGES, DoesNotFit, Needs, StageRequest
+from trainers.contract.memory import Setting, training_memory
 from trainers.contract.model_shape import Shape
-from trainers.contract.planner import GPUS, Setting, plan, recipe_gpu_hours, training_memory
+from trainers.contract.planner import GPUS, plan, recipe_gpu_hours
 from trainers.contract.recipe import LoraSettings, TrainingSection
 from trainers.contract.recipe.loading import load_model_recipes, section_dict
 
@@ -93,8 +94,8 @@ def test_only_training_is_spread_over_machines():
         ("h100", Needs(gpus=40, nodes=5), "asks for 5 nodes, the pool has 4"),
         ("h100", Needs(nodes=2), "2 nodes but no GPU"),
         ("h100", Needs(cpu=64), "64 cores per node, a node has 60"),
-        ("kind", Needs(gpus=1), "asks for 1 GPUs, the profile has none"),
-        ("kind", Needs(memory="64Gi"), "64Gi of memory per node, a node has 6Gi"),
+        ("cpu", Needs(gpus=1), "asks for 1 GPUs, the profile has none"),
+        ("cpu", Needs(memory="640Gi"), "640Gi of memory per node, a node has 480Gi"),
     ],
 )
 def test_needs_that_no_node_meets(profile: str, needs: Needs, words: str):

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from dagster import DagsterInvalidConfigError, validate_run_config
 
+from korean_llm_assets.compute.cluster.kubeflow import render
 from korean_llm_assets.compute.overrides import Overrides
 from korean_llm_assets.compute.profiles import GpuPool, load_profile, profile_paths, quantity
 from korean_llm_assets.definitions import defs
-from trainers.contract import BadRequest, Needs
+from trainers.contract import BadRequest, Needs, StageRequest
 from trainers.contract.planner import GPUS, Gpu, recipe_gpu_hours
 from trainers.contract.recipe.loading import load_model_recipes
 
@@ -23,23 +24,23 @@ def test_every_packaged_profile_loads():
 
 
 def test_an_unknown_profile_names_those_there_are():
-    with pytest.raises(BadRequest, match="unknown cluster profile 'h200'; there are: h100, h100-op, .*kind"):
+    with pytest.raises(BadRequest, match="unknown cluster profile 'h200'; there are: cpu, h100, h100-op, "):
         load_profile("h200")
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("extends: kind\nimage: repo/trainer:latest\n", "never 'latest'"),
-        ("extends: kind\nimage: repo/trainer\n", "digest"),
-        ("extends: kind\nimages: x\n", "images: Extra inputs.*Allowed keys"),
+        ("extends: cpu\nimage: repo/trainer:latest\n", "never 'latest'"),
+        ("extends: cpu\nimage: repo/trainer\n", "digest"),
+        ("extends: cpu\nimages: x\n", "images: Extra inputs.*Allowed keys"),
         ("extends: nobody\n", "'extends' names 'nobody'"),
-        ("extends: kind\nworkload: pytorchjob\n", "no gpu_pool"),
+        ("extends: cpu\nworkload: pytorchjob\n", "no gpu_pool"),
         ("extends: h100-op\nworkload: pytorchjob\n", "needs launch: durable"),
         ("extends: h100\nworkload: trainjob\n", "neither env_secrets nor node_local_inputs"),
-        ("extends: kind\nvolumes: [{name: a, mount_path: /a}]\n", "exactly one of: claim, host_path"),
+        ("extends: cpu\nvolumes: [{name: a, mount_path: /a}]\n", "exactly one of: claim, host_path"),
         ("- a\n- b\n", "cannot be read"),
-        (f"extends: kind\ngpu_pool: {_POOL.format('a10')}\n", "memory a a10 has is not known .*add gpu_memory"),
+        (f"extends: cpu\ngpu_pool: {_POOL.format('a10')}\n", "memory a a10 has is not known .*add gpu_memory"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: str):
@@ -80,6 +81,30 @@ def test_a_launch_changes_needs_and_profile_by_config_or_by_tags():
     overrides = Overrides.of(_step(tags, {"gpus": 8, "nodes": None}))
     assert overrides.apply_to_needs(Needs(gpus=1, cpu=4)) == Needs(gpus=8, cpu=4)
     assert overrides.apply_to_profile(load_profile(overrides.profile)).queue == "urgent"
+
+
+@pytest.mark.parametrize("name", ["h100", "h100-pytorchjob", "h100-trainjob"])
+def test_an_urgent_launch_is_urgent_where_it_waits(name: str):
+    """In the queue by Kueue's label, whatever the workload is; where there is no queue, at the scheduler."""
+    label, request = "kueue.x-k8s.io/priority-class", StageRequest(stage="cpt", stage_version=1, model="m", release="r")
+    queued, needs, urgent = load_profile(name), Needs(gpus=8), Overrides(priority_class="urgent")
+    body = render(request, needs, urgent.apply_to_profile(queued), "run")
+    assert body["metadata"]["labels"][label] == "urgent"
+    assert label not in render(request, needs, queued, "run")["metadata"]["labels"]
+    assert urgent.apply_to_profile(queued).priority_class == queued.priority_class, "no PriorityClass has that name"
+    unqueued = queued.model_copy(update={"queue": None})
+    alone = render(request, Needs(), urgent.apply_to_profile(unqueued), "run")
+    assert label not in alone["metadata"]["labels"]
+    assert alone["spec"]["template"]["spec"]["priorityClassName"] == "urgent"
+
+
+def test_a_launch_names_no_image_from_elsewhere():
+    own = load_profile("h100")
+    assert own.allowed_images == ("registry.example.com/korean-llm/",)
+    mine = "registry.example.com/korean-llm/trainer:mine"
+    assert Overrides(image=mine).apply_to_profile(own).image == mine
+    with pytest.raises(BadRequest, match="'evil.example/x:1' is not from registry.example.com/korean-llm/"):
+        Overrides(image="evil.example/x:1").apply_to_profile(own)
 
 
 @pytest.mark.parametrize(("name", "value"), [("gpus", "many"), ("nodes", 0), ("gpu", "8")])

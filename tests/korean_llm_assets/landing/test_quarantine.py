@@ -58,6 +58,18 @@ def test_a_bad_drop_is_quarantined_told_once_and_freed_by_a_corrected_upload(pla
     assert recovered is not None and recovered.kind == "recovery"
 
 
+def test_a_release_inherits_nothing_from_a_quarantined_one(platform: PlatformUnderTest) -> None:
+    for number, name in enumerate(("good", "bad", "later")):
+        whole = {**WHOLE, "corpus": f"글 {number}", "instructions": f"질문 {number}"}
+        drop(platform.home.landing, name, whole if name != "later" else {"corpus": "셋"})
+        platform.instance.add_dynamic_partitions("release", [name])
+    (platform.home.landing / "bad" / "instructions" / "fail-65").touch()
+    assert platform.run("data", "good").success and not platform.run("data", "bad").success
+    result = platform.run("data", "later")
+    assert result.success, why(result)
+    assert metadata(result)["instructions"]["inherited from release"] == "good"
+
+
 def test_an_empty_drop_is_quarantined_too(platform: PlatformUnderTest) -> None:
     drop(platform.home.landing, "empty", {"benchmarks": "문제"})
     platform.instance.add_dynamic_partitions("release", ["empty"])

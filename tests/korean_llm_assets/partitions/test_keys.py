@@ -8,8 +8,8 @@ from dagster import MultiPartitionKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from korean_llm_assets.partitions.keys import cell_key, cells, release_key
-from trainers.contract import StageRequest
+from korean_llm_assets.partitions.keys import cell_key, cells, model_and_release, release_key
+from trainers.contract import STAGES, BadRequest, StageRequest
 
 
 @pytest.mark.parametrize("name", ["sample", "2026-11-21", "v1.2_final", "A"])
@@ -53,3 +53,16 @@ def test_every_key_is_one_that_requests_and_dagster_accept_and_names_stay_apart(
 def test_a_cell_is_a_model_and_a_release() -> None:
     assert cell_key("tiny", "sample").keys_by_dimension == {"model": "tiny", "release": "sample"}
     assert {dimension.name for dimension in cells.partitions_defs} == {"model", "release"}
+
+
+@pytest.mark.parametrize("cell", [cell_key("tiny", "sample"), "tiny|sample"], ids=["key", "text"])
+def test_a_partition_is_read_in_whatever_form_dagster_hands_it_over(cell: str) -> None:
+    assert model_and_release(STAGES["sft"], cell) == ("tiny", "sample")
+    assert model_and_release(STAGES["base_model"], "tiny") == ("tiny", None)
+    assert model_and_release(STAGES["corpus"], "sample") == (None, "sample")
+
+
+@pytest.mark.parametrize("text", ["tiny", "tiny|", "|sample", "tiny|sample|more"])
+def test_what_is_no_cell_is_refused_with_the_form_that_is_wanted(text: str) -> None:
+    with pytest.raises(BadRequest, match=r"MODEL\|RELEASE"):
+        model_and_release(STAGES["sft"], text)

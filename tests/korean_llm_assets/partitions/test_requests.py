@@ -5,9 +5,9 @@ import sys
 import pytest
 
 from korean_llm_assets.partitions import requests
-from korean_llm_assets.partitions.recipes import model_recipes
-from korean_llm_assets.partitions.requests import as_input, code_version, stage_request
-from trainers.contract import STAGES, Artifact, BadRequest
+from korean_llm_assets.partitions.recipes import data_recipe, model_recipes
+from korean_llm_assets.partitions.requests import as_input, made_from, recipe_digest, stage_request
+from trainers.contract import STAGES, Artifact, BadRequest, Input, Stage
 from trainers.contract.recipe import CorpusSection
 from trainers.contract.recipe.loading import section_dict
 
@@ -36,16 +36,17 @@ def test_where_an_input_lies_does_not_change_the_request() -> None:
     assert len(digests) == 1
 
 
-def test_a_changed_plugin_changes_the_request_and_the_code_version(tmp_path, monkeypatch) -> None:
+def test_a_changed_plugin_changes_the_request_and_what_the_recipe_says(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("KOREAN_LLM_PLUGINS", str(tmp_path))
     section = CorpusSection(filter={"rules": ["own_rules:f"]})
-    monkeypatch.setattr(requests, "section_and_seed", lambda stage, model: (section, 42))
+    recipe = data_recipe().model_copy(update={"corpus": section})
+    monkeypatch.setattr(requests, "data_recipe", lambda: recipe)
     digests = set()
     for text in ("def f(text): return True", "def f(text): return False"):
         (tmp_path / "own_rules.py").write_text(text)
         request = stage_request(STAGES["corpus"], None, "r", [])
         assert list(request.plugins) == ["own_rules:f"]
-        digests |= {request.digest, code_version(STAGES["benchmarks"])}
+        digests |= {request.digest, recipe_digest(STAGES["corpus"], recipe)}
     assert len(digests) == 4 and "own_rules" not in sys.modules
     (tmp_path / "own_rules.py").unlink()
     with pytest.raises(BadRequest, match=r"filter\.rules names 'own_rules:f', but own_rules is not there"):
@@ -58,5 +59,10 @@ def test_without_plugins_a_request_is_what_it_was() -> None:
     assert request.model_copy(update={"plugins": {"m:f": "0"}}).digest != request.digest
 
 
-def test_the_code_version_begins_with_the_stages_version() -> None:
-    assert all(code_version(stage).startswith(f"{stage.version}-") for stage in STAGES.values())
+@pytest.mark.parametrize("stage", [STAGES["corpus"], STAGES["sft"]], ids=lambda stage: stage.name)
+def test_a_request_is_made_from_its_edges_and_by_what_the_recipe_says(stage: Stage) -> None:
+    recipe = model_recipes()["tiny"] if stage.by_model else data_recipe()
+    beside = Input(name="champion", digest="c", path="p")
+    request = stage_request(stage, "tiny" if stage.by_model else None, "r", [as_input(ARTIFACT), beside])
+    edges = {"cpt_checkpoint": "d"} if stage.by_model else {}
+    assert made_from(request) == {**edges, "recipe": recipe_digest(stage, recipe)}

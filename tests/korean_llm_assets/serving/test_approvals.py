@@ -3,6 +3,7 @@
 import pytest
 from dagster import AssetCheckSeverity
 
+from korean_llm_assets.__main__ import main
 from korean_llm_assets.assets.checks import gate_results
 from korean_llm_assets.serving.approvals import approval_of, approve
 from trainers.contract import BadRequest, EvaluationDetails, GateResult, Manifest, StageRequest
@@ -47,6 +48,23 @@ def test_an_approval_of_another_report_does_not_count(store, report):
 def test_a_name_and_a_reason_are_needed(store, report, who, why):
     with pytest.raises(BadRequest, match="a name and a reason"):
         approve(store, report, who, why)
+
+
+def test_only_who_is_on_the_list_may_approve_and_a_file_of_somebody_else_does_not_count(store, report, monkeypatch):
+    approve(store, report, "김하나", WHY)
+    monkeypatch.setenv("KOREAN_LLM_APPROVERS", "이두리, 박세찬")
+    for refused in (lambda: approve(store, report, "김하나", WHY), lambda: approval_of(store, report)):
+        with pytest.raises(BadRequest, match="김하나 may not answer .*이두리, 박세찬 may"):
+            refused()
+    approve(store, report, "이두리", WHY)
+    assert approval_of(store, report).who == "이두리"
+
+
+def test_a_rollback_asks_for_somebody_on_the_list(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("KOREAN_LLM_HOME", str(tmp_path))
+    monkeypatch.setenv("KOREAN_LLM_APPROVERS", "이두리")
+    assert main(["rollback", "--model", "tiny"]) == 64
+    assert "nobody may not answer" in capsys.readouterr().err
 
 
 def test_a_file_that_is_no_approval_is_named(store, report):

@@ -23,8 +23,8 @@ _export, _report = cache(export_of), cache(report_on)
 
 @pytest.fixture(autouse=True)
 def _good_answers(monkeypatch):
-    monkeypatch.setattr(rollout, "chat", lambda url, question, max_tokens: None)
-    monkeypatch.setattr(rollout, "smoke_test", lambda url: SmokeResult([Reply("q", "답", 0.1)]))
+    monkeypatch.setattr(rollout, "ask", lambda url, question, max_tokens: None)
+    monkeypatch.setattr(rollout, "smoke_test", lambda url, heard: SmokeResult([Reply("q", "답", 0.1)]))
 
 
 def promote(model: str) -> Try:
@@ -214,7 +214,7 @@ def test_a_registry_that_stays_down_leaves_both_versions_served(tmp_path):
 def test_a_version_that_falls_over_during_the_smoke_test_gets_no_traffic(fallen, tmp_path, monkeypatch):
     world = world_before(SCENARIOS["promotion"], World(tmp_path))
 
-    def fall_over(url: str) -> SmokeResult:
+    def fall_over(url: str, heard: object) -> SmokeResult:
         world.platform.ready[fallen] = False
         return SmokeResult([Reply("q", "답", 0.1)])
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from dagster import Failure
+from mlflow import MlflowClient
 
 from korean_llm_assets.serving.registry import CANDIDATE, CHAMPION, PREVIOUS, Registry
 from trainers.contract import (
@@ -56,7 +57,7 @@ def export_of(model: str) -> Manifest:
     request = StageRequest(
         stage="export", stage_version=1, model="toy", release="r1", inputs=(pointer("rlhf_model", model),)
     )
-    details = ExportDetails(formats=[], parameters=1, tokenizer_hash="0", model_card="")
+    details = ExportDetails(formats=[], parameters=1, tokenizer_hash="0", model_card="# card of " + model)
     return Manifest(request=request, request_digest=request.digest, files=(), metrics={}, details=details)
 
 
@@ -76,6 +77,8 @@ def test_the_first_model_becomes_the_champion_with_its_lineage(registry, store):
     assert version.tags["corpus"] == "c" * 64
     assert version.tags["rlhf_model"] == "1" * 64
     assert version.tags["recipe"] == "r"
+    (described,) = MlflowClient(registry.uri).search_model_versions("name = 'toy'")
+    assert described.description == "# card of 1"
     assert (number(registry, CANDIDATE), number(registry, PREVIOUS)) == (None, None)
 
 

@@ -12,10 +12,11 @@ from dagster import Failure
 from korean_llm_assets.serving.registry import CANDIDATE, CHAMPION, Registry
 from korean_llm_assets.serving.rollout import RolloutPolicy, roll_out
 from korean_llm_assets.serving.rollout_hook import rollout_on
-from korean_llm_assets.serving.smoke import chat
+from korean_llm_assets.serving.smoke import ask
 from tests.korean_llm_assets.serving.test_registry import export_of, report_on
 from tests.support.local_platform import LocalPlatform
 from trainers.contract.artifacts import ArtifactStore
+from trainers.contract.replies import GreedyReply
 
 FAKE = Path(__file__).parents[2] / "support" / "fake_server.py"
 POLICY = RolloutPolicy(canary_share=0.3, canary_seconds=1.0, most_errors=0.05)
@@ -39,11 +40,11 @@ def platform(tmp_path):
 
 
 def served(platform, count=20) -> Counter:
-    replies = [chat(platform.url, "누구세요?", timeout=5) for _ in range(count)]
+    replies = [ask(platform.url, "누구세요?", timeout=5) for _ in range(count)]
     return Counter(reply.text.split()[-1] if not reply.error else "error" for reply in replies)
 
 
-def put_in_service(platform, version, old=None, policy=UNWATCHED, sleep=None, promote=lambda: None):
+def put_in_service(platform, version, old=None, policy=UNWATCHED, sleep=None, promote=lambda: None, heard=()):
     """A rollout whose registry calls `old` the champion until `promote` returned."""
     champion = [old]
 
@@ -51,7 +52,7 @@ def put_in_service(platform, version, old=None, policy=UNWATCHED, sleep=None, pr
         promote()
         champion[0] = version
 
-    return roll_out(platform, version, policy, move, lambda: champion[0], sleep or (lambda seconds: None))
+    return roll_out(platform, version, policy, move, lambda: champion[0], heard, sleep or (lambda seconds: None))
 
 
 def test_the_first_version_gets_all_traffic(platform):
@@ -62,7 +63,7 @@ def test_the_first_version_gets_all_traffic(platform):
 
 
 def test_nothing_served_is_said(platform):
-    assert "503" in chat(platform.url, "누구세요?").error
+    assert "503" in ask(platform.url, "누구세요?").error
 
 
 def test_a_canary_gets_its_share_and_then_everything(platform):
@@ -125,6 +126,37 @@ def test_a_version_that_cannot_answer_is_taken_back_with_its_log(platform, bad, 
     assert served(platform) == {"good-1": 20}
 
 
+def heard(text: str, ends: bool = True) -> list[GreedyReply]:
+    """What evaluation heard: one reply, of which there was no doubt."""
+    messages = [{"role": "user", "content": "누구세요?"}]
+    return [GreedyReply(messages=messages, text=text, certain=len(text), ends=ends)]
+
+
+def test_a_server_that_says_what_evaluation_heard_is_promoted(platform):
+    """A server that samples unless it is told not to is asked greedily."""
+    outcome = put_in_service(platform, "sampling-1", heard=heard("안녕하세요. sampling-1"))
+    assert outcome.promoted and "smoke test passed: 1 Korean answers, as evaluation heard them" in outcome.steps
+
+
+@pytest.mark.parametrize(
+    ("version", "expected", "words"),
+    [
+        ("good-2", heard("안녕히 가세요."), "'안녕하세요. good-2', but evaluation heard '안녕히 가세요.'"),
+        (
+            "endless-2",
+            heard("안녕하세요. endless-2"),
+            "goes on after '안녕하세요. endless-2', where evaluation heard it end",
+        ),
+        ("endless-2", heard("안녕", ends=False), "no reply ended within 64 tokens: what is served does not stop"),
+    ],
+)
+def test_a_server_that_says_something_else_or_never_stops_is_taken_back(platform, version, expected, words):
+    put_in_service(platform, "good-1")
+    outcome = put_in_service(platform, version, "good-1", heard=expected)
+    assert not outcome.promoted and words in outcome.steps[-1]
+    assert served(platform) == {"good-1": 20}
+
+
 def test_a_canary_that_fails_requests_is_taken_back(platform):
     put_in_service(platform, "good-1")
     outcome = put_in_service(platform, "broken-2", "good-1", POLICY, sleep=lambda seconds: served(platform, 60))
@@ -150,11 +182,11 @@ def test_traffic_does_not_stop_while_versions_change(platform):
     put_in_service(platform, "good-1")
     replies, stop = [], threading.Event()
 
-    def ask():
+    def keep_asking():
         while not stop.is_set():
-            replies.append(chat(platform.url, "누구세요?", timeout=5))
+            replies.append(ask(platform.url, "누구세요?", timeout=5))
 
-    asking = threading.Thread(target=ask)
+    asking = threading.Thread(target=keep_asking)
     asking.start()
     put_in_service(platform, "good-2", "good-1")
     stop.set()
@@ -168,7 +200,7 @@ def test_promotion_and_rollback_serve_the_version_first(platform, tmp_path):
     registry = Registry(
         f"sqlite:///{tmp_path / 'mlflow.db'}",
         locks=tmp_path / "locks",
-        rollout=rollout_on(lambda *_: platform, UNWATCHED),
+        rollout=rollout_on(lambda *_: platform, UNWATCHED, lambda version: []),
     )
     store = ArtifactStore(tmp_path / "artifacts")
 

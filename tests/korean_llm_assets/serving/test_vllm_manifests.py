@@ -1,6 +1,7 @@
 """vLLM's objects: valid by Kubernetes' own schemas, and right where a schema does not look. Not run on a GPU here."""
 
-from pathlib import Path
+from dataclasses import replace
+from typing import Any
 
 import jsonschema
 import kubernetes_validate
@@ -10,11 +11,19 @@ from pydantic import ValidationError
 
 from korean_llm_assets.compute.profiles import load_profile
 from korean_llm_assets.serving import vllm_manifests as vllm
-from korean_llm_assets.serving.vllm_manifests import ServingSettings
+from korean_llm_assets.serving.model_size import ModelSize
+from korean_llm_assets.serving.vllm_manifests import ServedModel, ServingSettings
+from tests.support.charts import facts, find, ours
 from tests.support.crds import crd_schema
+from tests.support.pod_security import violations
+from trainers.contract import BadRequest, DoesNotFit
 
 _KUBERNETES = "1.32"
-PATH = "deployed_model/qwen2.5-7b/r1/abc"
+SEVEN = ServedModel(
+    path="deployed_model/qwen2.5-7b/r1/abc",
+    size=ModelSize(weights=15_231_233_024, dtype="bfloat16", positions=131_072, heads=28, cache_of_token=57_344),
+)
+"""Qwen2.5-7B: 28 layers, 4 heads of keys and values, 128 wide."""
 PROMETHEUS = "http://prometheus.monitoring:9090"
 
 
@@ -25,7 +34,24 @@ def profile():
 
 @pytest.fixture
 def deployment(profile):
-    return vllm.deployment("qwen2.5-7b", "3", PATH, ServingSettings(gpus=2), profile)
+    return vllm.deployment("qwen2.5-7b", "3", SEVEN, ServingSettings(), profile)
+
+
+def argument(deployment: dict[str, Any], flag: str) -> str:
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    return container["args"][container["args"].index(flag) + 1]
+
+
+def test_the_namespace_of_the_models_admits_their_pods(deployment):
+    assert violations(deployment["spec"]["template"]["spec"]) == []
+
+
+def test_the_route_leads_to_a_gateway_wherever_it_is(profile):
+    for settings, parent in (
+        (ServingSettings(gateway="g"), {"name": "g"}),
+        (ServingSettings(gateway="g", gateway_namespace="gateways"), {"name": "g", "namespace": "gateways"}),
+    ):
+        assert vllm.route("m", {"1": 1.0}, settings, profile)["spec"]["parentRefs"] == [parent]
 
 
 def test_core_objects_meet_their_schemas(deployment, profile):
@@ -58,20 +84,60 @@ def test_a_canary_that_is_too_short_to_be_counted_is_refused():
 def test_the_server_gets_the_verified_folder_read_only_and_its_gpus(deployment):
     pod = deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    assert f"/mnt/korean-llm/artifacts/{PATH}/model" in container["args"]
-    assert container["resources"]["limits"]["nvidia.com/gpu"] == "2"
-    assert container["args"][container["args"].index("--tensor-parallel-size") + 1] == "2"
+    assert argument(deployment, "--model") == f"/mnt/korean-llm/artifacts/{SEVEN.path}/model"
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
     store = next(mount for mount in container["volumeMounts"] if mount["name"] == "store")
     assert store["readOnly"] is True
     assert pod["nodeSelector"]["gpu-type"] == "h100"
     assert pod["automountServiceAccountToken"] is False
 
 
+@pytest.mark.parametrize(
+    ("size", "gpus", "memory", "length"),
+    [
+        pytest.param(SEVEN.size, "1", "31Gi", "8192", id="7B on one"),
+        pytest.param(replace(SEVEN.size, positions=512), "1", "31Gi", "512", id="as long as its positions"),
+        pytest.param(ModelSize(145 * 10**9, "bfloat16", 32_768, 64, 327_680), "4", "152Gi", "8192", id="72B on four"),
+        pytest.param(ModelSize(145 * 10**9, "bfloat16", 32_768, 6, 327_680), "3", "152Gi", "8192", id="six heads"),
+    ],
+)
+def test_a_replica_is_as_large_as_its_model(profile, size, gpus, memory, length):
+    """An H100 has 80 GB; the weights must leave room for a cache, and the heads be divided evenly."""
+    made = vllm.deployment("m", "1", ServedModel("a", size), ServingSettings(), profile)
+    (container,) = made["spec"]["template"]["spec"]["containers"]
+    limits = container["resources"]["limits"]
+    assert limits == {"cpu": "8", "memory": memory, "nvidia.com/gpu": gpus}
+    assert argument(made, "--tensor-parallel-size") == gpus
+    assert argument(made, "--max-model-len") == length
+    assert argument(made, "--dtype") == "bfloat16"
+
+
+def test_one_models_replicas_can_be_set_apart(profile):
+    settings = ServingSettings(models={"qwen2.5-7b": {"gpus": 4, "memory": "99Gi", "max_model_len": 32_768}})
+    made = vllm.deployment("qwen2.5-7b", "3", SEVEN, settings, profile)
+    assert (argument(made, "--tensor-parallel-size"), argument(made, "--max-model-len")) == ("4", "32768")
+    other = vllm.deployment("another", "3", SEVEN, settings, profile)
+    assert (argument(other, "--tensor-parallel-size"), argument(other, "--max-model-len")) == ("1", "8192")
+
+
+def test_a_model_that_no_node_holds_is_refused_with_the_arithmetic(profile):
+    huge = ModelSize(10**12, "bfloat16", 8192, 64, 327_680)
+    with pytest.raises(
+        DoesNotFit, match=r"weights of 931\.3 GiB and a cache of 8 x 8,192 tokens .* on 8 GPUs of 75 GiB"
+    ):
+        vllm.deployment("m", "1", ServedModel("a", huge), ServingSettings(), profile)
+
+
+def test_a_cluster_without_gpus_is_told_so():
+    with pytest.raises(BadRequest, match="'cpu' has no gpu_pool"):
+        vllm.deployment("m", "1", SEVEN, ServingSettings(), load_profile("cpu"))
+
+
 def test_selectors_name_their_own_version_only(deployment, profile):
     service = vllm.service("qwen2.5-7b", "3", profile)
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     assert service["spec"]["selector"].items() <= labels.items()
-    other = vllm.deployment("qwen2.5-7b", "4", PATH, ServingSettings(), profile)
+    other = vllm.deployment("qwen2.5-7b", "4", SEVEN, ServingSettings(), profile)
     assert not service["spec"]["selector"].items() <= other["spec"]["template"]["metadata"]["labels"].items()
     assert deployment["metadata"]["name"] == "qwen2-5-7b-v3"
 
@@ -93,11 +159,13 @@ def test_scaling_is_on_the_queue_and_the_cache(profile):
 
 
 def test_the_shipped_settings_and_role_are_what_serving_needs():
-    folder = Path(__file__).parents[3] / "dagster_deploy" / "components" / "serving"
-    assert ServingSettings.model_validate(yaml.safe_load((folder / "settings.yaml").read_text())).gpus == 1
-    role, binding = yaml.safe_load_all((folder / "rbac.yaml").read_text())
-    for made in (role, binding):
-        kubernetes_validate.validate(made, _KUBERNETES, strict=True)
+    objects = ours(facts(serving={"enabled": True}))
+    given = ServingSettings.model_validate(
+        yaml.safe_load(find(objects, "ConfigMap", "korean-llm-serving")["data"]["settings.yaml"])
+    )
+    place = {"gateway", "gateway_namespace", "host"}
+    assert given.model_dump(exclude=place) == ServingSettings().model_dump(exclude=place)
+    role = find(objects, "Role", "korean-llm-serving")
     granted = {
         (group, resource, verb)
         for rule in role["rules"]
@@ -116,5 +184,3 @@ def test_the_shipped_settings_and_role_are_what_serving_needs():
         ("", "pods/log", "get"),
     }
     assert granted == wanted
-    settings = (folder / "kustomization.yaml").read_text()
-    assert "settings.yaml" in settings and "rbac.yaml" in settings

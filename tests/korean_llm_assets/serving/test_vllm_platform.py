@@ -9,11 +9,14 @@ from urllib3.exceptions import HTTPError
 from korean_llm_assets.compute.profiles import load_profile
 from korean_llm_assets.serving import rollout
 from korean_llm_assets.serving import vllm_platform as cluster
+from korean_llm_assets.serving.model_size import ModelSize
 from korean_llm_assets.serving.rollout import RolloutPolicy, roll_out, settle
 from korean_llm_assets.serving.smoke import Reply, SmokeResult
-from korean_llm_assets.serving.vllm_manifests import ServingSettings
+from korean_llm_assets.serving.vllm_manifests import ServedModel, ServingSettings
 from korean_llm_assets.serving.vllm_platform import ClusterPlatform
 from trainers.contract import ServiceMissing
+
+SIZE = ModelSize(weights=10**9, dtype="bfloat16", positions=8192, heads=8, cache_of_token=1000)
 
 
 class Api:
@@ -75,8 +78,8 @@ class Api:
 
 def platform_on(api, model="qwen2.5-7b", **settings):
     return ClusterPlatform(
-        model, lambda version: f"deployed_model/{version}", ServingSettings(**settings), load_profile("h100"),
-        api, api, api,
+        model, lambda version: ServedModel(f"deployed_model/{version}", SIZE), ServingSettings(**settings),
+        load_profile("h100"), api, api, api,
     )  # fmt: skip
 
 
@@ -149,8 +152,8 @@ def test_only_this_models_versions_are_listed():
 
 @pytest.fixture
 def smoke(monkeypatch):
-    monkeypatch.setattr(rollout, "chat", lambda url, question, max_tokens: None)
-    monkeypatch.setattr(rollout, "smoke_test", lambda url: SmokeResult([Reply("q", "답", 0.1)]))
+    monkeypatch.setattr(rollout, "ask", lambda url, question, max_tokens: None)
+    monkeypatch.setattr(rollout, "smoke_test", lambda url, heard: SmokeResult([Reply("q", "답", 0.1)]))
 
 
 def weights(api) -> dict[str, int]:
@@ -186,7 +189,7 @@ def test_an_api_server_that_refuses_or_is_down_is_named(monkeypatch):
 
     monkeypatch.setattr(api, "list_namespaced_deployment", refuse)
     monkeypatch.setattr(api, "read_namespaced_deployment_status", lose)
-    with pytest.raises(ServiceMissing, match=r"listing what is served.*403 Forbidden.*rbac\.yaml"):
+    with pytest.raises(ServiceMissing, match=r"listing what is served.*403 Forbidden.*serving\.yaml"):
         platform_on(api).versions()
     with pytest.raises(ServiceMissing, match=r"state of qwen2-5-7b-v3.*connection refused"):
         platform_on(api).is_ready("3")

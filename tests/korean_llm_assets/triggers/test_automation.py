@@ -4,9 +4,10 @@ import json
 import shutil
 import sys
 import time
-from argparse import Namespace
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from subprocess import PIPE, Popen
@@ -14,15 +15,14 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-import yaml
-from dagster import AssetKey, DagsterRun, SensorResult, build_sensor_context, evaluate_automation_conditions
+from dagster import DagsterRun, SensorResult, build_sensor_context
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from korean_llm_assets.landing.claims import claim
 from korean_llm_assets.landing.folders import Landing
-from korean_llm_assets.partitions.keys import cell_key
-from tests.korean_llm_assets.conftest import WHOLE, PlatformUnderTest, define, drop
-from trainers.contract import BadRequest
-from trainers.contract.recipe.loading import recipe_folders
+from tests.korean_llm_assets.conftest import WHOLE, PlatformUnderTest, drop
+from trainers.contract.walk import walk
 
 
 def tick(platform: PlatformUnderTest) -> SensorResult:
@@ -39,7 +39,8 @@ def tick(platform: PlatformUnderTest) -> SensorResult:
         platform.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
     for request in result.run_requests or ():
         platform.instance.create_run_for_job(
-            platform.definitions.resolve_job_def("data"), tags={CONTENT_TAG: request.tags[CONTENT_TAG]}
+            platform.definitions.resolve_job_def("data"),
+            tags={CONTENT_TAG: request.tags[CONTENT_TAG], "dagster/partition": str(request.partition_key)},
         )
     return result
 
@@ -59,6 +60,17 @@ def test_a_complete_folder_becomes_a_release_and_a_run(platform: PlatformUnderTe
     assert keys(tick(platform)) == []
 
 
+def test_a_folder_that_waits_is_looked_through_once_in_a_tick(
+    platform: PlatformUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walks: list[Path] = []
+    monkeypatch.setattr("korean_llm_assets.landing.folders.walk", lambda path: (walks.append(path), walk(path))[1])
+    release = drop(platform.home.landing, "뉴스", WHOLE, ready=False)
+    reason = tick(platform).skip_reason
+    assert walks == [release]
+    assert reason is not None and (reason.skip_message or "").startswith("not complete yet: 뉴스 waits for _READY")
+
+
 def test_the_same_content_under_another_name_is_not_new(platform: PlatformUnderTest) -> None:
     release = drop(platform.home.landing, "first", WHOLE)
     shutil.copytree(release, platform.home.landing / "copied")
@@ -76,6 +88,22 @@ def test_late_files_are_new_content_of_the_same_release(platform: PlatformUnderT
     assert keys(result) == ["first"]
     assert not result.dynamic_partitions_requests
     assert keys(tick(platform)) == []
+
+
+def test_a_drop_put_back_to_earlier_content_is_made_again_and_uploading_it_again_starts_nothing(
+    platform: PlatformUnderTest,
+) -> None:
+    release = drop(platform.home.landing, "first", {"corpus": "가"})
+    contents = []
+    for text in "가나가나나":
+        (release / "corpus" / "a.jsonl").write_text(text)
+        contents += [request.tags["korean_llm/content"] for request in tick(platform).run_requests or ()]
+        assert keys(tick(platform)) == []
+    assert len(contents) == 4 and contents[0] == contents[2] != contents[1] == contents[3]
+    second = drop(platform.home.landing, "second", {"corpus": "다"})
+    assert keys(tick(platform)) == ["second"]
+    (second / "corpus" / "a.jsonl").write_text("가")
+    assert keys(tick(platform)) == ["second"], "that another release once had this content says nothing of this one"
 
 
 def test_of_two_daemons_that_see_a_drop_at_once_one_starts_its_run(platform: PlatformUnderTest) -> None:
@@ -117,9 +145,56 @@ def test_processes_that_claim_one_content_at_once_have_one_winner_and_a_dead_win
     assert claim(tmp_path, "7") and not claim(tmp_path, "7")
 
 
+def test_a_release_whose_run_was_deleted_is_made_again(platform: PlatformUnderTest) -> None:
+    drop(platform.home.landing, "first", WHOLE)
+    assert keys(tick(platform)) == ["first"]
+    (run,) = platform.instance.get_runs()
+    platform.instance.delete_run(run.run_id)
+    (platform.home.landing / ".claims.json").unlink()  # it is older than ten minutes by then
+    assert keys(tick(platform)) == ["first"]
+    assert keys(tick(platform)) == []
+
+
+def test_the_queries_of_a_tick_do_not_grow_with_the_releases(platform: PlatformUnderTest) -> None:
+    """An instance has hundreds of releases, and a query of PostgreSQL is a connection."""
+    from korean_llm_assets.triggers.sensors import automation_sensor, new_releases
+
+    queries: dict[int, list[int]] = {}
+    for number in (1, 2, 12):
+        for name in range(number):
+            drop(platform.home.landing, f"r{name}", {**WHOLE, "corpus": f"글 {name}"})
+        tick(platform)
+        for sensor in (new_releases, automation_sensor):
+            context = build_sensor_context(
+                instance=platform.instance, definitions=platform.definitions, resources=platform.definitions.resources
+            )
+            with counted_statements() as statements:
+                sensor.evaluate_tick(context)
+            queries.setdefault(number, []).append(len(statements))
+    assert queries[2] == queries[12], queries
+    assert all(0 < count < 150 for count in queries[12]), queries
+
+
+@contextmanager
+def counted_statements() -> Iterator[list[str]]:
+    """Every statement that SQLAlchemy sends meanwhile."""
+    statements: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
 @pytest.mark.parametrize("events", [100, pytest.param(1000, marks=pytest.mark.prove)])
-def test_a_thousand_events_give_one_release_and_one_run_per_content(platform: PlatformUnderTest, events: int) -> None:
-    """Re-uploads, renames, late files, duplicate events, a rewound cursor, two daemons.
+def test_a_thousand_events_give_one_run_per_content_that_a_release_changes_to(
+    platform: PlatformUnderTest, events: int
+) -> None:
+    """Re-uploads, renames, late files, reverts, duplicate events, a rewound cursor, two daemons.
 
     Dagster's rule for run keys is the launcher's here: of two daemons that ask at once for one key, one gets a run.
     """
@@ -129,27 +204,32 @@ def test_a_thousand_events_give_one_release_and_one_run_per_content(platform: Pl
     random = Random(7)
     landing = Landing(platform.home.landing)
     launched: Counter[str] = Counter()
-    seen: set[str] = set()
+    expected: Counter[str] = Counter()
+    standing: dict[str, str] = {}
     cursors = [None]
     for number in range(events):
         names = list(landing.releases().values())
-        event = random.choice(("new", "touch", "rename", "late", "tick", "rewind", "two daemons", "incomplete"))
-        if (event == "new" and len(names) < 12) or not names:
+        happens = random.choice(
+            ("new", "touch", "rename", "late", "tick", "rewind", "two daemons", "incomplete", "revert")
+        )
+        if (happens == "new" and len(names) < 12) or not names:
             drop(platform.home.landing, f"drop {number}", {"corpus": random.choice("가나다라마바사아자차")})
-        elif event == "touch":
+        elif happens == "touch":
             path = platform.home.landing / random.choice(names) / "corpus" / "a.jsonl"
             path.write_text(path.read_text())
-        elif event == "rename":
+        elif happens == "rename":
             (platform.home.landing / random.choice(names)).rename(platform.home.landing / f"renamed {number}")
-        elif event == "late":
+        elif happens == "late":
             (platform.home.landing / random.choice(names) / "corpus" / "late.jsonl").write_text(
                 str(random.randrange(100))
             )
-        elif event == "incomplete":
+        elif happens == "revert":
+            (platform.home.landing / random.choice(names) / "corpus" / "late.jsonl").unlink(missing_ok=True)
+        elif happens == "incomplete":
             drop(platform.home.landing, f"incomplete {number}", {"corpus": f"{number}"}, ready=False)
-        cursor = random.choice(cursors) if event == "rewind" else cursors[-1]
+        cursor = random.choice(cursors) if happens == "rewind" else cursors[-1]
         daemons = []
-        for _ in range(2 if event == "two daemons" else 1):
+        for _ in range(2 if happens == "two daemons" else 1):
             context = build_sensor_context(
                 instance=platform.instance,
                 definitions=platform.definitions,
@@ -157,7 +237,11 @@ def test_a_thousand_events_give_one_release_and_one_run_per_content(platform: Pl
                 cursor=cursor,
             )
             daemons.append(new_releases(context))
-        seen |= {landing.digest(name) for name in landing.releases().values() if landing.is_complete(name)}
+        for key, name in landing.releases().items():
+            content = None if landing.incompleteness(name) else landing.digest(name)
+            if content and standing.get(key) != content and (key in standing or content not in expected):
+                standing[key] = content
+                expected[content] += 1
         for result in daemons:
             for request in result.dynamic_partitions_requests or ():
                 platform.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
@@ -165,106 +249,17 @@ def test_a_thousand_events_give_one_release_and_one_run_per_content(platform: Pl
                 if not launched[request.run_key]:
                     platform.instance.add_run(
                         DagsterRun(
-                            "data", tags={CONTENT_TAG: request.run_key, "dagster/partition": request.partition_key}
+                            "data",
+                            tags={
+                                CONTENT_TAG: request.tags[CONTENT_TAG],
+                                "dagster/partition": str(request.partition_key),
+                            },
                         )
                     )
                     launched[request.run_key] += 1
             cursors.append(result.cursor)
-    assert set(launched) == seen
-    assert set(launched.values()) == {1}
     runs = platform.instance.get_runs()
-    assert len(runs) == len(seen) > events / 50
+    assert Counter(run.tags[CONTENT_TAG] for run in runs) == expected
+    assert max(expected.values()) > 1, "no release was put back to earlier content"
+    assert len(expected) > events / 50
     assert {run.tags["dagster/partition"] for run in runs} == set(platform.instance.get_dynamic_partitions("release"))
-
-
-def requested(platform: PlatformUnderTest, cursor: Any) -> tuple[dict[str, set[str]], Any]:
-    """What one tick of the conditions asks for: asset -> partitions."""
-    result = evaluate_automation_conditions(platform.definitions, platform.instance, cursor=cursor)
-    keys = platform.definitions.resolve_asset_graph().materializable_asset_keys
-    partitions_by_asset = {key.to_user_string(): set(result.get_requested_partitions(key)) for key in keys}
-    return {name: partitions for name, partitions in partitions_by_asset.items() if partitions}, result.cursor
-
-
-def recipe(home: Path, name: str, **changes: object) -> None:
-    """A recipe of the user's own: tiny's, with changes."""
-    own = home / "recipes"
-    own.mkdir(exist_ok=True)
-    text = yaml.safe_load((recipe_folders()[0] / "tiny.yaml").read_text())
-    (own / f"{name}.yaml").write_text(yaml.safe_dump({**text, "model": name, **changes}))
-
-
-@pytest.mark.slow
-def test_conditions_make_what_new_data_and_changed_recipes_ask_for_of_automatic_models(
-    platform: PlatformUnderTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recipe(platform.home.root, "asked", automation="ask")
-    recipe(platform.home.root, "never", automation="off")
-    monkeypatch.setenv("KOREAN_LLM_RECIPES", str(platform.home.root / "recipes"))
-    platform.definitions = define(reload=True)
-    cell = cell_key("tiny", "r1")
-    chain = {"cpt_checkpoint", "sft_model", "rlhf_model", "eval_report", "deployed_model"}
-
-    requests, cursor = requested(platform, None)
-    assert requests == {"base_model": {"tiny"}}  # nothing is needed for it; there is no data to ask for others with
-
-    drop(platform.home.landing, "r1", WHOLE)
-    platform.instance.add_dynamic_partitions("release", ["r1"])
-    assert platform.run("base", "tiny").success
-    requests, cursor = requested(platform, cursor)
-    assert requests == {}  # the data is not there yet
-    assert platform.run("data", "r1").success
-    requests, cursor = requested(platform, cursor)
-    assert requests == {name: {cell} for name in chain - {"deployed_model"}}  # its report's checks have not passed yet
-    assert platform.run("training", cell, asset_selection=[AssetKey(name) for name in requests]).success
-    requests, cursor = requested(platform, cursor)
-    assert requests == {"deployed_model": {cell}}
-    assert platform.run("training", cell, asset_selection=[AssetKey("deployed_model")]).success
-    requests, cursor = requested(platform, cursor)
-    assert requests == {}
-
-    changed = yaml.safe_load((recipe_folders()[0] / "tiny.yaml").read_text())["sft"] | {"learning_rate": 1.5e-3}
-    recipe(platform.home.root, "tiny", sft=changed)
-    platform.definitions = define(reload=True)
-    requests, cursor = requested(platform, cursor)
-    assert requests == {name: {cell} for name in chain - {"cpt_checkpoint"}}
-    requests, cursor = requested(platform, cursor)
-    assert requests == {}  # once
-
-    _asked_models_wait_for_a_person_and_models_that_are_off_for_nobody(platform, cursor)
-
-
-def _asked_models_wait_for_a_person_and_models_that_are_off_for_nobody(
-    platform: PlatformUnderTest, cursor: Any
-) -> None:
-    from korean_llm_assets.assets.proposals import proposals, proposed_releases  # as `define(reload=True)` loaded it
-    from korean_llm_assets.commands import start
-
-    proposed = proposed_releases(platform.instance)
-    assert proposed["asked"] == ["r1"] and "never" not in proposed and "tiny" not in proposed
-    (alert,) = [alert for alert in proposals(platform.instance) if "asked r1" in alert.english]
-    assert "start --model asked --release r1" in alert.english and "승인 대기" in alert.korean
-    with pytest.raises(BadRequest, match="never says automation: off"):
-        start.run(Namespace(model="never", release="r1"), platform.home)
-    start.run(Namespace(model="asked", release="r1"), platform.home)
-    requests, cursor = requested(platform, cursor)
-    assert requests == {"base_model": {"asked"}}
-    assert platform.run("base", "asked").success
-    requests, cursor = requested(platform, cursor)
-    assert set(requests) >= {"cpt_checkpoint", "sft_model", "rlhf_model", "eval_report"}
-    assert {partition for partitions in requests.values() for partition in partitions} == {cell_key("asked", "r1")}
-    assert "asked" not in proposed_releases(platform.instance)
-
-
-@pytest.mark.slow
-def test_an_expensive_stage_waits_for_the_checks_before_it_and_a_failure_is_not_repeated(
-    platform: PlatformUnderTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SMALL_STAGES_GATE", "fail")
-    drop(platform.home.landing, "r1", WHOLE)
-    platform.instance.add_dynamic_partitions("release", ["r1"])
-    _, cursor = requested(platform, None)
-    for job, partition in (("data", "r1"), ("base", "tiny"), ("training", cell_key("tiny", "r1"))):
-        platform.run(job, partition)
-    for _ in range(2):
-        requests, cursor = requested(platform, cursor)
-        assert requests == {}  # deployed_model is missing, but its report's checks did not pass

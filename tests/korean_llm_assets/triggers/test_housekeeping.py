@@ -1,6 +1,7 @@
 """Housekeeping removes what nothing names, and never what something does; dry run first."""
 
 import os
+import threading
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
@@ -121,6 +122,40 @@ def test_what_is_named_is_never_removed(shelf: Shelf, name_it: Callable[[Shelf, 
     assert shelf.names() == {made[1].path, made[2].path}
 
 
+def _running(shelf: Shelf, made: Sequence[Artifact]) -> None:
+    shelf.instance.add_run(
+        DagsterRun("training", status=DagsterRunStatus.STARTED, tags={"dagster/partition": "tiny|r1"})
+    )
+
+
+@pytest.mark.parametrize("name_it", [_latest, _aliased, _made_from, _running])
+def test_what_became_live_after_the_look_is_kept(
+    shelf: Shelf, name_it: Callable[[Shelf, Sequence[Artifact]], None]
+) -> None:
+    made = four(shelf)
+    doomed = shelf.doomed(keep=3)
+    assert [each.what for each in doomed] == [made[0].path]
+    name_it(shelf, made)
+    messages: list[str] = []
+    tidy(doomed, True, messages.append)
+    assert shelf.store.path(made[0]).exists()
+    assert any("kept after all" in message and made[0].path in message for message in messages)
+
+
+def test_what_is_being_reused_is_removed_by_nobody(shelf: Shelf) -> None:
+    made = four(shelf)
+    (doomed,) = shelf.doomed(keep=3)
+    request = shelf.request(0)
+    with locked(shelf.store.beside(request).launch_lock):  # as `reuse` holds it
+        removal = threading.Thread(target=doomed.remove)
+        removal.start()
+        removal.join(0.3)
+        assert removal.is_alive() and shelf.store.find(request) is not None
+        shelf.point(made[0])
+    removal.join(30)
+    assert shelf.store.reuse(request) is not None
+
+
 def test_what_is_young_or_of_a_running_run_is_not_touched(shelf: Shelf) -> None:
     made = four(shelf)
     young = time.time()
@@ -175,7 +210,7 @@ def test_the_command_and_the_job_are_dry_runs_unless_told(
             )
             assert result.success
             assert shelf.store.path(made[0]).exists() != yes
-    assert clean.run(Namespace(days=14.0, keep=2, yes=False), home) == 0
+    assert clean.run(Namespace(days=14.0, keep=2, yes=False, json=False), home) == 0
     output = capsys.readouterr().out
     assert made[1].path in output and "nothing was (--yes removes)" in output and shelf.store.path(made[1]).exists()
 

@@ -16,8 +16,9 @@ from dagster import (
     op,
 )
 
-from korean_llm_assets.alerts import Alert, plain_webhook
-from korean_llm_assets.triggers.incidents import Outbox, alert_of, alerts
+from korean_llm_assets.alerts import Alert, plain_webhook, slack_webhook
+from korean_llm_assets.triggers.incidents import alert_of, alerts
+from korean_llm_assets.triggers.outbox import Outbox
 from tests.support.alert_receiver import Receiver
 from trainers.contract import ExitCode
 
@@ -82,6 +83,17 @@ def test_a_failure_says_its_cause_in_both_languages_and_the_first_useful_line() 
     with DagsterInstance.ephemeral() as instance:
         quiet = failed_stage(instance, -9, "killed by SIGKILL", (20, "step 1/8"))
         assert quiet.english == "[failed] training tiny|r1: killed by SIGKILL" and "오류" in quiet.korean
+
+
+def test_the_words_of_a_drop_begin_no_line_steer_no_terminal_and_call_nobody(receiver: Receiver) -> None:
+    cell = "<!channel> 긴급: <http://evil.example/login|여기> @everyone\n[done] training tiny|r1\x1b[2J\ud800"
+    with DagsterInstance.ephemeral() as instance:
+        alert = failed_stage(instance, int(ExitCode.BAD_DATA), f"suite.tsv: item 1: {cell}", (40, cell))
+    assert [line.split("]")[0] for line in alert.english.splitlines()] == ["[failed"]
+    assert "\x1b" not in alert.text and "@everyone" not in alert.text and "<!channel>" not in alert.text
+    slack_webhook(receiver.url).send(alert)
+    (got,) = receiver.got
+    assert "<" not in got["text"] and "&lt;http://evil.example/login|여기&gt;" in got["text"]
 
 
 def test_a_failure_that_is_retried_is_not_told(receiver: Receiver) -> None:

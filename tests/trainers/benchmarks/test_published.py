@@ -1,15 +1,18 @@
 """Published Korean benchmarks from their real files, quirks included, and what is said of broken ones."""
 
 import json
+import zipfile
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 import pyarrow
 import pyarrow.parquet
 import pytest
 
+from tests.support.corpus_landing import run_data_stage
 from tests.support.toy import build_model
-from trainers.benchmarks.formats import MultipleChoice, Suite
+from trainers.benchmarks.formats import Instruction, MultipleChoice, Suite
 from trainers.benchmarks.published import is_published, published_suites
 from trainers.contract import BadData
 from trainers.evaluation.measures import measure_suite
@@ -86,7 +89,7 @@ def test_columns_are_found_by_name(tmp_path):
     ("content", "words"),
     [
         ("ID\tText\tLabel\n1\t좋다\t1\n2\t나쁘다\n", "item 2 .* 2 cells under 3 columns"),
-        ("ID\tLabel\n1\t1\n", "item 1 .* no column or value 'Text'"),
+        ("ID\tLabel\n1\t1\n", "item 1 .* there is no 'Text'"),
         ("ID\tText\tLabel\n1\t좋다\t긍정\n", "item 1"),
     ],
 )
@@ -160,13 +163,18 @@ def test_exams_keep_their_parts_and_ask_in_lm_evals_words(exams):
         assert len({row["id"] for row in rows}) == len(rows), name
 
 
+SQUAD = {"context": "강은 동해로 간다.", "qas": [{"id": "6-0-0", "question": "어디로?", "answers": [{"text": "동해"}]}]}
+BROKEN_SQUAD = json.dumps({"data": [{"paragraphs": [{**SQUAD, "qas": [*SQUAD["qas"], {"id": "7", "question": "?"}]}]}]})
+
+
 @pytest.mark.parametrize(
     ("file", "content", "words"),
     [
         ("kmmlu/Law-test.csv", "question,answer,A,B,C,D\n둘은?,1,2\n", "item 1 .* not as many cells as columns"),
-        ("kmmlu/Law-test.csv", "question,A,B,C,D\n둘은?,1,2,3,4\n", "item 1 .* no column or value 'answer'"),
+        ("kmmlu/Law-test.csv", "question,A,B,C,D\n둘은?,1,2,3,4\n", "item 1 .* there is no 'answer'"),
         ("HAERAE-Bench-v1-HI.csv", "question,a,b,c,d,e,answer\n무엇?,1,2,3,4,5,X\n", "item 1"),
-        ("csatqa_eval.json", '{"question": "?", "context": null}\n', "item 1 .* no column or value 'option#1'"),
+        ("csatqa_eval.json", '{"question": "?", "context": null}\n', "item 1 .* there is no 'option#1'"),
+        ("KorQuAD_v1.0_dev.json", BROKEN_SQUAD, "item 2 .* there is no 'answers'"),
     ],
 )
 def test_a_broken_exam_is_named_with_its_item(tmp_path, file, content, words):
@@ -197,3 +205,198 @@ def test_other_files_are_left_alone(tmp_path):
     (tmp_path / "mine.jsonl").write_text("{}\n")
     assert published_suites(tmp_path) == {}
     assert not is_published("mine.jsonl") and is_published("kobest/WiC/test.tsv")
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, list):
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(content), path)
+    else:
+        path.write_text(content, encoding="utf-8")
+
+
+LICENCE = {"question": " 둘은? ", "solution": "2", "license_name": "변호사", "category": "법"}
+BBQ = (
+    "sample_id\tlabel_annotation\tcontext\tquestion\tchoices\tbiased_answer\tanswer\tbbq_id\tbbq_category\tprediction\n"
+    "socio-economic-001a-002-amb-bsd\tST\t가와 나를 봤다.\t누가 몰랐나?\t['가', '나', '알 수 없음']\t나\t알 수 없음"
+    "\t1.0\tAge\t\n"
+)
+PUBLISHED = {
+    "KMMLU-HARD/data/accounting-hard-test.csv": (
+        "question,answer,A,B,C,D,Category,Human Accuracy\n둘은?,2,1,2,3,4,법,0.1\n",
+        ("kmmlu_hard", "둘은?\nA. 1\nB. 2\nC. 3\nD. 4\n정답：", "ABCD", "B", "accounting"),
+    ),
+    "KMMLU-Redux/data/test-00000-of-00001.parquet": (
+        [{**LICENCE, "options": list("가나다라")}],
+        ("kmmlu_redux", "둘은?\nA. 가\nB. 나\nC. 다\nD. 라\n정답：", "ABCD", "B", "변호사"),
+    ),
+    "KMMLU-Pro/data/test-00000-of-00001.parquet": (
+        [{**LICENCE, "solution": "5", "options": list("가나다라마")}],
+        ("kmmlu_pro", "둘은?\nA. 가\nB. 나\nC. 다\nD. 라\nE. 마\n정답：", "ABCDE", "E", "변호사"),
+    ),
+    "KorNLI/xnli.test.ko.tsv": (
+        'sentence1\tsentence2\tgold_label\n"비가 온다.\t맑다.\tcontradiction\n',
+        (
+            "kornli",
+            '"비가 온다. 질문: 맑다. 이 말은 참인가, 거짓인가, 알 수 없는가? 답변:',
+            ["참", "알 수 없음", "거짓"],
+            "거짓",
+            "",
+        ),
+    ),
+    "KorSTS/sts-test.tsv": (
+        "genre\tfilename\tyear\tid\tscore\tsentence1\tsentence2\nnews\ta\t2012\t1\t3.000\t비가 온다.\t비다.\n",
+        ("korsts", "문장1: 비가 온다. 문장2: 비다. 두 문장은 같은 뜻인가? 답변:", ["아니오", "예"], "예", ""),
+    ),
+    "x-final/ko/test_2k.tsv": (
+        "id\tsentence1\tsentence2\tlabel\n1\t비가 온다\t비다\t0\n",
+        ("paws_ko", "비가 온다, 맞죠?", ["아니요, 비다", "예, 비다"], "아니요, 비다", ""),
+    ),
+    "paws-x/ko/test-00000-of-00001.parquet": (
+        [{"id": 1, "sentence1": "비가 온다", "sentence2": "비다", "label": 1}],
+        ("paws_ko", "비가 온다, 맞죠?", ["아니요, 비다", "예, 비다"], "예, 비다", ""),
+    ),
+    "nsmc/ratings_test.txt": (
+        'id\tdocument\tlabel\n7\t"좋다\t1\n',
+        ("nsmc", '문장: "좋다 긍부정:', ["부정", "긍정"], "긍정", ""),
+    ),
+    "kobest_v1/boolq/test-00000-of-00001.parquet": (
+        [{"paragraph": "비가 온다.", "question": "맑은가?", "label": 0}],
+        ("kobest_boolq", "비가 온다. 질문: 맑은가? 답변: ", ["아니오", "예"], "아니오", ""),
+    ),
+    "kobest_v1/copa/test-00000-of-00001.parquet": (
+        [{"premise": "땅이 젖었다.", "question": "원인", "alternative_1": "비", "alternative_2": "해", "label": 0}],
+        ("kobest_copa", "땅이 젖었다.  왜냐하면", ["비", "해"], "비", ""),
+    ),
+    "kobest/hellaswag/test/0000.parquet": (
+        [{"context": "비가 온다.", **{f"ending_{n}": f"끝 {n}" for n in range(1, 5)}, "label": 3}],
+        ("kobest_hellaswag", "문장: 비가 온다.", [f"끝 {n}" for n in range(1, 5)], "끝 4", ""),
+    ),
+    "kobest/sentineg/test.parquet": (
+        [{"sentence": "좋다", "label": 1}],
+        ("kobest_sentineg", "문장: 좋다 긍부정:", ["부정", "긍정"], "긍정", ""),
+    ),
+    "kobest/wic/test.parquet": (
+        [{"word": "배", "context_1": "배를 탔다", "context_2": "배를 먹었다", "label": 0}],
+        (
+            "kobest_wic",
+            "문장1: 배를 탔다 문장2: 배를 먹었다 두 문장에서 배가 같은 뜻으로 쓰였나?",
+            ["아니오", "예"],
+            "아니오",
+            "",
+        ),
+    ),
+    "klue/nli/validation-00000-of-00001.parquet": (
+        [{"guid": "n1", "premise": "비가 온다.", "hypothesis": "맑다.", "label": 2}],
+        (
+            "klue_nli",
+            "비가 온다. 질문: 맑다. 이 말은 참인가, 거짓인가, 알 수 없는가? 답변:",
+            ["참", "알 수 없음", "거짓"],
+            "거짓",
+            "",
+        ),
+    ),
+    "klue/sts/validation-00000-of-00001.parquet": (
+        [{"guid": "s1", "sentence1": "비가 온다.", "sentence2": "비다.", "labels": {"label": 3.7, "binary-label": 1}}],
+        ("klue_sts", "문장1: 비가 온다. 문장2: 비다. 두 문장은 같은 뜻인가? 답변:", ["아니오", "예"], "예", ""),
+    ),
+    "klue/ynat/validation-00000-of-00001.parquet": (
+        [{"guid": "y1", "title": "금리 동결", "label": 1}],
+        (
+            "klue_ynat",
+            "제목: 금리 동결 이 기사의 주제는? 답변:",
+            ["IT과학", "경제", "사회", "생활문화", "세계", "스포츠", "정치"],
+            "경제",
+            "",
+        ),
+    ),
+    "klue-ynat-v1.1/ynat-v1.1_dev.json": (
+        '[{"guid": "y1", "title": "금리 동결", "label": "경제"}]',
+        (
+            "klue_ynat",
+            "제목: 금리 동결 이 기사의 주제는? 답변:",
+            ["IT과학", "경제", "사회", "생활문화", "세계", "스포츠", "정치"],
+            "경제",
+            "",
+        ),
+    ),
+    "KMMLU/Law/test-00000-of-00001.parquet": (
+        [{"question": "둘은?", "answer": 2, "A": "1", "B": "2", "C": "3", "D": "4", "Category": "Law"}],
+        ("kmmlu", "둘은?\nA. 1\nB. 2\nC. 3\nD. 4\n정답：", "ABCD", "B", "Law"),
+    ),
+    "KoBBQ/data/KoBBQ_test_samples.tsv": (
+        BBQ,
+        (
+            "kobbq",
+            "가와 나를 봤다.\n질문: 누가 몰랐나?\n답변:",
+            ["가", "나", "알 수 없음"],
+            "알 수 없음",
+            "socio-economic",
+        ),
+    ),
+}  # fmt: skip
+"""File -> a row of ours in its form, and the suite, question, choices, right choice and subject that it gives."""
+
+
+@pytest.mark.parametrize("file", PUBLISHED)
+def test_a_published_form_gives_its_item(tmp_path, file):
+    content, (suite, question, choices, right, subject) = PUBLISHED[file]
+    write(tmp_path / file, content)
+    ((name, (row,)),) = published_suites(tmp_path).items()
+    item = MultipleChoice.model_validate(row)
+    assert (name, item.question, item.choices) == (suite, question, list(choices))
+    assert (item.choices[item.answer], item.subject) == (right, subject)
+
+
+def test_paws_asks_what_lm_eval_asks(tmp_path):
+    """Question and choice together are lm_eval's whole text."""
+    import jinja2
+    import lm_eval.tasks
+    import yaml
+
+    path = Path(lm_eval.tasks.__file__).parent / "paws-x" / "paws_ko.yaml"
+    template = yaml.safe_load(path.read_text())["doc_to_choice"]
+    write(tmp_path / "x-final/ko/test_2k.tsv", PUBLISHED["x-final/ko/test_2k.tsv"][0])
+    (row,) = published_suites(tmp_path)["paws_ko"]
+    texts = jinja2.Template(template).render(sentence1="비가 온다", sentence2="비다")
+    assert str([f"{row['question']} {choice}" for choice in row["choices"]]) == texts
+
+
+def test_of_klues_mrc_only_what_the_text_answers_is_asked(tmp_path):
+    other = {**SQUAD["qas"][0], "guid": "m2", "is_impossible": True, "answers": []}
+    answered = {key: value for key, value in SQUAD["qas"][0].items() if key != "id"} | {"guid": "m1"}
+    data = {"data": [{"title": "강", "paragraphs": [{**SQUAD, "qas": [answered, other]}]}]}
+    write(tmp_path / "klue-mrc-v1.1/klue-mrc-v1.1_dev.json", json.dumps(data))
+    (row,) = published_suites(tmp_path)["klue_mrc"]
+    assert (row["id"], Instruction.model_validate(row).answer) == ("m1", "동해")
+
+
+def test_the_other_splits_of_the_hub_are_no_suites(tmp_path):
+    for folder, (name, train) in {
+        "boolq": ("test-00000-of-00001.parquet", "train-00000-of-00001.parquet"),
+        "copa": ("test/0000.parquet", "train/0000.parquet"),
+    }.items():
+        content = next(rows for file, (rows, _) in PUBLISHED.items() if f"/{folder}/test" in file)
+        for split in (name, train):
+            write(tmp_path / "landing/r1/benchmarks/kobest" / folder / split, content)
+    manifest, _ = run_data_stage("benchmarks", tmp_path)
+    assert manifest.details.suites == {"kobest_boolq": 1, "kobest_copa": 1}
+
+
+def test_korquads_answers_are_written(tmp_path):
+    write(tmp_path / "KorQuAD_v1.0_dev.json", json.dumps({"data": [{"title": "강", "paragraphs": [SQUAD]}]}))
+    (row,) = published_suites(tmp_path)["korquad"]
+    item = Instruction.model_validate(row)
+    assert item.answer == "동해" and item.id == "6-0-0"
+    assert item.messages[-1]["content"].startswith("강은 동해로 간다.\n\n질문: 어디로?\n")
+
+
+def test_published_files_are_read_out_of_a_zip_and_a_broken_one_is_named_in_it(tmp_path):
+    with zipfile.ZipFile(tmp_path / "모음.zip", "w") as archive:
+        for name in ("nsmc/ratings_test.txt", "KorSTS/sts-test.tsv"):
+            archive.writestr(name, PUBLISHED[name][0])
+    assert {name: len(rows) for name, rows in published_suites(tmp_path).items()} == {"nsmc": 1, "korsts": 1}
+    with zipfile.ZipFile(tmp_path / "모음.zip", "w") as archive:
+        archive.writestr("nsmc/ratings_test.txt", "id\tdocument\n1\t좋다\n")
+    with pytest.raises(BadData, match=r"모음\.zip/nsmc/ratings_test\.txt: item 1 .* there is no 'label'"):
+        published_suites(tmp_path)

@@ -2,14 +2,21 @@
 
 import hashlib
 import json
+import zipfile
 
 import pytest
 
 from tests.support.corpus_landing import read_jsonl, run_data_stage, write_jsonl
 from tests.support.plugins import FOLDER
-from trainers.benchmarks.stage import item
+from trainers.benchmarks import items
 from trainers.contract import BadData
+from trainers.conversations.columns import SUITE, values_of
 from trainers.text.records import Unusable
+
+
+def item(row):
+    return items.item(values_of(row, SUITE, {}))
+
 
 USER = {"role": "user", "content": "질문"}
 ROWS = {
@@ -54,6 +61,19 @@ def test_published_benchmarks_are_read_from_their_own_files_beside_ours(tmp_path
     }
 
 
+def test_published_benchmarks_in_an_archive_are_read_beside_own_suites_in_it(tmp_path):
+    landing = tmp_path / "landing/r1/benchmarks"
+    landing.mkdir(parents=True)
+    with zipfile.ZipFile(landing / "all.zip", "w") as archive:
+        archive.writestr("kobest/SentiNeg/test.tsv", "ID\tText\tLabel\n7\t좋다\t1\n")
+        archive.writestr("kobest/SentiNeg/train.tsv", "ID\tText\tLabel\n8\t싫다\t0\n")
+        archive.writestr("kobest/README.md", "CC BY-SA 4.0")
+        archive.writestr("mine.jsonl", json.dumps(ROWS["text"]))
+    manifest, _ = run_data_stage("benchmarks", tmp_path)
+    assert manifest.details.suites == {"all.zip-mine": 1, "kobest_sentineg": 1}
+    assert not manifest.details.excluded and not manifest.details.unread
+
+
 def test_a_suite_in_a_form_of_its_own_is_read_by_a_plugin(tmp_path, monkeypatch):
     monkeypatch.setenv("KOREAN_LLM_PLUGINS", str(FOLDER))
     landing = tmp_path / "landing/r1/benchmarks"
@@ -62,7 +82,7 @@ def test_a_suite_in_a_form_of_its_own_is_read_by_a_plugin(tmp_path, monkeypatch)
     (landing / "riddles/animals.tsv").write_text("목이 긴 것은?\t기린\t개\n수염이 있는 것은?\t고양이\t닭\n")
     (landing / "riddles/things.tsv").write_text("날이 있는 것은?\t칼\t공\n날이 없는 것은?\t공\n")
     readers = {"riddles": {"files": "riddles/*.tsv", "read": "korean_extras.suites:riddles"}}
-    manifest, folder = run_data_stage("benchmarks", tmp_path, readers=readers)
+    manifest, folder = run_data_stage("benchmarks", tmp_path, readers=readers, max_bad_share=0.5)
     assert manifest.details.suites == {"mine": 1, "riddles": 3}
     assert manifest.details.excluded == {"bad_choices": 1}
     assert [row["id"] for row in read_jsonl(folder / "riddles.jsonl")] == ["riddles-1", "riddles-2", "riddles-3"]
@@ -91,7 +111,7 @@ def test_a_reader_that_fails_or_finds_nothing_is_told(tmp_path, monkeypatch, cap
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({**ROWS["multiple_choice"], "answer": 2}, "bad_answer"),
+        ({**ROWS["multiple_choice"], "answer": "대전"}, "bad_answer"),
         ({**ROWS["multiple_choice"], "answer": True}, "bad_answer"),
         ({**ROWS["multiple_choice"], "choices": ["서울", "서울 "]}, "bad_choices"),
         ({**ROWS["multiple_choice"], "choices": "서울"}, "bad_choices"),
@@ -101,7 +121,7 @@ def test_a_reader_that_fails_or_finds_nothing_is_told(tmp_path, monkeypatch, cap
         ({"messages": [USER], "checks": [{"kind": "rhyme", "value": 1}]}, "bad_checks"),
         ({"messages": [USER], "checks": 7}, "bad_checks"),
         ({"text": ""}, "field_empty"),
-        ({"body": "x"}, "unknown_format"),
+        ({"body": "x"}, "unknown_schema"),
     ],
 )
 def test_wrong_items(row, reason):
@@ -120,10 +140,39 @@ def test_verifiable_instructions_keep_their_checks():
 
 def test_wrong_items_are_counted_and_a_limit_takes_items_evenly(tmp_path):
     rows = [{**ROWS["text"], "text": f"본문 {n}"} for n in range(5)]
-    write_jsonl(tmp_path / "landing/r1/benchmarks/a.jsonl", [rows[0], {"text": 3}, ROWS["instruction"], *rows[1:]])
-    manifest, folder = run_data_stage("benchmarks", tmp_path, max_items_per_suite=3)
-    assert manifest.details.excluded == {"field_not_text": 1, "other_format": 1}
+    write_jsonl(tmp_path / "landing/r1/benchmarks/a.jsonl", [rows[0], {"text": 3}, *rows[1:]])
+    with pytest.raises(BadData, match=r"suite 'a' .* 1 of 6 rows cannot be read .*a\.jsonl:2: field_not_text"):
+        run_data_stage("benchmarks", tmp_path, max_items_per_suite=3)
+    manifest, folder = run_data_stage("benchmarks", tmp_path, max_items_per_suite=3, max_bad_share=0.4)
+    assert manifest.details.excluded == {"field_not_text": 1}
     assert [row["text"] for row in read_jsonl(folder / "a.jsonl")] == ["본문 0", "본문 1", "본문 3"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": "수도는?", "choices": ["서울", "부산"], "answer": "A"},
+        {"question": "수도는?", "choices": ["서울", "부산"], "answer": "(a)"},
+        {"question": "수도는?", "choices": ["서울", "부산"], "answer": "서울"},
+        {"question": "수도는?", "choices": ["서울", "부산"], "answer": "0"},
+        {"question": "수도는?", "choices": {"text": ["서울", "부산"], "label": ["1", "2"]}, "answerKey": "1"},
+        {
+            "question": "수도는?",
+            "choices": [{"label": "가", "text": "서울"}, {"label": "나", "text": "부산"}],
+            "gold": "가",
+        },
+        {"Question": "수도는?", "A": "서울", "B": "부산", "answer": "A", "messages": None, "checks": None},
+    ],
+)
+def test_the_right_answer_is_read_however_it_is_spelt(row):
+    assert item(row) == ("multiple_choice", ROWS["multiple_choice"])
+
+
+def test_an_answer_out_of_range_says_that_the_others_may_be_shifted(tmp_path):
+    rows = [{"question": f"물음 {n}", "choices": ["가", "나", "다"], "answer": 1 + n % 3} for n in range(6)]
+    write_jsonl(tmp_path / "landing/r1/benchmarks/a.jsonl", rows)
+    with pytest.raises(BadData, match=r"a\.jsonl:3: answer 3 of 3 choices: answers count from 0 here"):
+        run_data_stage("benchmarks", tmp_path, max_bad_share=0.9)
 
 
 def test_a_suite_with_nothing_usable_fails(tmp_path):
@@ -136,3 +185,35 @@ def test_a_suite_with_nothing_usable_fails(tmp_path):
 def test_no_suite(tmp_path):
     with pytest.raises(BadData, match="empty"):
         run_data_stage("benchmarks", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("utils.py", "import os"),
+        ("task.yaml", "task: a\ndoc_to_text: !function utils.evil"),
+        ("task.yaml", "task: a\nx: !!python/object/apply:os.system [id]"),
+        ("_default_yaml", "doc_to_target: !function utils.evil"),
+        ("task.pyc", "\x00"),
+    ],
+)
+def test_code_in_a_drops_tasks_is_refused(tmp_path, name, text):
+    landing = tmp_path / "landing/r1/benchmarks"
+    write_jsonl(landing / "mine.jsonl", [ROWS["text"]])
+    (landing / "lm_eval").mkdir()
+    (landing / "lm_eval" / name).write_text(text)
+    with pytest.raises(BadData, match=f"lm_eval/{name} is (no YAML without )?code"):
+        run_data_stage("benchmarks", tmp_path)
+
+
+def test_names_that_no_file_can_have_or_hold_are_bad_data(tmp_path):
+    landing = tmp_path / "landing/r1/benchmarks"
+    landing.mkdir(parents=True)
+    (landing / f"{'가' * 83}a.csv").write_text("text\n본문\n")  # 254 bytes, and 256 as .jsonl
+    with pytest.raises(BadData, match="at most 255"):
+        run_data_stage("benchmarks", tmp_path)
+    for path in landing.iterdir():
+        path.unlink()
+    (landing / "mine.jsonl").write_text(r'{"text": "본문", "id": "\ud800", "domain": "\udfff"}')
+    _, folder = run_data_stage("benchmarks", tmp_path)
+    assert read_jsonl(folder / "mine.jsonl")[0]["text"] == "본문"

@@ -48,6 +48,15 @@ def test_found_only_after_the_commit(store):
     assert not store.folder(stage_request).with_name(stage_request.digest + ".partial").exists()
 
 
+def test_what_only_its_writer_could_read_is_published_as_readable_as_its_folder(store):
+    stage_request = request()
+    with store.workspace(stage_request) as workspace:
+        weights = workspace.output / "model.safetensors"
+        weights.touch(mode=0o600)
+        workspace.records(workspace.output)
+        assert weights.stat().st_mode & 0o777 == workspace.output.stat().st_mode & 0o666
+
+
 def test_content_digest_ignores_time_and_follows_bytes(store, tmp_path):
     one = commit(store, request())
     again = commit(ArtifactStore(tmp_path / "moved"), request())
@@ -121,7 +130,7 @@ def test_a_landed_folder_that_changes_is_refused(store, tmp_path):
         store.resolve(item, tmp_path)
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EPERM, errno.EACCES, errno.ESTALE, errno.ETIMEDOUT])
 def test_a_full_disk_is_told_in_words(code):
     with pytest.raises(DiskTrouble, match="writing shards.*Free space"), disk_errors_named("writing shards"):
         raise OSError(code, os.strerror(code), "/data/x")

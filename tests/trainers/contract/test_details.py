@@ -79,24 +79,29 @@ def test_a_half_is_what_the_type_of_a_field_says() -> None:
 
 HALVES = {
     BaseModelDetails: (
-        "revision architecture parameters vocabulary tokenizer_hash template_hash fertility",
+        "revision architecture parameters vocabulary tokenizer_hash template_hash fertility facts",
         "source",
     ),
-    BenchmarkDetails: ("suites formats excluded", "inherited_from"),
+    BenchmarkDetails: ("suites formats excluded unread ignored_fields", "dropped inherited_from"),
     CorpusDetails: (
         "read kept train_documents validation_documents characters bytes words excluded masked repaired removed_lines "
-        "by_source by_licence by_language earlier contaminated",
-        "samples plan length cluster_size dedup_bytes_per_document nouns fertility",
+        "by_source by_licence by_language earlier contaminated unread ignored_fields",
+        "rules changes samples plan length cluster_size dedup_bytes_per_document nouns work fertility",
     ),
     DatasetDetails: (
-        "read kept train validation excluded masked by_source by_licence by_task honorifics",
-        "inherited_from samples",
+        "read kept train validation excluded unread ignored_fields contradicting unpaired masked by_source by_licence "
+        "by_task honorifics",
+        "dropped inherited_from samples",
     ),
-    EvaluationDetails: ("suites higher_is_better gate champion contamination", "markdown"),
-    ExportDetails: ("formats parameters tokenizer_hash template_hash model report", "lineage model_card"),
+    EvaluationDetails: ("suites higher_is_better gate champion replies contamination", "markdown"),
+    ExportDetails: (
+        "formats parameters tokenizer_hash template_hash model report facts replies",
+        "gguf lineage model_card",
+    ),
     TrainingDetails: (
-        "method steps epochs tokens_seen tokens_trained tokenizer_hash template_hash lineage pretraining alignment",
-        "backend trainable_parameters packing merge expansion loss evaluation_loss mask_sample",
+        "method steps epochs best_step tokens_seen tokens_trained tokenizer_hash template_hash lineage pretraining "
+        "alignment facts",
+        "backend kernels trainable_parameters packing merge expansion loss evaluation_loss curves mask_sample",
     ),
 }
 """Kind of details -> its fields that are decided, and those that are measured. What moves from the first to the second
@@ -131,7 +136,8 @@ def test_the_digest_follows_what_is_decided(details: Details, change: dict[str, 
     [
         (REPORT, {"markdown": "# other"}),
         (CORPUS, {"samples": [], "plan": "x", "length": {"8": 1}, "fertility": {"qwen": {"ko": 2.0}}}),
-        (TRAINED, {"backend": "unsloth", "trainable_parameters": 4, "loss": [(1, 3.1)], "packing": {"leakage": 1e-9}}),
+        (TRAINED, {"backend": "unsloth", "kernels": {"attention": "eager"}, "trainable_parameters": 4}),
+        (TRAINED, {"loss": [(1, 3.1)], "packing": {"leakage": 1e-9}}),
     ],
 )
 def test_the_digest_does_not_follow_what_is_measured(details: Details, change: dict[str, object]) -> None:

@@ -17,7 +17,7 @@ from trainers.contract.locks import locked
 ROOT = Path(__file__).parents[3]
 NAMES = re.compile(
     r"\.partial\b|manifest\.json|\.request\.json|\.request\.launch|\.messages\.jsonl|\.approval\.json|"
-    r"failure\.json|attempts\.json|\.removed-|\.tracking\b|\.registry\b"
+    r"failure\.json|attempts\.json|\.removed-|(?<!\w)\.tracking\b|\.registry\b"
 )
 KNOWING = {"trainers/contract/layout.py", "trainers/contract/artifacts.py"}
 

@@ -5,9 +5,15 @@ import pytest
 from tests.support.corpus_landing import data_request, read_jsonl, run_data_stage, write_jsonl
 from trainers.contract import Artifact, BadData, Input
 from trainers.contract.artifacts import ArtifactStore
-from trainers.conversations.instructions import conversation
+from trainers.conversations import instructions
+from trainers.conversations.columns import INSTRUCTION, values_of
 from trainers.runner.stage import run_stage
 from trainers.text.records import Unusable
+
+
+def conversation(row):
+    return instructions.conversation(values_of(row, INSTRUCTION, {}))
+
 
 USER = {"role": "user", "content": "수도는?"}
 ANSWER = {"role": "assistant", "content": "서울입니다."}
@@ -19,6 +25,10 @@ SYSTEM = {"role": "system", "content": "친절히 답하세요."}
     [
         ({"instruction": "수도는?", "input": "", "output": "서울입니다."}, [USER, ANSWER]),
         ({"messages": [SYSTEM, USER, ANSWER]}, [SYSTEM, USER, ANSWER]),
+        (
+            {"messages": [{"from": "system", "content": None, "value": "친절히 답하세요."}, USER, ANSWER]},
+            [SYSTEM, USER, ANSWER],
+        ),
         (
             {"conversations": [{"from": "human", "value": "수도는?"}, {"from": "gpt", "value": "서울입니다."}]},
             [USER, ANSWER],
@@ -79,7 +89,7 @@ def test_split_ledger_duplicates_and_lines(tmp_path):
 
 def test_too_many_broken_rows_fail_with_reasons_and_lines(tmp_path):
     write_jsonl(tmp_path / "landing/r1/instructions/a.jsonl", [*rows(5), *[{"messages": [USER]}] * 5])
-    with pytest.raises(BadData, match=r"5 of 10 rows.*no_answer \(5, first at a.jsonl:6\)"):
+    with pytest.raises(BadData, match=r"5 of 10 rows.*no_answer \(5\); first at a.jsonl:6"):
         run_data_stage("instructions", tmp_path)
 
 

@@ -1,6 +1,7 @@
 """The command line over a person's own files: one command, resumable, nothing mixed."""
 
 import json
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -10,6 +11,8 @@ from tests.support.plugins import FOLDER
 from tests.support.s3 import s3
 from tests.trainers.corpus.test_stage import dirty, everything
 from trainers.__main__ import main
+from trainers.contract.names import UnsafeName
+from trainers.corpus.gather import gather
 
 
 @pytest.fixture
@@ -63,9 +66,7 @@ def test_a_drop_is_data_and_never_code(files, tmp_path, capsys, monkeypatch, inp
 def test_changed_settings_on_unfinished_work_are_refused(files, tmp_path, capsys, monkeypatch):
     command = ["corpus", "--input", str(files), "--output", str(tmp_path / "out")]
     with monkeypatch.context() as patch:
-        patch.setattr(
-            "trainers.corpus.chain.write_documents", lambda *a: (_ for _ in ()).throw(RuntimeError("power cut"))
-        )
+        patch.setattr("trainers.corpus.chain.decide", lambda *a: (_ for _ in ()).throw(RuntimeError("power cut")))
         assert main(command) == 70
     assert main([*command, "--set", "exact_dedup=false"]) == 64
     assert "must not be mixed" in capsys.readouterr().err
@@ -103,6 +104,17 @@ def test_globs_folders_and_buckets_give_the_same_corpus(tmp_path, capsys):
     ):
         assert main(["corpus", "--input", sources, "--output", str(tmp_path / "none")]) == code
         assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["../../up.jsonl", "d//deep.jsonl", "./a.jsonl", ".git/hooks/x.jsonl"])
+def test_a_key_of_a_bucket_leads_nowhere_else(tmp_path, monkeypatch, key):
+    bucket = fsspec.filesystem("memory")
+    monkeypatch.setattr(type(bucket), "find", lambda self, path, **options: [f"{path}/{key}"])
+    monkeypatch.setattr(type(bucket), "isdir", lambda self, path: False)
+    monkeypatch.setattr(type(bucket), "get_file", lambda self, source, target: Path(target).write_text("theirs"))
+    with pytest.raises(UnsafeName):
+        gather(["memory://drops/in"], tmp_path / "in" / "deep")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ import pytest
 
 import trainers
 from trainers.contract.recipe.data import CorpusSection
+from trainers.contract.walk import Walk
 from trainers.corpus.plan import CorpusPlan
 
 
 def plan():
-    return CorpusPlan(CorpusSection(), {})
+    return CorpusPlan(CorpusSection(), Walk({}, {}))
 
 
 @pytest.mark.parametrize("file", ("corpus/clean.py", "text/normalise.py", "contract/recipe/filters.py"))

@@ -9,9 +9,11 @@ import zstandard
 from tests.bench.peers import Quiet, chain_section
 from tests.bench.truth import read_truth, score
 from tests.support.corpus_landing import read_jsonl
+from trainers.contract import Needs
 from trainers.contract.recipe.data import CorpusSection
 from trainers.corpus.chain import build
 from trainers.corpus.plan import CorpusPlan
+from trainers.text.read import files_below
 
 pytestmark = [pytest.mark.prove, pytest.mark.realdata]
 
@@ -33,7 +35,7 @@ def part(big, size):
 
 def run(path, folder, section, workers=1):
     (folder / "out").mkdir(parents=True)
-    return build(CorpusPlan(section, {path.name: path}), folder, folder / "out", Quiet(), workers)
+    return build(CorpusPlan(section, files_below(path)), folder, folder / "out", Quiet(), Needs(cpu=workers))
 
 
 @pytest.mark.parametrize(("near", "recall", "precision"), [(False, 1.0, 1.0), (True, 0.985, 0.995)])
@@ -61,7 +63,7 @@ def test_time_grows_with_size_and_memory_does_not(big, tmp_path):
         cost.append((time.process_time() - began) / path.stat().st_size * 1e6)
         pooled = run(path, tmp_path / f"{size}-pool", CorpusSection(), workers=2)
         assert pooled.metrics == corpus.metrics
-        peaks.append(pooled.timings["cleaning_peak_bytes"] / 1e6)
+        peaks.append(pooled.timings["peak_bytes"] / 1e6)
     print("seconds per MB", cost, "peak MB of a worker", peaks)
     assert max(cost) <= 1.15 * cost[0]
     assert max(peaks) < 600 and max(peaks) <= 1.3 * peaks[0]

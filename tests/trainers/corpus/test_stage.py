@@ -11,10 +11,10 @@ from random import Random
 import pytest
 
 from tests.support.corpus_landing import data_request, read_jsonl, run_data_stage, write_jsonl
-from trainers.contract import BadData, BadRequest
+from trainers.contract import BadData, DiskTrouble
 from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.shards import read_shards
-from trainers.corpus.join import Joined
+from trainers.corpus.figures import Figures
 from trainers.corpus.plan import CorpusPlan
 from trainers.runner.stage import run_stage
 from trainers.text import read, unpack
@@ -143,10 +143,10 @@ def test_finished_blocks_are_not_done_again(tmp_path, monkeypatch):
     monkeypatch.setattr(read, "BLOCK_BYTES", 2000)
     monkeypatch.setattr(unpack, "CHUNK", 500)
     write_jsonl(tmp_path / "landing/r1/corpus/a.jsonl", dirty(200))
-    monkeypatch.setattr(Joined, "metrics", lambda self: 1 / 0)
+    monkeypatch.setattr(Figures, "metrics", lambda self: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run_data_stage("corpus", tmp_path)
-    published = sorted(tmp_path.glob("artifacts/corpus/r1/*.partial/scratch/blocks/*"))
+    published = sorted(tmp_path.glob("artifacts/corpus/r1/*.partial/scratch/work/blocks/*"))
     times = {path: path.stat().st_mtime_ns for path in published}
     shutil.rmtree(published[1])
     monkeypatch.undo()
@@ -175,14 +175,14 @@ def test_small_shards_in_both_formats_hold_the_same_documents_and_repeat(tmp_pat
 KILLED_WHILE_JOINING = """
 import os, sys
 from trainers.__main__ import main
-from trainers.corpus.write import ShardWriter
-publish = ShardWriter._publish
-def publish_three(self, path):
-    if self._number == 3:
-        path.with_name(f".{path.name}").write_bytes(b"half a sh")
+from trainers.corpus import write
+write_shard = write.write_shard
+def write_three(context, split, number, rows):
+    if number == 3:
+        (context.aside / ".00003").write_bytes(b"half a sh")
         os.kill(os.getpid(), 9)
-    publish(self, path)
-ShardWriter._publish = publish_three
+    write_shard(context, split, number, rows)
+write.write_shard = write_three
 main(sys.argv[1:])
 """
 
@@ -224,7 +224,7 @@ def test_nothing_landed(tmp_path):
 def test_a_missing_folder_is_named(tmp_path):
     request = data_request("corpus", tmp_path / "landing")
     shutil.rmtree(tmp_path / "landing")
-    with pytest.raises(BadRequest, match="no folder"):
+    with pytest.raises(DiskTrouble, match="is not there; mount its volume"):
         run_stage(request, ArtifactStore(tmp_path / "artifacts"), tmp_path / "landing")
 
 

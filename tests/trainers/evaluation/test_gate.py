@@ -21,13 +21,16 @@ def bits(suite, per_byte, n=20):
     return [ItemScore(suite, "bits_per_byte", f"{i:03}", per_byte * (100 + i), 100 + i) for i in range(n)]
 
 
-def results(cpt_bits=2.0, sft_right=60, rlhf_right=80, english=2.1, champion_right=None, **extra):
+def results(cpt_bits=2.0, sft_right=60, rlhf_right=80, english=2.1, korean=2.1, champion_right=None, **extra):
     rows = {
         "unigram": bits("corpus/ko", 3.0),
         "base": [*bits("corpus/ko", 5.0), *bits("held/en", 2.0)],
-        "cpt": [*bits("corpus/ko", cpt_bits), *accuracy("ask", 30)],
+        "cpt": [*bits("corpus/ko", cpt_bits), *bits("held/en", 2.2), *accuracy("ask", 30)],
         "sft": [*accuracy("ask", sft_right), *accuracy("prefer", 60)],
-        "rlhf": [*accuracy("ask", 60), *accuracy("prefer", rlhf_right), *bits("held/en", english)],
+        "rlhf": [
+            *(*accuracy("ask", 60), *accuracy("prefer", rlhf_right)),
+            *(*bits("held/en", english), *bits("corpus/ko", korean)),
+        ],
     }
     if champion_right is not None:
         rows["champion"] = accuracy("ask", champion_right)
@@ -40,7 +43,7 @@ def verdicts(gate, table, evidence=()):
 
 def test_a_good_model_passes_everything():
     judged = verdicts(FULL, results())
-    assert len(judged) == 6
+    assert len(judged) == 7
     assert all(result.passed for result in judged.values())
     assert "33.3% below" in judged["cpt_below_unigram"].explanation
 
@@ -51,6 +54,7 @@ def test_each_shortfall_fails_its_own_condition_and_says_by_how_much():
         "sft_over_cpt": (results(sft_right=45), "5.0 points short"),
         "rlhf_preference": (results(rlhf_right=62), "3.0 points short"),
         "english_bits_per_byte_rise": (results(english=2.5), "15.0 points too much"),
+        "text_bits_per_byte_rise": (results(korean=2.4), "Korean (corpus/ko) costs +20.0% bits per byte against CPT"),
     }
     for name, (table, words) in cases.items():
         judged = verdicts(FULL, table)
@@ -66,8 +70,9 @@ def test_preference_must_be_above_sft_too():
 
 def test_what_was_not_measured_is_not_met():
     judged = verdicts(FULL, Results({"base": accuracy("other", 1), "rlhf": accuracy("other", 1)}, {}, 1))
-    assert [result.passed for result in judged.values()] == [False, False, False, False, True, True]
-    assert all("could not be measured" in judged[name].explanation for name in list(judged)[:4])
+    assert [result.passed for result in judged.values()] == [False, False, False, False, False, True, True]
+    assert all("could not be measured" in judged[name].explanation for name in list(judged)[:5])
+    assert "no held-out Korean or English text" in judged["text_bits_per_byte_rise"].explanation
 
 
 def test_one_nan_fails():
@@ -85,7 +90,15 @@ def test_only_a_significant_loss_to_the_champion_fails():
 
 
 def test_absent_limits_are_not_checked():
-    assert list(verdicts(GateSection(contaminated_items=None), results())) == ["all_finite"]
+    unlimited = GateSection(contaminated_items=None, text_bits_per_byte_rise=None)
+    assert list(verdicts(unlimited, results())) == ["all_finite"]
+
+
+def test_what_tuning_costs_is_held_to_a_limit_that_no_recipe_has_to_name():
+    judged = verdicts(GateSection(), results(english=2.6))["text_bits_per_byte_rise"]
+    assert (judged.passed, judged.threshold) == (False, 0.15)
+    assert "English (held/en) costs +18.2%" in judged.explanation, "the language that it costs most"
+    assert verdicts(GateSection(), results())["text_bits_per_byte_rise"].passed
 
 
 def test_contamination_fails_with_its_evidence():

@@ -38,7 +38,8 @@ def test_verifiable_instructions_are_judged_kind_by_kind_and_held_to_the_recipe(
         "all/verified": round(5 / 7, 6), "follow/forbidden": 0, "follow/json": 0, "follow/language": 1,
         "follow/level": 1, "follow/list_items": 1, "follow/max_characters": 1,
     }  # fmt: skip
-    gate = GateSection(instruction_following=0.9, suites={"follow/forbidden": 1, "follow/level": 1})
+    limits = {"follow/forbidden": 1, "follow/level": 1}
+    gate = GateSection(instruction_following=0.9, suites=limits, text_bits_per_byte_rise=None)
     judged = {result.name: result for result in apply_gate(gate, results, [])}
     failed = {"instruction_following", "suite_limit/follow/forbidden"}
     assert {name for name, result in judged.items() if not result.passed} == failed

@@ -8,8 +8,9 @@ import pytest
 
 from tests.support.judge_server import fair, judging
 from tests.support.toy import STORY, TEMPLATE, build_lineage, sample_suites
-from trainers.contract import Artifact, BadRequest, EvaluationDetails
+from trainers.contract import Artifact, BadRequest, EvaluationDetails, replies
 from trainers.contract.artifacts import ArtifactStore
+from trainers.contract.digests import tree_digest
 from trainers.evaluation.judge_questions import QUESTIONS
 from trainers.evaluation.measuring import measure_stage
 from trainers.runner.stage import run_stage
@@ -35,6 +36,7 @@ def test_every_stage_is_measured_on_every_suite(manifest):
     assert set(details.suites["choice"]) == set(details.suites["instruct"]) == set(details.suites["held/en"]) == stages
     assert set(details.suites["corpus/ko"]) == {*stages, "unigram"}
     assert set(details.suites["prefer/margin"]) == {"rlhf"}
+    assert [reply.question for reply in details.replies] == list(replies.QUESTIONS)
     assert details.suites["choice"]["base"].n == 20
     assert details.suites["all/verified"]["rlhf"].n == 2
     assert details.suites["follow/ends_with"]["rlhf"].value == 0
@@ -60,7 +62,8 @@ def test_the_report_is_whole(lineage, manifest):
     assert page.count("<svg") >= 10
     assert page.count("<polygon") == 4 + len({"base", "cpt", "sft", "rlhf"}), "a radar: its rings and the stages"
     assert page.count("<polyline") == len({"cpt", "sft", "rlhf"}), "a loss curve for each training"
-    assert "<th>base</th><th>cpt</th><th>sft</th><th>rlhf</th>" in page, "samples side by side"
+    columns = "".join(f'<th scope="col">{stage}</th>' for stage in ("base", "cpt", "sft", "rlhf"))
+    assert columns in page, "samples side by side"
     assert "http" not in page.replace("http-equiv", "") and " src=" not in page, "self-contained"
     assert manifest.details.markdown == (folder / "report.md").read_text()
     items = pyarrow.parquet.read_table(folder / "items.parquet").to_pylist()
@@ -126,6 +129,17 @@ def test_a_stage_with_another_template_is_refused(tmp_path):
         run_stage(lineage.evaluate(), lineage.store)
 
 
+def test_a_vocabulary_that_cpt_expanded_is_compared_with_the_base_by_bytes(tmp_path):
+    story = ("text", [{"id": "s0", "text": STORY, "domain": "ko"}])
+    lineage = build_lineage(tmp_path / "artifacts", suites={**sample_suites(), "story": story}, new_tokens=60)
+    manifest = run_stage(lineage.evaluate(), lineage.store)
+    figures = manifest.details.suites["story/ko"]
+    for stage in ("cpt", "sft", "rlhf"):  # of random weights each token costs about the same
+        assert figures[stage].value < 0.8 * figures["base"].value, "fewer tokens for the same bytes"
+    facts = json.loads((lineage.store.path(Artifact.of(manifest)) / "report.json").read_text())["facts"]
+    assert facts["tokenizer from cpt on"] != facts["tokenizer"]
+
+
 def test_a_judge_named_in_the_recipe_compares_and_is_in_the_report(lineage):
     with judging(fair) as (settings, requests):
         manifest = run_stage(lineage.evaluate(judge=settings.model_dump(exclude_defaults=True)), lineage.store)
@@ -142,7 +156,7 @@ def test_mlflow_has_the_reports_figures_with_their_intervals(lineage, tmp_path, 
 
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setenv("MLFLOW_ARTIFACTS", str(tmp_path / "mlartifacts"))
+    monkeypatch.chdir(tmp_path)  # where MLflow keeps the files of runs, without a server
     manifest = run_stage(lineage.evaluate(samples=1), lineage.store)
     client = MlflowClient(uri)
     experiments = [client.get_experiment_by_name(EXPERIMENT).experiment_id]
@@ -157,15 +171,27 @@ def test_mlflow_has_the_reports_figures_with_their_intervals(lineage, tmp_path, 
     }
     assert len(figures) > 200
     assert {name: run.data.metrics.get(name) for name in figures} == figures
+    table = {(row["suite"], row["model"]): row["value"] for row in _table(client, run, "figures")}
+    assert table == pytest.approx(
+        {(suite, stage): f["value"] for suite, by in report["suites"].items() for stage, f in by.items()}
+    )
+    items = _table(client, run, "items")
+    assert {row["suite"] for row in items} >= {flip["suite"] for flip in report["flips"]}
+    assert any(row["question"] for row in items)
+
+
+def _table(client, run, name):
+    """As MLflow itself reads it."""
+    rows = client.load_table(run.info.experiment_id, f"{name}.table.json", run_ids=[run.info.run_id])
+    return rows.to_dict("records")
 
 
 @pytest.mark.slow
 def test_lm_eval_tasks_of_the_release_are_measured_offline_and_pinned(tmp_path):
     lineage = build_lineage(tmp_path / "artifacts", lm_eval_task="toy_task")
-    manifest = run_stage(lineage.evaluate(lm_eval={"toy_task": ""}), lineage.store)
+    pin = f"landed@{tree_digest(next(lineage.store.root.glob('benchmarks/*/*/lm_eval')))[:16]}"
+    manifest = run_stage(lineage.evaluate(lm_eval={"toy_task": pin}), lineage.store)
     figures = manifest.details.suites
     assert figures["lm_eval/toy_task/acc_norm"]["rlhf"].value == figures["choice"]["rlhf"].value
     report = json.loads((lineage.store.path(Artifact.of(manifest)) / "report.json").read_text())
-    pin = report["facts"]["lm_eval toy_task"]
-    again = run_stage(lineage.evaluate(lm_eval={"toy_task": pin}), lineage.store)
-    assert again.details.suites == figures
+    assert report["facts"]["lm_eval toy_task"] == pin

@@ -27,6 +27,15 @@ def test_the_model_outlives_the_artifact_it_came_from(exported):
     assert file_sha256(weights) == file_sha256(source / "model" / "model.safetensors")
     assert weights.stat().st_ino != (source / "model" / "model.safetensors").stat().st_ino
     assert manifest.details.parameters > 10_000
+    (entry,) = (record for record in manifest.files if record.path == "MLmodel")
+    assert not entry.is_content, "what MLflow shows says when it was written"
+
+
+def test_it_carries_what_a_server_of_it_must_say(exported):
+    lineage, report, manifest = exported
+    replies = manifest.details.replies
+    assert replies and replies == lineage.store.manifest(report).details.replies
+    assert "replies" in manifest.details.decides, "rollouts act on them, so the digest covers them"
 
 
 def test_the_card_tells_data_licences_recipe_results_limits_and_identity(exported):
@@ -111,10 +120,24 @@ def test_an_adapter_of_another_base_is_not_exported(tmp_path):
         run_stage(lineage.export(report, formats=["safetensors", "adapter"]), lineage.store)
 
 
-def test_gguf_is_refused_with_what_to_do(exported):
+def test_gguf_lies_beside_the_model_with_a_modelfile_and_its_figures(exported):
     lineage, report, _ = exported
-    with pytest.raises(BadRequest, match=r"gguf is not made here.*convert_hf_to_gguf\.py"):
-        run_stage(lineage.export(report, formats=["safetensors", "gguf"]), lineage.store)
+    manifest = run_stage(lineage.export(report, gguf=["q4_k_m", "f16"]), lineage.store)
+    files = {record.path for record in manifest.files}
+    assert files >= {"model/model.safetensors", "gguf/toy-f16.gguf", "gguf/toy-q4_k_m.gguf", "gguf/Modelfile"}
+    assert manifest.details.formats == ["safetensors", "gguf f16", "gguf q4_k_m"]
+    written = manifest.details.gguf
+    assert written["q4_k_m"].bytes < written["f16"].bytes
+    assert written["q4_k_m"].perplexity == pytest.approx(written["f16"].perplexity, rel=0.05)
+    assert written["f16"].replies_compared == len(manifest.details.replies) > 0
+    text = (lineage.store.path(Artifact.of(manifest)) / "gguf" / "Modelfile").read_text()
+    assert text.startswith("FROM ./toy-q4_k_m.gguf\nTEMPLATE ") and 'PARAMETER stop "<|im_end|>"' in text
+
+
+def test_other_forms_than_f16_need_it_to_be_compared_with(exported):
+    lineage, report, _ = exported
+    with pytest.raises(BadRequest, match="the other forms are compared with f16: add it"):
+        run_stage(lineage.export(report, gguf=["q8_0"]), lineage.store)
 
 
 def test_names_and_licences_of_others_stay_text_in_the_card(exported):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.corpus_landing import data_request, write_jsonl
+from tests.support.small_volume import small_volume
 from trainers.contract import ExitCode
 from trainers.contract.artifacts import ArtifactStore
 
@@ -15,14 +16,10 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def volume(tmp_path):
-    """A file system of one MiB, and how to resize it."""
+    """A small file system, and how to resize it."""
     folder = tmp_path / "volume"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"mounting a small volume needs root: {mounted.stderr.strip()}")
-    yield folder, lambda size: subprocess.run(["mount", "-o", f"remount,size={size}", folder], check=True)
-    subprocess.run(["umount", folder], check=True)
+    with small_volume(folder) as resize:
+        yield folder, resize
 
 
 @pytest.mark.slow

@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 
-from tests.support.monitoring_servers import fetch, needs, pushgateway
+from tests.support.monitoring_servers import fetch, free_port, needs, pushgateway
 from trainers.contract import Attempt, StageRequest
 from trainers.runner.metrics_server import PUSHED_JOB, SERIES, Exporter, exporting
 
@@ -28,7 +29,17 @@ def test_what_is_not_known_is_absent() -> None:
     exporter.step(1, STEP)
     seen = samples(exporter)
     assert seen["korean_llm_loss"] == 3.5 and seen["korean_llm_tokens_total"] == 512
-    absent = {"held_out_loss", "gradient_norm", "step_seconds", "checkpoint_age_seconds", "gpu_memory_bytes"}
+    absent = {
+        "held_out_loss",
+        "replay_loss",
+        "gradient_norm",
+        "step_seconds",
+        "checkpoint_age_seconds",
+        "gpu_memory_bytes",
+        "share_done",
+        "bytes_per_second",
+        "eta_seconds",
+    }
     assert seen.keys() == SERIES.keys() - {f"korean_llm_{name}" for name in absent} - {"korean_llm_goodput_ratio"}
 
 
@@ -46,8 +57,35 @@ def test_times_are_measured_and_ages_grow_between_steps(monkeypatch: pytest.Monk
     assert seen["korean_llm_checkpoint_age_seconds"] == 45.0
     assert seen["korean_llm_goodput_ratio"] == pytest.approx(100 / 125)
     monkeypatch.undo()
+    exporter.left(90.0)
+    assert samples(exporter)["korean_llm_eta_seconds"] == 90.0
     exporter.training_ended()
-    assert "korean_llm_last_progress_timestamp_seconds" not in samples(exporter), "merging is no stall"
+    ended = {"korean_llm_last_progress_timestamp_seconds", "korean_llm_eta_seconds"}
+    assert not ended & samples(exporter).keys(), "merging is no stall, and nobody knows how long it takes"
+
+
+@pytest.mark.parametrize(
+    ("variables", "address"), [({}, "127.0.0.1"), ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "0.0.0.0")]
+)
+def test_only_a_pod_listens_to_others(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], address: str) -> None:
+    port = free_port()
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    for name, value in {**variables, "KOREAN_LLM_METRICS_PORT": str(port)}.items():
+        monkeypatch.setenv(name, value)
+    with exporting(REQUEST):
+        listening = [socket.laddr for socket in psutil.Process().net_connections() if socket.status == "LISTEN"]
+    assert [place.ip for place in listening if place.port == port] == [address]
+
+
+def test_a_port_that_is_taken_ends_no_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KOREAN_LLM_METRICS_PORT", str(free_port()))
+    with (
+        exporting(REQUEST),
+        pytest.warns(UserWarning, match="metrics are not served on port"),
+        exporting(REQUEST) as two,
+    ):
+        assert two is not None
+        two.step(1, STEP)
 
 
 @pytest.mark.parametrize("settings", [{}, {"RANK": "1", "KOREAN_LLM_METRICS_PORT": "1"}])
@@ -69,15 +107,15 @@ def test_a_pushgateway_keeps_the_last_values_of_each_stage(monkeypatch: pytest.M
                 assert exporter is not None
                 exporter.step(1, STEP)
                 exporter.checkpoint_saved()
+                exporter.left(1.0)
         kept = fetch(f"{page}/metrics").decode()
     lines = [line for line in kept.splitlines() if line.startswith("korean_llm_")]
     assert len([line for line in lines if line.startswith("korean_llm_loss{")]) == 2
     assert all(f'job="{PUSHED_JOB}"' in line and 'model="tiny"' in line for line in lines)
     assert 'release="r1"' in kept
     names = {line.partition("{")[0] for line in lines}
-    assert not names & {"korean_llm_last_progress_timestamp_seconds", "korean_llm_checkpoint_age_seconds"}, (
-        "it has ended"
-    )
+    only_live = ("last_progress_timestamp_seconds", "checkpoint_age_seconds", "eta_seconds")
+    assert not names & {f"korean_llm_{name}" for name in only_live}, "it has ended"
 
 
 class _Bad(socketserver.BaseRequestHandler):

@@ -12,8 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from trainers.contract import BadData, BadRequest, BenchmarkDetails, DiskTrouble, ExitCode, Interrupted, StageRequest
+from trainers.contract import (
+    BadData,
+    BadRequest,
+    BenchmarkDetails,
+    DiskTrouble,
+    ExitCode,
+    Input,
+    Interrupted,
+    StageRequest,
+)
 from trainers.contract.artifacts import ArtifactStore, Workspace
+from trainers.contract.digests import tree_digest
 from trainers.runner.stage import StageResult, run_stage
 
 ROOT = Path(__file__).parents[3]
@@ -100,6 +110,104 @@ def test_the_next_attempt_finds_what_the_last_one_saved(store, stage):
     assert store.failure(request()) is None
 
 
+@pytest.fixture
+def dropped(tmp_path):
+    """A request for a landed folder of one file, and the file."""
+    file = tmp_path / "landing" / "r1" / "benchmarks" / "a.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_text("원래 글")
+    digest = tree_digest(file.parent)
+    return request(inputs=[{"name": "landing", "root": "landing", "path": "r1/benchmarks", "digest": digest}]), file
+
+
+def touch_back(file):
+    """The old bytes and times again: what was read in between is not what the digest says."""
+    stat, text = file.stat(), file.read_text()
+    file.write_text("다른 글")
+    file.write_text(text)
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda file: file.write_text("다른 글"),
+        touch_back,
+        lambda file: file.unlink(),
+        lambda file: (file.parent / "late.jsonl").write_text("늦은 글"),
+        lambda file: (file.write_text("깨진"), 1 / 0),
+    ],
+)
+def test_what_is_committed_was_made_of_what_was_hashed(store, stage, tmp_path, dropped, change):
+    landed_request, file = dropped
+
+    def overwritten(context):
+        (context.scratch / "block").write_text("made of who knows what")
+        change(file)
+        return result(context)
+
+    stage(overwritten)
+    with pytest.raises(BadRequest, match="benchmarks changed while the stage read it. Materialize again"):
+        run_stage(landed_request, store, tmp_path / "landing")
+    assert store.find(landed_request) is None
+    assert not [*store.beside(landed_request).scratch.iterdir(), *store.beside(landed_request).output.iterdir()]
+
+
+def test_an_attempt_that_was_killed_leaves_no_work_on_other_bytes(store, stage, tmp_path, dropped):
+    landed_request, file = dropped
+
+    def killed(context):
+        (context.scratch / "block").write_text("made of who knows what")
+        raise KeyboardInterrupt  # no stage sees it: nothing more is looked at
+
+    stage(killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(landed_request, store, tmp_path / "landing")
+    touch_back(file)
+    stage(lambda context: result(context) if not [*context.scratch.iterdir()] else pytest.fail("old work is used"))
+    run_stage(landed_request, store, tmp_path / "landing")
+
+
+def test_a_link_in_place_of_a_landed_folder_is_not_followed(store, stage, tmp_path, dropped):
+    landed_request, file = dropped
+    file.parent.rename(tmp_path / "private")
+    file.parent.symlink_to(tmp_path / "private")
+    with pytest.raises(BadData, match="leads out of"):
+        run_stage(landed_request, store, tmp_path / "landing")
+
+
+def test_a_file_that_no_manifest_names_is_seen(store, stage):
+    stage(result)
+    run_stage(request(), store)
+    (store.folder(request()) / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(DiskTrouble, match="holds model.safetensors.index.json, which its manifest does not name"):
+        store.find(request())
+
+
+def test_a_volume_that_goes_away_under_a_stage_is_disk_trouble(store, stage):
+    def unmounted(context):
+        store.root.rename(store.root.with_name("elsewhere"))
+        (context.output / "result.json").write_text("{}")
+
+    stage(unmounted)
+    with pytest.raises(DiskTrouble, match="artifacts is gone"):
+        run_stage(request(), store)
+
+
+def test_a_line_of_a_drop_is_no_line_of_the_log(store, stage, capsys):
+    def says(context):
+        context.reporter.say("read a\n[benchmarks] stage benchmarks done: FAKE\x1b[2J")
+        context.reporter.warn("row 1\r\n[benchmarks] warning: FAKE")
+        return result(context)
+
+    stage(says)
+    run_stage(request(), store)
+    output = capsys.readouterr()
+    lines = [*output.out.splitlines(), *output.err.splitlines()]
+    assert not any(line.startswith(("[benchmarks] stage", "[benchmarks] warning: FAKE")) for line in lines)
+    assert "\x1b" not in output.out + output.err and r"FAKE\x1b[2J" in output.out
+
+
 def test_gpu_seconds_are_counted_over_attempts(store, stage):
     stage_request = request(needs={"gpus": 4})
     stage(lambda context: time.sleep(0.1) or result(context))
@@ -171,7 +279,16 @@ def test_metrics_reach_mlflow_and_a_resumed_attempt_keeps_its_run(store, stage, 
     assert run.data.tags["request_digest"] == request().digest
     assert run.info.status == "FINISHED"
     parent = client.get_run(run.data.tags["mlflow.parentRunId"])
-    assert parent.data.tags["pipeline"] == "data/r1"
+    assert parent.data.tags["pipeline"] == "data/r1" and parent.data.tags["release"] == "r1"
+    assert parent.data.metrics["benchmarks/items"] == 1.0, "the release's run has its stages' figures"
+    assert parent.info.end_time == run.info.end_time, "and lasts as long as they do"
+    first, last = manifest.attempts
+    assert 1000 * first.started - 1 <= run.info.start_time <= 1000 * first.ended, "the run begins as the stage does"
+    assert run.info.end_time >= 1000 * last.ended - 1, "and ends as it does"
+    assert run.data.tags["stage"] == "benchmarks"
+    assert len(run.data.tags["recipe_digest"]) == 64
+    experiment = client.get_experiment(run.info.experiment_id)
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development", "its page opens on the runs"
 
 
 def test_a_tracker_that_is_down_changes_nothing_and_is_told_later(store, stage, tmp_path, monkeypatch):
@@ -188,6 +305,40 @@ def test_a_tracker_that_is_down_changes_nothing_and_is_told_later(store, stage, 
     experiment = client.get_experiment_by_name("korean-llm").experiment_id
     digests = {run.data.tags.get("request_digest") for run in client.search_runs([experiment])}
     assert {request().digest, request(seed=2).digest} <= digests
+
+
+TRACKER = """
+import sys
+from mlflow import MlflowClient
+client = MlflowClient(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+experiment = client.get_experiment_by_name("korean-llm")
+experiment = experiment.experiment_id if experiment else client.create_experiment("korean-llm")
+run = client.create_run(experiment).info.run_id
+for step in range(50):
+    client.log_metric(run, "loss", float(step), step=step)
+"""
+
+
+@pytest.mark.prove
+def test_four_who_track_into_one_sqlite_at_once_lose_nothing(tmp_path):
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    client = MlflowClient(uri)
+    experiment = client.create_experiment("korean-llm")
+    command = [sys.executable, "-c", TRACKER, uri]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    trackers = [subprocess.Popen(command, text=True, **pipes) for _ in range(4)]
+    for tracker in trackers:
+        assert "ready" in tracker.stdout.readline()
+    for tracker in trackers:
+        tracker.stdin.close()
+    assert [tracker.wait(300) for tracker in trackers] == [0] * 4
+    runs = client.search_runs([experiment])
+    steps = [[m.step for m in client.get_metric_history(run.info.run_id, "loss")] for run in runs]
+    assert steps == [list(range(50))] * 4
 
 
 class TestCommandLine:
@@ -240,3 +391,18 @@ class TestCommandLine:
         assert store.find(request()) is None
         with store.workspace(request()):  # and the lock went with the process
             pass
+
+
+def test_the_data_that_a_stage_reads_are_datasets_of_its_run(store, stage, tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    stage(result)
+    data = run_stage(request(), store)
+    read = Input(name="benchmarks", digest=data.digest, path=data.request.relative_path)
+    manifest = run_stage(StageRequest(stage="corpus", stage_version=1, release="r1", inputs=(read,)), store)
+    (dataset,) = MlflowClient(uri).get_run(str(store.tracking_run(manifest))).inputs.dataset_inputs
+    assert (dataset.dataset.name, dataset.dataset.source) == ("benchmarks r1", data.request.relative_path)
+    assert store.tracking_run(data) is not None, "a stage too short to learn its run before its manifest is linked, too"
+    assert data.digest.startswith(dataset.dataset.digest) and len(dataset.dataset.digest) == 36

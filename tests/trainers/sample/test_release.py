@@ -154,12 +154,13 @@ def test_held_out_sentences_are_no_training_sentences() -> None:
 
 def test_suites_are_complete_and_well_formed(release: Path) -> None:
     suites = {path.stem: rows(path) for path in (release / "benchmarks").iterdir()}
-    assert len(suites["instruct"]) >= 200 and len(suites["preference"]) >= 120 and len(suites["commonsense"]) >= 100
+    assert len(suites["instruct"]) >= 200 and len(suites["preference"]) >= 120 and len(suites["cloze"]) == 160
     for item in suites["instruct"]:
         assert item["answer"] in item.get("choices", [item["answer"]])
     assert len({item["task"] for item in suites["instruct"]}) >= 10
-    for item in suites["commonsense"]:
-        assert 0 <= item["answer"] < len(item["choices"]) == len(set(item["choices"]))
+    for item in suites["cloze"]:
+        assert 0 <= item["answer"] < len(item["choices"]) == len(set(item["choices"])) == 4
+        assert is_held_out(f"{item['question']} {item['choices'][item['answer']]}")
     for name in ("text_ko_encyclopedia", "text_ko_life", "text_ko_notice", "text_en"):
         assert 20_000 < sum(len(item["text"].encode()) for item in suites[name]) < 45_000
 

@@ -77,7 +77,7 @@ WORDS = st.sampled_from([*(line for lines in GONE.values() for line in lines), *
 @pytest.mark.parametrize(("reason", "line"), [(reason, line) for reason, lines in GONE.items() for line in lines])
 def test_what_goes_and_why(reason, line):
     texts, removed = remove_lines(Texts.of([f"첫 문단입니다.\n\n{line}\n\n끝 문단입니다.", "다른 문서"]), ALL)
-    assert removed == {reason: 1}
+    assert removed == [(0, reason)]
     assert texts.strings == ["첫 문단입니다.\n\n끝 문단입니다.", "다른 문서"]
 
 
@@ -92,15 +92,15 @@ def test_the_quick_look_misses_nothing_and_a_second_time_changes_nothing(text):
     texts, removed = remove_lines(Texts.of([text]), ALL)
     wanted = [line for line in text.split("\n") if reason_of(line, ALL) is None]
     assert [line for line in texts[0].split("\n") if line] == [line for line in wanted if line]
-    assert sum(removed.values()) == text.count("\n") + 1 - len(wanted)
-    assert remove_lines(texts, ALL)[1] == {}
+    assert len(removed) == text.count("\n") + 1 - len(wanted)
+    assert remove_lines(texts, ALL)[1] == []
 
 
 def test_rules_can_be_left_out_and_long_lines_are_text():
     line = GONE["copyright"][0]
     assert reason_of(line, BoilerplateSettings(rules=("navigation",))) is None
-    assert remove_lines(Texts.of([line]), BoilerplateSettings(max_characters=len(line) - 1))[1] == {}
-    assert remove_lines(Texts.of([line]), BoilerplateSettings(max_characters=len(line)))[1] == {"copyright": 1}
+    assert remove_lines(Texts.of([line]), BoilerplateSettings(max_characters=len(line) - 1))[1] == []
+    assert remove_lines(Texts.of([line]), BoilerplateSettings(max_characters=len(line)))[1] == [(0, "copyright")]
 
 
 def test_the_stage_counts_lines_and_excludes_what_is_nothing_else(tmp_path):

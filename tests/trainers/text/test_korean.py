@@ -10,6 +10,7 @@ from tests.support.scripted_replies import Replies
 from trainers.benchmarks.checks import Check
 from trainers.benchmarks.formats import Instruction, Suite
 from trainers.contract.recipe.alignment import SamplingSettings, StopRules
+from trainers.conversations.columns import INSTRUCTION, values_of
 from trainers.conversations.instructions import conversation
 from trainers.conversations.quality import honorifics
 from trainers.corpus.command import _split_by_rules
@@ -139,7 +140,8 @@ def test_a_conversation_gets_the_line_of_the_level_that_its_answers_keep(text, s
     rendered = with_level(talk, None, prompts)
     if name in LEVELS:
         assert rendered == [{"role": "system", "content": prompts[name]}, *talk]
-        assert conversation({"messages": talk, "honorific": name})["honorific"] == name
+        landed = values_of({"messages": talk, "honorific": name}, INSTRUCTION, {})
+        assert conversation(landed)["honorific"] == name
     else:
         assert rendered is talk
 
@@ -333,7 +335,7 @@ def test_no_other_file_knows_what_hangul_or_a_sentence_is():
     private = ("가-힣", '"가" <=', "[^.!?", "[^.?!", "uac00", "0xAC00")
     home = ROOT / "trainers/text"
     sample = ROOT / "trainers/sample"  # joins particles to words
-    others = [path for path in (ROOT / "trainers").rglob("*.py") if path.parent not in (home, sample)]
+    others = [path for path in (ROOT / "trainers").rglob("*.py") if not {home, sample} & {*path.parents}]
     assert len(others) > 70
     assert [path.name for path in others if any(sign in path.read_text(encoding="utf-8") for sign in private)] == []
     assert [path.name for path in home.glob("*.py") if "가-힣" in path.read_text(encoding="utf-8")] == ["characters.py"]

@@ -66,7 +66,7 @@ def test_policies():
 
 def test_repairs_are_counted_by_document():
     _, repaired = normalise(Texts.of(["ㅋㅋㅋㅋ", "그대로", "Ａ\u200b"]), DEFAULT)
-    assert dict(repaired) == {"repeats": 1, "width": 1, "invisible": 1}
+    assert sorted(repaired) == [(0, "repeats"), (2, "invisible"), (2, "width")]
 
 
 korean = st.text(

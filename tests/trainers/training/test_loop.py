@@ -1,6 +1,7 @@
 """The loop around TRL: a loss that is no number, a GPU that is too small, schedules, curves."""
 
 import time
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -8,8 +9,10 @@ import torch
 
 from trainers.contract import DoesNotFit, LossIsNaN, StageRequest, Stalled
 from trainers.contract.recipe import CptSection
+from trainers.runner.host_memory import HostMemory
 from trainers.runner.stage import StopSignal
-from trainers.training.loop import Batching, Durable, Trained, train
+from trainers.training.loop import Durable, train
+from trainers.training.trained import Trained
 
 
 class FakeTrainer:
@@ -21,9 +24,11 @@ class FakeTrainer:
         self.state = SimpleNamespace(global_step=0, max_steps=3, epoch=1.0, log_history=[])
 
     def add_callback(self, callback):
+        self.callbacks = [*getattr(self, "callbacks", []), callback]
+
+    def remove_callback(self, callback):
         pass
 
-    remove_callback = add_callback
     stopped_because = staticmethod(lambda: None)
 
     def _save_checkpoint(self, model, trial):
@@ -61,6 +66,19 @@ def test_a_micro_batch_that_does_not_fit_is_halved_and_training_goes_on(context)
     assert any("out of GPU memory: going on with 4 x 3 rows" in text for text in context.reporter.lines)
 
 
+def test_the_model_that_did_not_fit_is_gone_before_the_next_one_is_loaded(context):
+    earlier, alive = [], []
+
+    def build(batching):
+        alive.append(sum(reference() is not None for reference in earlier))
+        trainer = FakeTrainer(batching, 1, [])
+        earlier.append(weakref.ref(trainer))
+        return trainer
+
+    train(build, context, "data", 64.0)
+    assert alive == [0, 0, 0]
+
+
 def test_one_row_that_does_not_fit_ends_the_stage(context):
     with pytest.raises(DoesNotFit, match="batch_size 1"):
         train(lambda batching: FakeTrainer(batching, 0, []), context, "data", 64.0)
@@ -69,6 +87,8 @@ def test_one_row_that_does_not_fit_ends_the_stage(context):
 def test_a_training_that_stands_still_is_ended(context):
     class Standing(FakeTrainer):
         def train(self, resume_from_checkpoint):
+            for callback in self.callbacks:
+                callback.on_train_begin(None, self.state, None)
             time.sleep(5)
 
     context.section = context.section.model_copy(update={"stall_seconds": 0.2})
@@ -94,13 +114,9 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_batch(context, loss):
     assert kept["step"] == 5 and kept["inputs"]["input_ids"].tolist() == [[1, 2]]
 
 
-def test_batching_says_its_rows():
-    assert Batching(4, 2).rows == 8
-
-
 def test_curves_are_thinned_and_keep_their_end():
     rows = [{"step": step, "loss": float(step)} for step in range(1, 1001)]
-    trained = Trained(rows, 1000, 1.0, 0, 1.0, 1000, 0.0, 0.001)
+    trained = Trained(rows, 1000, 1.0, 0, 1.0, 1000, 0.0, 0.001, HostMemory())
     curve = trained.curve("loss")
     assert len(curve) <= 200 and curve[-1] == (1000, 1000.0)
     assert trained.first("loss") == 50.5 and trained.last("loss") == 950.5

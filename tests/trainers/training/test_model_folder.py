@@ -1,14 +1,16 @@
 """Model folders that are refused before a weight is loaded, with the reason."""
 
 import json
+import re
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM
 
 from tests.support.toy import build_model
 from trainers.contract import BadData, BadRequest
-from trainers.training.model_folder import ModelFolder, require_adapter_of
+from trainers.training.model_folder import ModelFolder, publish_weights, require_adapter_of
 
 
 @pytest.fixture
@@ -17,7 +19,7 @@ def folder(tmp_path):
 
 
 def test_a_whole_folder_passes(folder):
-    assert ModelFolder(folder).check(max_length=256, chat=True).max_length == 256
+    ModelFolder(folder).check(chat=True)
 
 
 def test_a_missing_shard_is_named(folder):
@@ -41,14 +43,9 @@ def test_a_tokenizer_with_more_tokens_than_the_model(folder):
         ModelFolder(folder).check()
 
 
-def test_max_length_above_the_models(folder):
-    with pytest.raises(BadRequest, match="above the 256 positions"):
-        ModelFolder(folder).check(max_length=257)
-
-
-def test_a_template_without_marks(folder):
-    (folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
-    with pytest.raises(BadRequest, match="no {% generation %} marks"):
+def test_a_model_without_a_template(folder):
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(BadRequest, match="has no chat template; name one with base_model's key 'template'"):
         ModelFolder(folder).check(chat=True)
 
 
@@ -61,7 +58,58 @@ def test_an_adapter_is_no_model_and_belongs_to_one_base(folder):
         require_adapter_of(folder, "digest-b")
 
 
+def test_what_is_published_is_as_wide_as_its_base_and_keeps_its_cache(tmp_path):
+    """Trainers widen weights to float32 and switch the cache off while they train; neither belongs to the model."""
+    source = build_model(tmp_path / "source", seed=1)
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16)
+    model.save_pretrained(source)
+    trained = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+    trained.config.use_cache = False
+    publish_weights(trained, source, tmp_path / "published")
+    config = json.loads((tmp_path / "published" / "config.json").read_text())
+    assert (config["dtype"], config["use_cache"]) == ("bfloat16", True)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "published")
+    assert {weight.dtype for weight in loaded.parameters()} == {torch.bfloat16}
+
+
 def test_parameters_are_counted_over_all_shards(tmp_path):
     save_file({"a": torch.zeros(2, 3), "scalar": torch.zeros(())}, tmp_path / "model-00001-of-00002.safetensors")
     save_file({"b": torch.zeros(4)}, tmp_path / "model-00002-of-00002.safetensors")
     assert ModelFolder(tmp_path).parameters == 2 * 3 + 1 + 4
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("config.json", "[]"),
+        ("config.json", "{"),
+        ("config.json", "{}"),
+        ("config.json", "[" * 200_000),
+        ("config.json", '{"vocab_size": "many", "architectures": ["LlamaForCausalLM"]}'),
+        ("tokenizer.json", "{}"),
+        ("tokenizer.json", '{"added_tokens": [{"id": null}], "model": {"vocab": {"a": 1}}}'),
+        ("model.safetensors.index.json", '{"weight_map": []}'),
+        ("model.safetensors.index.json", '{"weight_map": {"a": "../../etc/passwd"}}'),
+        ("model.safetensors", "\x10\x00\x00\x00\x00\x00\x00\x00" + '{"a": [1, 2, 3]}'),
+    ],
+)
+def test_whatever_lies_in_a_models_files_is_bad_data_in_words(folder, name, text):
+    (folder / name).write_text(text)
+    with pytest.raises(BadData, match=re.escape(str(folder)) + "|no name for a file"):
+        ModelFolder(folder).refuse_code().check(chat=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "why"),
+    [
+        ("config.json", {"auto_map": {"AutoModelForCausalLM": "evil.Model"}}, "code of the model's own"),
+        ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["evil.Tok", None]}}, "code of the model's own"),
+        ("config.json", {"architectures": ["EvilForCausalLM"]}, "no causal language model called 'EvilForCausalLM'"),
+    ],
+)
+def test_a_base_that_needs_code_of_its_own_is_refused(folder, name, change, why):
+    ModelFolder(folder).refuse_code()
+    content = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps({**content, **change}))
+    with pytest.raises(BadData, match=why):
+        ModelFolder(folder).refuse_code()

@@ -6,10 +6,8 @@ import time
 import pytest
 from safetensors.torch import load_file
 
-from tests.support.micro import Micro
 from trainers.contract import BadRequest, ExitCode, Stalled
 from trainers.contract.recipe import RlhfSection
-from trainers.training import loop
 from trainers.training.data.rows import PackedCollator
 from trainers.training.model_folder import ModelFolder
 
@@ -17,19 +15,6 @@ pytestmark = pytest.mark.slow
 CPT = "cpt_checkpoint"
 ADAPTER = "adapter/adapter_model.safetensors"
 ALL_WEIGHTS = {"method": "full", "lora": None}
-
-
-@pytest.fixture(scope="module")
-def started(tmp_path_factory) -> Micro:
-    return Micro.with_stand_ins(tmp_path_factory.mktemp("settings"))
-
-
-@pytest.fixture
-def micro(started):
-    """Stages that a test makes are its own; those made before it are there."""
-    before = dict(started.made)
-    yield started
-    started.made = before
 
 
 def test_cpt_goes_on_from_the_previous_release_with_its_tokenizer_and_replay(micro):
@@ -89,21 +74,12 @@ def test_a_weighted_step_is_the_one_that_is_reckoned_by_hand(micro):
     assert abs(expected - sum(sums) / sum(counts)) > 1e-3 * expected  # the weights make a difference
 
 
-def test_buckets_and_background_saves_go_on_where_they_were(micro, monkeypatch):
+def test_buckets_and_background_saves_go_on_where_they_were(micro, crash_after):
     settings = {"layout": "buckets", "max_steps": None, "epochs": 2, "checkpoint_steps": 5}
     manifest = micro.here("sft", **settings)
     assert manifest.details.packing["fill"] > 0.97
     settings["background_saves"] = True
-
-    on_step_end = loop.ReporterCallback.on_step_end
-
-    def crash(self, args, state, control, **named):
-        on_step_end(self, args, state, control, **named)
-        if state.global_step == 23:  # in the second epoch of 18 steps
-            raise RuntimeError("crashed")
-
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="crashed"):
-        patch.setattr(loop.ReporterCallback, "on_step_end", crash)
+    with crash_after(23):  # in the second epoch of 18 steps
         micro.here("sft", **settings)
     again = micro.here("sft", **settings)
     assert again.attempts[-1].resumed_from_step == 20
@@ -126,20 +102,30 @@ def test_a_trained_reward_model_judges_beside_the_rules(micro):
 
     from transformers import AutoTokenizer
 
-    from trainers.training.alignment.pairs import read_pairs
+    from trainers.training.alignment.pairs import read_preferences
     from trainers.training.alignment.reward_model import trained_reward
 
     folder = ModelFolder(micro.store.root / micro.made["reward_model"].path / "reward_model")
     section = RlhfSection(learning_rate=1e-3, method="full", max_length=64)
-    pairs, _ = read_pairs(
+    pairs = read_preferences(
         micro.folder("preferences") / "validation.jsonl", AutoTokenizer.from_pretrained(folder.path), section
-    )
-    reward = trained_reward(folder, pairs)
+    ).pairs
+    reward = trained_reward(folder, pairs, section)
     sides = [
         reward([pair.prompt for pair in pairs], [getattr(pair, side) for pair in pairs])
         for side in ("chosen", "rejected")
     ]
     assert sum(better > worse for better, worse in zip(*sides, strict=True)) >= 7  # of 8 held-out pairs
+
+
+def test_the_precision_that_is_asked_for_is_what_computes(micro):
+    """On this CPU too: autocast, and what is frozen is as wide; what learns and what is published stay as they were."""
+    manifest = micro.here("sft", precision="bfloat16", max_steps=2)
+    computed = {"trained": "float32", "frozen": "bfloat16", "autocast": "bf16"}
+    assert computed.items() <= manifest.details.kernels.items()
+    other = micro.here("sft", max_steps=2)
+    assert other.details.kernels["frozen"] == "float32"
+    assert 0 < abs(other.details.loss[0][1] - manifest.details.loss[0][1]) < 0.05, "the same loss, but rounded"
 
 
 def test_a_stall_is_saved_at_the_last_whole_step_and_resumes_to_the_same_bits(micro, monkeypatch):
@@ -183,6 +169,22 @@ def test_wsd_holds_its_rate_and_then_falls_and_embeddings_learn_at_their_own(mic
     embeddings = [change for name, change in moved.items() if "embed_tokens" in name or "lm_head" in name]
     assert max(embeddings) < 1e-6
     assert min(change for name, change in moved.items() if name.endswith("proj.weight")) > 1e-3
+
+
+def test_neftunes_noise_is_that_of_one_conversation_however_many_lie_in_a_row(micro, monkeypatch):
+    """The magnitude is alpha / sqrt(length x width); `length` is to be a conversation's, not the row's."""
+    norms, lengths = [], []
+
+    def hook(module, inputs, output):
+        norms.append(module.neftune_noise_alpha / (output.shape[1] * output.shape[2]) ** 0.5)
+        lengths.append(output.shape[1])
+        return output
+
+    monkeypatch.setattr("transformers.integrations.neftune.neftune_post_forward_hook", hook)
+    for layout in ("packed", "buckets"):
+        micro.here("sft", max_steps=1, neftune_alpha=5.0, layout=layout, max_length=128)
+    assert lengths[0] > 2 * lengths[-1]  # several conversations in a packed row
+    assert norms[0] == pytest.approx(norms[-1], rel=0.2)
 
 
 def test_neftune_makes_noise_in_training_only_and_dora_trains_magnitudes(micro):

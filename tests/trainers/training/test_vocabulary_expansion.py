@@ -1,6 +1,8 @@
 """Vocabulary expansion: fewer tokens for Korean, the same text back, new rows that are means of old ones."""
 
+import gzip
 import json
+from itertools import islice
 
 import pytest
 import torch
@@ -8,13 +10,15 @@ import zstandard
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tests.support.micro import Micro
 from tests.support.toy import build_model
+from trainers.contract.memory import Setting
 from trainers.contract.model_shape import Shape
-from trainers.contract.planner import GPUS, Setting, plan
+from trainers.contract.planner import GPUS, plan
 from trainers.contract.recipe import CptSection
 from trainers.text.fertility import fertility
 from trainers.training.model_folder import ModelFolder
-from trainers.training.vocabulary_expansion import expand, expanded, learn_merges
+from trainers.training.vocabulary_expansion import expand, expanded
 
 TEXTS = ["대한민국의 수도는 서울특별시입니다.", "서울특별시는 대한민국에서 가장 큽니다.", "대한민국, 서울특별시!"] * 3
 
@@ -48,13 +52,6 @@ def test_new_rows_begin_as_the_mean_of_their_pieces(base, tmp_path):
     assert ModelFolder(tmp_path / "new").check(chat=True)
 
 
-def test_merges_are_those_of_byte_pair_encoding(base):
-    tokenizer = Tokenizer.from_file(str(base.path / "tokenizer.json"))
-    merges = learn_merges(["abab abab abcab"] * 2, tokenizer, 3)
-    assert merges[0] == ("a", "b")
-    assert ("ab", "ab") in merges
-
-
 def test_the_report_says_by_domain_what_the_new_tokens_are_worth(base, tmp_path):
     corpus = tmp_path / "corpus"
     corpus.mkdir()
@@ -85,3 +82,22 @@ def seconds_per_token(folder, section):
     setting = Setting.of(section, 1)
     step = plan(Shape.of_config(folder.config), setting, GPUS["h100"], 1.0).step_seconds
     return step / (setting.row_tokens * setting.accumulation)
+
+
+@pytest.mark.prove
+@pytest.mark.realmodel
+@pytest.mark.realdata
+def test_smollm2_writes_korean_in_less_than_half_the_tokens(smollm2, testdata, tmp_path):
+    with gzip.open(testdata / "corpus" / "raw_ko.jsonl.gz", "rt", encoding="utf-8") as stream:
+        texts = [json.loads(line)["text"] for line in islice(stream, 400)]
+    micro = Micro(tmp_path / "micro")
+    micro.here("base_model", architecture=None, vocabulary=None, source="folder", folder=str(smollm2))
+    base = ModelFolder(micro.folder("base_model") / "model")
+    added = expand(base, texts[:330], 4000, tmp_path / "new")
+    old, new = (Tokenizer.from_file(str(path / "tokenizer.json")) for path in (base.path, tmp_path / "new"))
+    before, after = (fertility([("ko", text) for text in texts[330:]], one)["ko"] for one in (old, new))
+    assert after < 0.4 * before, f"{before} tokens a word, {after} with {added} new ones"
+    assert new.encode("The cat is here.").ids == old.encode("The cat is here.").ids
+    model, tokenizer = (kind.from_pretrained(tmp_path / "new") for kind in (AutoModelForCausalLM, AutoTokenizer))
+    prompt = tokenizer(texts[330][:80], return_tensors="pt")
+    assert tokenizer.decode(model.generate(**prompt, max_new_tokens=8)[0]).startswith(texts[330][:60])

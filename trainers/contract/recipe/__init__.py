@@ -1,7 +1,13 @@
 """Recipes: one page of YAML that holds one complete, pinned run, read into typed sections (pages: `loading`)."""
 
 from trainers.contract.recipe.alignment import RlhfSection
-from trainers.contract.recipe.data import BenchmarksSection, CorpusSection, InstructionsSection, PreferencesSection
+from trainers.contract.recipe.data import (
+    BenchmarksSection,
+    CorpusSection,
+    DataSection,
+    InstructionsSection,
+    PreferencesSection,
+)
 from trainers.contract.recipe.evaluation import EvaluateSection, ExportSection, GateSection
 from trainers.contract.recipe.section import Section
 from trainers.contract.recipe.training import (
@@ -9,6 +15,7 @@ from trainers.contract.recipe.training import (
     CptSection,
     LoraSettings,
     ModelShape,
+    ReplaySettings,
     SftSection,
     TrainingSection,
 )
@@ -18,6 +25,7 @@ __all__ = [
     "BenchmarksSection",
     "CorpusSection",
     "CptSection",
+    "DataSection",
     "EvaluateSection",
     "ExportSection",
     "GateSection",
@@ -25,6 +33,7 @@ __all__ = [
     "LoraSettings",
     "ModelShape",
     "PreferencesSection",
+    "ReplaySettings",
     "RlhfSection",
     "Section",
     "SftSection",

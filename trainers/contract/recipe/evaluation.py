@@ -1,10 +1,14 @@
 """Recipe sections of evaluation, its gate, and export."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 
+from trainers.contract.names import UnsafeName, checked
 from trainers.contract.recipe.section import Section, Strict
+
+_NOT_IN_THE_REGISTRY = frozenset("/:'\"")
+"""What separates names, versions and aliases in MLflow's addresses and queries."""
 
 
 class GateSection(Strict):
@@ -26,6 +30,9 @@ class GateSection(Strict):
     )
     rlhf_preference: float | None = Field(default=None, description="held-out preference accuracy, and above SFT's")
     english_bits_per_byte_rise: float | None = Field(default=None, description="share over the base model's, at most")
+    text_bits_per_byte_rise: float | None = Field(
+        default=0.15, description="what SFT and RLHF may cost held-out Korean and English: share over CPT's, at most"
+    )
     suites: dict[str, float] = Field(
         default={},
         description="suite of the report -> RLHF's figure, at least (where lower is better: at most). A suite of "
@@ -60,7 +67,8 @@ class EvaluateSection(Section):
     lm_eval: dict[str, str] = Field(
         default={},
         description="tasks or groups of lm_eval -> pin `<version>@<data digest>`, or empty to accept and tell it; "
-        "their data come from a hub, unless the landed benchmarks hold the task as YAML",
+        "their data come from a hub. A task that the landed benchmarks hold as YAML must be pinned as "
+        "`landed@<digest of these files>`, which its refusal tells",
     )
     judge: JudgeSettings | None = Field(default=None, description="an LLM as judge; none asks nobody")
     gate: GateSection = GateSection()
@@ -73,15 +81,29 @@ class ExportSection(Section):
         default=("safetensors",), description="the merged model; RLHF's adapter beside it (method: lora only)"
     )
 
-    @field_validator("formats", mode="before")
-    @classmethod
-    def _gguf_is_made_elsewhere(cls, formats: Any) -> Any:
-        """No maintained package on PyPI converts to GGUF; pydantic alone would only say that it is unknown."""
-        if isinstance(formats, list | tuple) and "gguf" in formats:
-            raise ValueError(
-                "gguf is not made here: no maintained package on PyPI converts to it. Export 'safetensors' and run "
-                "llama.cpp's convert_hf_to_gguf.py on the exported model/ folder"
-            )
-        return formats
+    gguf: tuple[Literal["f16", "q8_0", "q4_k_m"], ...] = Field(
+        default=(),
+        description="forms for llama.cpp and Ollama beside it, each checked against f16, and f16 against the report; "
+        "q4_k_m needs the extra llama-cpp where the export runs",
+    )
 
     registered_name: str | None = Field(default=None, description="name in the model registry; the model's by default")
+
+    @field_validator("registered_name")
+    @classmethod
+    def _is_a_name(cls, name: str | None) -> str | None:
+        if name is None:
+            return None
+        if not _NOT_IN_THE_REGISTRY.isdisjoint(name):
+            raise ValueError("a name in the model registry has none of / : ' \"")
+        try:
+            return checked(name)
+        except UnsafeName as error:
+            raise ValueError(str(error)) from error
+
+    @field_validator("gguf")
+    @classmethod
+    def _others_are_compared_with_f16(cls, forms: tuple[str, ...]) -> tuple[str, ...]:
+        if forms and "f16" not in forms:
+            raise ValueError("the other forms are compared with f16: add it")
+        return forms

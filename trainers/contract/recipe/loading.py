@@ -7,8 +7,9 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, create_model
 
 from trainers.contract.exits import BadRequest
+from trainers.contract.plain_yaml import read_yaml
 from trainers.contract.recipe.section import Section, Strict
-from trainers.contract.settings import RECIPES
+from trainers.contract.settings import MODELS, RECIPES
 from trainers.contract.stages import STAGES
 
 PACKAGED = Path(__file__).parents[2] / "recipes"
@@ -89,10 +90,38 @@ def load_model_recipe(path: Path) -> ModelRecipe:
     return recipe
 
 
-def load_model_recipes() -> dict[str, ModelRecipe]:
-    """All models' recipes by name; a user's file replaces a packaged one of the same name."""
+def read_model_recipes() -> tuple[dict[str, ModelRecipe], dict[str, str]]:
+    """All models' recipes by name, and why each of the others cannot be used, in words.
+
+    A user's file replaces a packaged one of the same name. Where KOREAN_LLM_MODELS names some, there are no others.
+    """
     paths = {path.stem: path for folder in recipe_folders() for path in sorted(folder.glob("*.yaml"))}
-    return {name: load_model_recipe(path) for name, path in paths.items() if name != _DATA_RECIPE}
+    del paths[_DATA_RECIPE]
+    chosen = MODELS.get() or tuple(paths)
+    recipes: dict[str, ModelRecipe] = {}
+    problems: dict[str, str] = {}
+    for name in chosen:
+        try:
+            if name not in paths:
+                raise BadRequest(
+                    f"{MODELS.name} names {name!r}, but no recipe is; there are: {', '.join(sorted(paths))}"
+                )
+            recipes[name] = load_model_recipe(paths[name])
+        except BadRequest as error:
+            problems[name] = str(error)
+    return recipes, problems
+
+
+def load_model_recipes() -> dict[str, ModelRecipe]:
+    """All models' recipes by name.
+
+    Raises:
+        BadRequest: one of them cannot be used.
+    """
+    recipes, problems = read_model_recipes()
+    if problems:
+        raise BadRequest("\n".join(problems.values()))
+    return recipes
 
 
 def load_data_recipe() -> DataRecipe:
@@ -102,17 +131,18 @@ def load_data_recipe() -> DataRecipe:
 
 
 def section_dict(section: Section) -> dict[str, Any]:
-    """The section as it travels in a request: without `needs`, and without keys at their default.
+    """The section as it travels in a request: without `needs`, and without keys at their default, but for what those
+    leave open.
 
     Leaving defaults out keeps digests stable when a later version adds a key; a changed default
     changes results, and so raises the stage's version.
     """
-    return section.model_dump(mode="json", exclude={"needs"}, exclude_defaults=True)
+    return section.model_dump(mode="json", exclude={"needs"}, exclude_defaults=True) | section.settled
 
 
 def _load(path: Path, kind: type[_R]) -> _R:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadRequest(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(data, dict):
@@ -122,6 +152,20 @@ def _load(path: Path, kind: type[_R]) -> _R:
     except ValidationError as error:
         lines = [_explain(kind, problem) for problem in error.errors()]
         raise BadRequest("\n".join(f"{path}: {line}" for line in lines)) from error
+
+
+def named_recipe(name: str) -> ModelRecipe:
+    """A recipe by its name, or by its file (.yaml).
+
+    Raises:
+        BadRequest: there is none, or it is wrong.
+    """
+    if name.endswith(".yaml"):
+        return load_model_recipe(Path(name))
+    recipes = load_model_recipes()
+    if name not in recipes:
+        raise BadRequest(f"there is no recipe {name!r}; there are: {', '.join(recipes)}, or name a .yaml file")
+    return recipes[name]
 
 
 def _explain(kind: type[BaseModel], problem: Any) -> str:
@@ -134,6 +178,8 @@ def _explain(kind: type[BaseModel], problem: Any) -> str:
     if problem["type"] == "missing":
         return f"key {key!r} is required"
     value = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"
+    if problem["type"] in ("string_type", "literal_error") and isinstance(problem["input"], bool | int | float):
+        value += ": YAML reads it as no text; put it in quotes"
     return f"key {key!r}: {problem['msg'].removeprefix('Value error, ')}{value}"
 
 

@@ -13,7 +13,7 @@ from trainers.text.sentence_rules import ends_sentence
 from trainers.text.speech_levels import politeness
 
 _NUMBER = re.compile(r"-?\d+")
-_SUM = re.compile(r"(-?\d+)\s*(더하기|빼기|곱하기|\+|-|−|×|x|\*)\s*(-?\d+)")
+_SUM = re.compile(r"(?<!\d)(-?\d+)\s*(더하기|빼기|곱하기|\+|-|−|×|x|\*)\s*(-?\d+)")
 _OPERATIONS: dict[str, Callable[[int, int], int]] = {
     **dict.fromkeys(("더하기", "+"), lambda a, b: a + b),
     **dict.fromkeys(("빼기", "-", "−"), lambda a, b: a - b),

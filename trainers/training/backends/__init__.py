@@ -7,11 +7,14 @@ before trl or transformers are imported: unsloth replaces parts of both while th
 import importlib
 import importlib.util
 import os
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from trainers.contract import BadRequest, ServiceMissing
 from trainers.contract.recipe import TrainingSection
+from trainers.runner.ranks import rank
 
 
 class Backend(Protocol):
@@ -19,31 +22,52 @@ class Backend(Protocol):
 
     name: str
 
-    def load(self, folder: Path, section: TrainingSection, seed: int) -> Any:
-        """The model in `folder`, ready to train with the section's method: adapters are on it where it names some."""
+    def lays_flat(self, model: Any) -> bool:
+        """A packed micro-batch becomes one row for a model that `load` gave: its attention computes pieces of different
+        lengths without a mask of all tokens against all."""
+
+    def kernels(self, model: Any) -> dict[str, str]:
+        """What computes a model that `load` gave: its attention, and by name and version whose kernels take part."""
+
+    def load(self, folder: Path, section: TrainingSection, seed: int, tokens: Sequence[int] = ()) -> Any:
+        """The model in `folder`, ready to train with the section's method: adapters are on it where it names some.
+
+        `tokens`: those whose embeddings learn beside adapters that leave the others as they are.
+        """
 
     def load_reward_model(self, folder: Path, section: TrainingSection, seed: int) -> Any:
         """As `load`, with one number as output in place of the next token: a reward model."""
 
 
-def open_backend(section: TrainingSection) -> Backend:
-    """The section's backend; `auto` is unsloth on one GPU where it is installed, else transformers.
+def open_backend(section: TrainingSection, scratch: Path, say: Callable[[str], None]) -> Backend:
+    """The section's backend, told with what speaks against unsloth. What `auto` is, the request has settled; one that
+    has not is for no GPU. Nothing is found out from the machine: it would be another model under the same identity.
+
+    `scratch`: a folder of the stage's own, for what unsloth writes: sources of the trainers that it makes.
 
     Raises:
         BadRequest: unsloth or 4-bit weights were asked for, but there is no GPU.
         ServiceMissing: unsloth was asked for, but is not installed.
     """
-    name = section.backend
+    name = "transformers" if section.backend == "auto" else section.backend
     if section.method == "qlora" and not _has_gpu():
         raise BadRequest("method: qlora needs a GPU (bitsandbytes' 4-bit kernels); say method: lora here")
-    if name == "auto":
-        alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
-        name = "unsloth" if alone and _has_unsloth() and _has_gpu() else "transformers"
-    elif name == "unsloth":
+    if name == "transformers":
+        against = section.against_unsloth
+        say("backend: transformers" + (f"; unsloth is not for {against}" if against else ""))
+    else:
         if not _has_gpu():
-            raise BadRequest("backend: unsloth needs a GPU and there is none here; say backend: auto or transformers")
+            raise BadRequest(
+                "backend: unsloth needs a GPU and there is none here; say backend: transformers, or, where the recipe "
+                "left it open, take `gpus` out of the stage's `needs`: without GPUs it is another training"
+            )
         if not _has_unsloth():
             raise ServiceMissing("backend: unsloth is not installed here; use the GPU image, or backend: transformers")
+        say("backend: unsloth")
+        # Each process writes its own, and none reads what an image with another version has left.
+        generated = scratch / f"unsloth-{rank()}"
+        shutil.rmtree(generated, ignore_errors=True)
+        os.environ["UNSLOTH_COMPILE_LOCATION"] = str(generated)
     backend: Backend = importlib.import_module(f"trainers.training.backends.{name}").open_here()
     return backend
 

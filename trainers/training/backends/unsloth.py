@@ -1,13 +1,24 @@
 """The backend of one GPU (or DDP): Unsloth. Imported only where there is a GPU, before trl and transformers."""
 
+import os
+from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 # Importing it patches trl and transformers, and raises where there is no GPU: hence only here.
 from unsloth import FastLanguageModel  # isort: skip
+from unsloth.utils.attention_dispatch import select_attention_backend  # isort: skip
+
+from safetensors import safe_open
 
 from trainers.contract import BadRequest
 from trainers.contract.recipe import TrainingSection
+from trainers.training.backends.transformers import attention_of, embedding_names, frozen_dtype, with_whole_head
+from trainers.training.model_folder import weight_files
+
+_ITS_OWN = "unsloth."
+"""Where the attention of the families is from that Unsloth has rewritten; others keep transformers'."""
 
 
 class UnslothBackend:
@@ -15,36 +26,56 @@ class UnslothBackend:
 
     name = "unsloth"
 
-    def load(self, folder: Path, section: TrainingSection, seed: int) -> Any:
-        """See Backend. Unsloth chooses the weights' type by the hardware (bfloat16 where there is bfloat16)."""
+    def lays_flat(self, model: Any) -> bool:
+        """See Backend. Unsloth's own attention takes the pieces of one row by their lengths, whichever kernel there is,
+        and does not look at positions; in several rows it would let pieces see each other."""
+        return _is_rewritten(model) or attention_of(model).startswith("flash_attention")
+
+    def kernels(self, model: Any) -> dict[str, str]:
+        """See Backend."""
+        attention = attention_of(model)
+        if _is_rewritten(model):
+            attention = f"unsloth: {select_attention_backend(use_varlen=True)}"
+        return {"attention": attention, "unsloth": version("unsloth")}
+
+    def load(self, folder: Path, section: TrainingSection, seed: int, tokens: Sequence[int] = ()) -> Any:
+        """See Backend. Frozen weights are as wide as the section's precision says; where all are trained they are
+        float32, as in the transformers backend."""
         model, _ = FastLanguageModel.from_pretrained(
             model_name=str(folder),
             max_seq_length=section.max_length,
-            dtype=None,
+            dtype=frozen_dtype(section),
             load_in_4bit=section.method == "qlora",
             full_finetuning=section.method == "full",
+            float32_mixed_precision=True if section.method == "full" else None,
             local_files_only=True,
         )
+        _leave_embeddings_alone(model, folder)
         settings = section.lora
         if settings is None:
             return model
         if settings.dora:
             raise BadRequest("lora.dora: unsloth has no DoRA; say backend: transformers")
-        targets = (
-            ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-            if settings.targets == "all-linear"
-            else list(settings.targets)
-        )
-        return FastLanguageModel.get_peft_model(
+        embeddings = embedding_names(model)
+        whole = section.embedding_learning_rate is not None
+        adapted = FastLanguageModel.get_peft_model(
             model,
             r=settings.rank,
             lora_alpha=settings.alpha,
             lora_dropout=settings.dropout,
-            target_modules=targets,
-            modules_to_save=["embed_tokens", "lm_head"] if section.embedding_learning_rate else None,
-            use_gradient_checkpointing="unsloth",
+            use_rslora=settings.rslora,
+            target_modules=settings.targets if settings.targets == "all-linear" else list(settings.targets),
+            modules_to_save=embeddings if whole else None,
+            trainable_token_indices={name: list(tokens) for name in embeddings} if tokens and not whole else None,
+            # Its own way puts trained embeddings aside in a file, beside the weights: that is, in the input artifact.
+            use_gradient_checkpointing=True if whole else "unsloth",
             random_state=seed,
         )
+        for name, weight in adapted.named_parameters():
+            if ".trainable_tokens_delta." in name:  # Unsloth freezes what it does not know
+                weight.data = weight.data.float()
+                weight.requires_grad_(True)
+        return with_whole_head(adapted)
 
     def load_reward_model(self, folder: Path, section: TrainingSection, seed: int) -> Any:
         """Not here.
@@ -53,6 +84,30 @@ class UnslothBackend:
             BadRequest: always; reward models are trained by the transformers backend.
         """
         raise BadRequest("algorithm: reward_model is not for unsloth; say backend: transformers")
+
+
+def _leave_embeddings_alone(model: Any, folder: Path) -> None:
+    """Rows of the embeddings as they lie in `folder`. Unsloth sets the pad token's to zero at loading, and those of
+    tokens that were never trained to the mean of the others, or refuses them, where a trainer is made; the other
+    backend does neither, and what nothing trains is published as it was."""
+    os.environ["UNSLOTH_IGNORED_TOKENIZER_NAMES"] = str(model.config._name_or_path)
+    embeddings = model.get_input_embeddings()
+    (name,) = (name for name, module in model.named_modules() if module is embeddings)
+    ending = f"{name.rpartition('.')[2]}.weight"
+    for file in weight_files(folder):
+        if file.endswith(".safetensors"):
+            with safe_open(folder / file, "pt") as weights:
+                for key in weights.keys():  # noqa: SIM118
+                    if key.endswith(ending):
+                        rows = weights.get_tensor(key)
+                        embeddings.weight.data[: len(rows)] = rows.to(embeddings.weight)
+
+
+def _is_rewritten(model: Any) -> bool:
+    return any(
+        type(module).__name__.endswith("Attention") and type(module).forward.__module__.startswith(_ITS_OWN)
+        for module in model.modules()
+    )
 
 
 def open_here() -> UnslothBackend:

@@ -1,6 +1,7 @@
-"""The corpus as training rows: read, tokenized, English mixed in by share, cut at sentences, packed, kept on disk."""
+"""The corpus as training rows: read, tokenized, English mixed in by share, cut at sentences, laid, kept on disk."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from trainers.contract import BadData
+from trainers.contract import BadData, ModelFacts
 from trainers.contract.digests import file_sha256
 from trainers.contract.shards import read_shards
-from trainers.training.data.packing import Audit, Tokens, cut, pack, sentence_ends
+from trainers.training.data.packing import Audit, Tokens, cut, lay_singly, pack, sentence_ends
 from trainers.training.data.rows import batched, is_kept, read_rows, write_rows
 
 _TOKENIZE_AT_ONCE = 256
@@ -20,7 +21,7 @@ _TOKENIZE_AT_ONCE = 256
 
 @dataclass
 class CorpusRows:
-    """One split of the corpus, packed."""
+    """One split of the corpus, laid into rows."""
 
     rows: Dataset
     audit: dict[str, float]
@@ -50,15 +51,19 @@ def corpus_rows(
     folder: Path,
     kept: Path,
     tokenizer: Any,
+    facts: ModelFacts,
     row_length: int,
     english_share: float | None = None,
     replay: Replay | None = None,
+    most_tokens: float = math.inf,
+    packed: bool = True,
 ) -> CorpusRows:
-    """Pack the documents in `folder` (shards of JSON lines) into rows kept as `kept`, or read what is kept there.
+    """Lay the documents in `folder` (shards of JSON lines) into rows kept as `kept`, or read what is kept there.
 
-    Every document is between the tokenizer's marks of a text's begin and end. With `english_share`, English
+    Every document is between the model's tokens for a text's begin and end. With `english_share`, English
     documents are taken until they are that share of all tokens, after the others (training shuffles the rows);
-    `replay` comes last. Shards are in the order of their documents' hashes, so the first ones are a fair sample.
+    `replay` comes last. No document is begun after `most_tokens`. Shards are in the order of their documents' hashes,
+    so the first ones are a fair sample. Rows are full ones, or with `packed` False a piece of one document each.
 
     Raises:
         BadData: there is no document in the folder.
@@ -66,9 +71,9 @@ def corpus_rows(
     notes_path = kept.with_suffix(".json")
     if not is_kept(kept, notes_path):
         reading = _Reading()
-        pieces = _pieces(folder, tokenizer, row_length, english_share, replay, reading)
-        packed = pack(pieces, row_length, reading.audit)
-        write_rows(kept, ({"input_ids": row.tokens, "lengths": row.lengths} for row in packed))
+        pieces = _pieces(folder, tokenizer, facts, row_length, english_share, replay, most_tokens, reading)
+        laid = pack(pieces, row_length, reading.audit) if packed else lay_singly(pieces, reading.audit)
+        write_rows(kept, ({"input_ids": row.tokens, "lengths": row.lengths} for row in laid))
         if not reading.audit.rows:
             raise BadData(f"{folder} holds no document to train on")
         notes = {
@@ -84,9 +89,11 @@ def corpus_rows(
 def _pieces(
     folder: Path,
     tokenizer: Any,
+    facts: ModelFacts,
     row_length: int,
     english_share: float | None,
     replay: Replay | None,
+    most_tokens: float,
     reading: _Reading,
 ) -> Iterator[Tokens]:
     parts: list[tuple[Path, bool | None, float | None]]  # folder, English or not, share of all tokens
@@ -94,12 +101,12 @@ def _pieces(
     if replay is not None:
         parts.append((replay.folder, None, replay.share))
     for source, english, share in parts:
-        budget = float("inf") if share is None else reading.audit.tokens_in * share / (1 - share)
+        budget = most_tokens if share is None else reading.audit.tokens_in * share / (1 - share)
         if not budget:
             continue
         is_replay = replay is not None and source is replay.folder  # a release may have landed an earlier one's text
         taken = 0
-        for is_english, tokens, ends in _tokenized(source, tokenizer, english):
+        for is_english, tokens, ends in _tokenized(source, tokenizer, facts, english):
             if taken >= budget:
                 break
             taken += len(tokens)
@@ -110,20 +117,22 @@ def _pieces(
             yield from cut(tokens, ends, row_length, reading.audit)
 
 
-def _tokenized(folder: Path, tokenizer: Any, english: bool | None) -> Iterator[tuple[bool, Tokens, list[int]]]:
+def _tokenized(
+    folder: Path, tokenizer: Any, facts: ModelFacts, english: bool | None
+) -> Iterator[tuple[bool, Tokens, list[int]]]:
     """(is it English, its tokens, where its sentences begin) of each document."""
-    begin = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     chosen = (row for row in read_shards(folder) if english is None or (row["language"] == "en") == english)
     for batch in batched(chosen, _TOKENIZE_AT_ONCE):
         encoded = tokenizer(
             [row["text"] for row in batch],
             add_special_tokens=False,
+            split_special_tokens=True,  # a page that spells `<|endoftext|>` ends no document
             return_offsets_mapping=True,
             return_attention_mask=False,
             verbose=False,
         )
         for row, ids, offsets in zip(batch, encoded["input_ids"], encoded["offset_mapping"], strict=True):
-            tokens = np.array([begin, *ids, tokenizer.eos_token_id], dtype=np.int32)
+            tokens = np.array([facts.begin, *ids, facts.eos], dtype=np.int32)
             starts = np.array([start for start, _ in offsets], dtype=np.int64)
             ends = [at + 1 for at in sentence_ends(row["text"], starts)]  # after the mark of the begin
             yield row["language"] == "en", tokens, ends

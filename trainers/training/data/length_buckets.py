@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from datasets import Dataset
+from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 _STEPS_SORTED = 50
@@ -17,11 +19,21 @@ class LengthBuckets(Sampler[int]):
     are split into micro-batches and over processes.
     """
 
-    def __init__(self, lengths: Sequence[int], step_rows: int, seed: int, epoch: Callable[[], int] = lambda: 0):
+    def __init__(
+        self,
+        lengths: Sequence[int] | NDArray[np.int64],
+        step_rows: int,
+        seed: int,
+        epoch: Callable[[], int] = lambda: 0,
+    ):
         self._lengths = np.asarray(lengths)
         self._step_rows = step_rows
         self._seed = seed
         self._epoch = epoch
+
+    def following(self, epoch: Callable[[], int]) -> "LengthBuckets":
+        """The same buckets, in the order of the epoch that a training is in."""
+        return LengthBuckets(self._lengths, self._step_rows, self._seed, epoch)
 
     def __len__(self) -> int:
         return len(self._lengths)
@@ -49,3 +61,8 @@ class LengthBuckets(Sampler[int]):
         batches = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
         padded = sum(max(self._lengths[batch]) * len(batch) for batch in batches)
         return float(self._lengths.sum() / padded)
+
+
+def row_buckets(rows: Dataset, step_rows: int, seed: int) -> LengthBuckets:
+    """The buckets of training rows (see rows.py) by their tokens."""
+    return LengthBuckets([sum(pieces) for pieces in rows["lengths"]], step_rows, seed)

@@ -1,8 +1,9 @@
-"""Packing of whole documents into full rows: no token lost, none padded, no document seen by another.
+"""Documents laid into rows: packed into full ones, or one piece to a row; no token is lost.
 
 A document longer than a row is cut at a sentence or paragraph end where one is near. Rows are filled best-fit:
 the longest piece that still fits; where none fits, a row is completed with the beginning of the longest piece
-that waits. So every row but the last is exactly full, and there is at most one such cut per row.
+that waits. So every row but the last is exactly full, and there is at most one such cut per row. No document is seen
+by another, where the model's attention heeds the bounds (see leakage.py); for one that cannot, each piece is a row.
 """
 
 from bisect import bisect_right, insort
@@ -71,7 +72,8 @@ def cut(tokens: Tokens, ends: list[int], row_length: int, audit: Audit) -> Itera
         limit = start + row_length
         at = bisect_right(ends, limit) - 1
         near = at >= 0 and ends[at] > limit - row_length * _NEAR
-        stop = ends[at] if near else limit
+        # The last piece has two tokens at least: one alone has nothing to be predicted from.
+        stop = min(ends[at] if near else limit, len(tokens) - 2)
         audit.cut_at_sentence += near
         audit.cut_elsewhere += not near
         yield tokens[start:stop]
@@ -134,6 +136,16 @@ def _fill(waiting: _Waiting, row_length: int, audit: Audit) -> PackedRow:
             audit.cut_elsewhere += 1
         chosen.append(piece)
         room -= len(piece)
+    return _row(chosen, audit)
+
+
+def lay_singly(pieces: Iterable[Tokens], audit: Audit) -> Iterator[PackedRow]:
+    """Each piece as a row of its own, in their order."""
+    for piece in pieces:
+        yield _row([piece], audit)
+
+
+def _row(chosen: list[Tokens], audit: Audit) -> PackedRow:
     lengths = [len(piece) for piece in chosen]
     audit.rows += 1
     audit.pieces += len(chosen)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import torch
 from datasets import Dataset
+from torch.nn.functional import pad
 
 from trainers.contract.digests import file_sha256
 
@@ -72,6 +73,8 @@ class PackedCollator:
 
     pad_token_id: int
     flatten: bool = False
+    multiple: int = 1
+    """Rectangles are as wide as a multiple of this: processes that share rows take two equal parts each."""
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """`rows`: input_ids, lengths of the pieces, labels where they are not the inputs, and weights of the pieces
@@ -82,8 +85,10 @@ class PackedCollator:
             flat = {name: torch.cat([row[name] for row in columns])[None] for name in columns[0]}
             return {**flat, "packed_seq_lengths": lengths}
         fill = {"input_ids": self.pad_token_id, "labels": IGNORED, "position_ids": 0, "loss_weights": 0}
+        longest = max(len(row["input_ids"]) for row in columns)
+        width = -(-longest // self.multiple) * self.multiple
         return {
-            name: torch.nn.utils.rnn.pad_sequence([row[name] for row in columns], True, fill[name])
+            name: torch.stack([pad(row[name], (0, width - len(row[name])), value=fill[name]) for row in columns])
             for name in columns[0]
         }
 

@@ -1,6 +1,7 @@
 """Conversations as training rows: rendered, counted where too long, laid whole into rows of one length."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,11 +9,12 @@ from typing import Any
 
 from datasets import Dataset
 
-from trainers.contract import BadData
+from trainers.contract import BadData, ModelFacts
 from trainers.contract.digests import file_sha256
 from trainers.contract.recipe import SftSection
+from trainers.training.data.chat import unplaced
 from trainers.training.data.rendering import Rendered, marked, render, require_stop_is_trained, with_level, with_system
-from trainers.training.data.rows import IGNORED, batched, is_kept, read_rows, write_rows
+from trainers.training.data.rows import IGNORED, is_kept, read_rows, write_rows
 
 _RENDER_AT_ONCE = 256
 _SAMPLE_CHARACTERS = 2000
@@ -28,7 +30,9 @@ class ConversationRows:
     digest: str
 
 
-def conversation_rows(rows: list[dict[str, Any]], kept: Path, tokenizer: Any, section: SftSection) -> ConversationRows:
+def conversation_rows(
+    rows: list[dict[str, Any]], kept: Path, tokenizer: Any, facts: ModelFacts, section: SftSection
+) -> ConversationRows:
     """Render and pack conversations into rows kept as `kept`, or read what is kept there.
 
     Conversations are never cut: one that is longer than a row is left out and counted.
@@ -44,13 +48,19 @@ def conversation_rows(rows: list[dict[str, Any]], kept: Path, tokenizer: Any, se
             with_level(messages, row.get("honorific"), levels)
             for row, messages in zip(rows, conversations, strict=True)
         ]
+        unplaced_ = [
+            unplaced(messages, row.get("tools", ()), tokenizer) for row, messages in zip(rows, prompted, strict=True)
+        ]
+        excluded = Counter(reason for reason in unplaced_ if reason is not None)
         rendered = [
             replace(conversation, weight=row.get("weight", 1))
-            for batch in batched(zip(rows, prompted, strict=True), _RENDER_AT_ONCE)
-            for (row, _), conversation in zip(batch, render([m for _, m in batch], tokenizer), strict=True)
+            for row, messages, reason in zip(rows, prompted, unplaced_, strict=True)
+            if reason is None
+            for conversation in render([messages], tokenizer, [row.get("tools", ())])
         ]
         if not any(label != IGNORED for conversation in rendered for label in conversation.labels):
-            raise BadData("the instruction set holds no conversation in which the assistant speaks")
+            reasons = "".join(f"; {reason} ({n})" for reason, n in excluded.items())
+            raise BadData(f"the instruction set holds no conversation in which the assistant speaks{reasons}")
         fitting = [conversation for conversation in rendered if len(conversation.ids) <= section.max_length]
         too_long = len(rendered) - len(fitting)
         if too_long > section.max_too_long_share * len(rendered) or not fitting:
@@ -58,7 +68,7 @@ def conversation_rows(rows: list[dict[str, Any]], kept: Path, tokenizer: Any, se
                 f"{too_long} of {len(rendered)} conversations are longer than max_length {section.max_length} tokens; "
                 f"the recipe allows a share of {section.max_too_long_share}. Raise max_length, or the share"
             )
-        require_stop_is_trained(fitting[0], tokenizer)
+        require_stop_is_trained(fitting[0], tokenizer, facts.end_of_turn)
         lay = _laid_whole if section.layout == "packed" else _laid_singly
         weighted = any(conversation.weight != 1 for conversation in fitting)
         laid = lay(_evened(fitting) if weighted else fitting, section.max_length)
@@ -70,6 +80,7 @@ def conversation_rows(rows: list[dict[str, Any]], kept: Path, tokenizer: Any, se
             "audit": {
                 "conversations": len(fitting),
                 "too_long": too_long,
+                **excluded,
                 "rows": len(packed),
                 "tokens": tokens,
                 "lost_tokens": sum(len(conversation.ids) for conversation in fitting) - tokens,

@@ -5,11 +5,13 @@ them, so that the model learns to stop.
 """
 
 import hashlib
+import re
 from pathlib import Path
 
 from trainers.contract import BadRequest
 
 _FOLDER = Path(__file__).parent
+_MARK = re.compile(r"\{%(-?)\s*(end)?generation\s*(-?)%\}")
 
 
 def template_text(name: str) -> str:
@@ -30,16 +32,11 @@ def template_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def require_generation_marks(text: str | None, where: str) -> None:
-    """Refuse a template that does not say which part the assistant speaks.
+def has_generation_marks(text: str) -> bool:
+    """True where a template itself says which part the assistant speaks."""
+    return _MARK.search(text) is not None
 
-    Raises:
-        BadRequest: no template, or one without `{% generation %}`.
-    """
-    if not text:
-        raise BadRequest(f"{where} has no chat template; name one with base_model's key 'template'")
-    if "{% generation" not in text and "{%- generation" not in text:
-        raise BadRequest(
-            f"the chat template of {where} has no {{% generation %}} marks, so the assistant's tokens cannot be told "
-            "from the user's; put them around the assistant's content, or name a packaged template"
-        )
+
+def without_generation_marks(text: str) -> str:
+    """The same template for engines that do not know transformers' {% generation %}; white space stays as it was."""
+    return _MARK.sub(lambda mark: f"{{%{mark[1]} {'endif' if mark[2] else 'if true'} {mark[3]}%}}", text)

@@ -78,8 +78,30 @@ def test_queues_quotas_and_lost_nodes_are_told_in_words():
     assert situation(JOB, _body(suspend=True), [], [], "queue: 8 of 8 GPUs in use by x (8)").phase == "queue"
     quota = "FailedCreate: exceeded quota: gpus"
     assert quota in situation(JOB, _body(), [], [quota], "").words
-    lost = _pod({"phase": "Running", "conditions": [_condition("Ready", "False", reason="NodeLost")]})
-    assert "node n1 does not answer" in situation(JOB, _body(), [lost], [], "").words
+
+
+def test_a_silent_node_is_told_as_such_before_and_after_the_cluster_deletes_its_pod():
+    """The conditions that Kubernetes 1.36 gave a pod when its node was cut off, in their order."""
+    conditions = [
+        _condition("Ready", "False"),
+        _condition("ContainersReady", "True"),
+        _condition("PodScheduled", "True"),
+    ]
+    lost = _pod({"phase": "Running", "conditions": conditions})
+    seen = situation(JOB, _body(), [lost], [], "")
+    assert seen.phase == "lost" and "node n1 does not answer" in seen.words
+    conditions.append(_condition("DisruptionTarget", "True", reason="DeletionByTaintManager"))
+    lost["metadata"]["deletionTimestamp"] = "2026-11-30T17:49:49Z"
+    assert "kubectl delete node n1" in situation(JOB, _body(), [lost], [], "").words
+    running = _pod(
+        {"phase": "Running", "conditions": [_condition("Ready", "True"), _condition("ContainersReady", "True")]}
+    )
+    assert situation(JOB, _body(), [running, lost], [], "").phase == "lost", "of many pods, the one to know of"
+    stopping = _pod(
+        {"phase": "Running", "conditions": [_condition("Ready", "False"), _condition("ContainersReady", "False")]}
+    )
+    stopping["metadata"]["deletionTimestamp"] = "2026-11-30T17:49:49Z"
+    assert "is being stopped" in situation(JOB, _body(), [stopping], [], "").words
 
 
 def _failed(terminated: dict[str, Any] | None = None, **status: Any) -> PodFacts:

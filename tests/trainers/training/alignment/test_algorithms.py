@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.micro import Micro
 from tests.support.plugins import FOLDER
-from trainers.contract import BadRequest
+from trainers.contract import BadRequest, ServiceMissing
 from trainers.contract.recipe import RlhfSection
 from trainers.contract.recipe.alignment import ALGORITHMS
 
@@ -25,6 +25,8 @@ ONLINE = {
 }
 LONGER = {"max_steps": 24, "learning_rate": 1e-2}
 WHOLE = {"method": "full", "lora": None, **LONGER}
+IPO_BETA = 0.01
+"""IPO stops at a margin of 1 / (2 beta); a narrow one leaves pairs unturned that stood far on the wrong side."""
 PREFERENCE_RISE = 0.8
 REWARD_RISE = 0.2
 JUDGED_RIGHT = 0.9
@@ -49,6 +51,31 @@ def test_the_recipe_and_the_code_know_the_same_algorithms():
         sampling = SAMPLING if samples else None
         section = RlhfSection(algorithm=name, method="full", learning_rate=1e-3, batch_size=8, sampling=sampling)
         assert (chosen(section, "transformers").watch is not None) == samples
+
+
+@pytest.mark.parametrize("how", ("colocate", "server"))
+def test_a_vllm_that_answers_is_told_to_trl_in_its_own_words_and_refused_where_it_cannot_be(monkeypatch, how):
+    """Its weights come from a GPU by NCCL, so that it trains nothing here."""
+    from trl import GRPOConfig, RLOOConfig
+
+    from trainers.training.alignment import algorithms
+
+    section = RlhfSection(algorithm="grpo", **{**ONLINE, "sampling": {**SAMPLING, "vllm": how}})
+    with pytest.raises(BadRequest, match=r"sampling\.vllm needs a GPU"):
+        algorithms.vllm_settings(section)
+    monkeypatch.setattr(algorithms.torch.cuda, "is_available", lambda: True)
+    with pytest.raises(ServiceMissing, match="vllm is not installed"):
+        algorithms.vllm_settings(section)
+    monkeypatch.setattr(algorithms.importlib.util, "find_spec", lambda name: name)
+    if how == "server":
+        with pytest.raises(BadRequest, match="KOREAN_LLM_ROLLOUT_SERVER does not say"):
+            algorithms.vllm_settings(section)
+        monkeypatch.setenv("KOREAN_LLM_ROLLOUT_SERVER", "http://rollouts:8000")
+    settings = algorithms.vllm_settings(section)
+    assert settings["use_vllm"] and settings["vllm_mode"] == how
+    assert settings.get("vllm_server_base_url") == ("http://rollouts:8000" if how == "server" else None)
+    for kind in (GRPOConfig, RLOOConfig):
+        assert settings.keys() <= kind.__dataclass_fields__.keys()
 
 
 def test_an_algorithm_of_a_plugin_must_give_one(monkeypatch):
@@ -95,7 +122,7 @@ def test_the_algorithm_moves_its_figure(micro, algorithm, changes):
 @pytest.mark.slow
 def test_an_algorithm_of_a_plugin_learns_the_preference(micro, monkeypatch):
     monkeypatch.setenv("KOREAN_LLM_PLUGINS", str(FOLDER))
-    manifest = micro.run("rlhf", algorithm="korean_extras.algorithms:ipo", **WHOLE)
+    manifest = micro.run("rlhf", algorithm="korean_extras.algorithms:ipo", **WHOLE, beta=IPO_BETA)
     metrics = manifest.metrics
     assert metrics["preference_accuracy"] >= metrics["preference_accuracy_before"] + PREFERENCE_RISE
     assert manifest.details.alignment.algorithm == "korean_extras.algorithms:ipo"

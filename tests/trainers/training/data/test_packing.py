@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainers.training.data.packing import Audit, cut, pack, sentence_ends
+from trainers.training.data.packing import Audit, cut, lay_singly, pack, sentence_ends
 
 ROW = 32
 
@@ -70,3 +70,14 @@ def test_sentence_ends_of_korean_text():
     text = "첫 문장입니다. 둘째 문장이에요!\n셋째 줄"
     starts = np.array([0, 1, 7, 8, 10, 16, 17, 18, 20])  # '첫', ' 문장입니다', '.', ' 둘째', ...
     assert sentence_ends(text, starts) == [3, 7]
+
+
+@settings(deadline=None)
+@given(lengths=st.lists(st.integers(2, 150), min_size=1, max_size=40))
+def test_laid_singly_each_row_is_a_run_of_one_document_in_which_something_is_predicted(lengths):
+    audit = Audit()
+    documents = [np.arange(1000 * number, 1000 * number + length) for number, length in enumerate(lengths)]
+    rows = list(lay_singly((piece for document in documents for piece in cut(document, [], ROW, audit)), audit))
+    assert np.concatenate([row.tokens for row in rows]).tolist() == np.concatenate(documents).tolist()
+    assert all(row.lengths == [len(row.tokens)] and 2 <= len(row.tokens) <= ROW for row in rows)
+    assert audit.tokens_out == sum(lengths) and audit.trained == sum(lengths) - len(rows)
