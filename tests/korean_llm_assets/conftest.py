@@ -55,13 +55,17 @@ class PlatformUnderTest:
         )
 
 
-def define(reload: bool = False, compute: Any = None) -> Definitions:
-    """The code location's definitions with the small stages; `reload` reads the recipes again, as a new process.
+def define(anew: pytest.MonkeyPatch | None = None, compute: Any = None) -> Definitions:
+    """The code location's definitions with the small stages.
 
-    `compute` takes the place of this machine's.
+    Args:
+        anew: read the recipes again, as a new process would; the modules of before come back with its undoing, as
+            other tests of this process hold them.
+        compute: takes the place of this machine's.
     """
-    for name in [name for name in sys.modules if reload and name.startswith("korean_llm_assets")]:
-        del sys.modules[name]
+    if anew is not None:
+        for name in [name for name in sys.modules if name.startswith("korean_llm_assets")]:
+            anew.delitem(sys.modules, name)
     from korean_llm_assets.assets import data, deployment, evaluation, training
     from korean_llm_assets.assets.landing_assets import LANDING_ASSETS
     from korean_llm_assets.assets.recipe_assets import RECIPE_ASSETS

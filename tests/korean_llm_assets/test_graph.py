@@ -91,7 +91,7 @@ def test_what_drops_are_made_into_is_expected_as_often_as_drops_are(monkeypatch:
     windows = {}
     for by_itself, models in ((True, "tiny"), (False, "qwen2.5-7b")):
         monkeypatch.setenv("KOREAN_LLM_MODELS", models)
-        specs = define(reload=True).resolve_all_asset_specs()
+        specs = define(anew=monkeypatch).resolve_all_asset_specs()
         windows[by_itself] = {
             spec.key.to_user_string(): spec.freshness_policy.fail_window.to_timedelta().days
             for spec in specs

@@ -69,7 +69,7 @@ def stale(definitions: Definitions, instance: DagsterInstance) -> set[str]:
 
 def observe(platform: PlatformUnderTest) -> None:
     """As the sensor `recipes` does."""
-    from korean_llm_assets.assets.recipe_assets import observe_recipes  # as `define(reload=True)` loaded it
+    from korean_llm_assets.assets.recipe_assets import observe_recipes  # as `define(anew=...)` loaded it
     from korean_llm_assets.partitions.recipes import recipes_now
 
     observe_recipes(platform.instance, recipes_now())
@@ -116,7 +116,7 @@ def _changed_sft_makes_exactly_what_depends_on_it_stale(
     recipe["cpt"]["needs"]["memory"] = "6Gi"  # more memory gives no other result
     (own / "tiny.yaml").write_text(yaml.safe_dump(recipe))
     monkeypatch.setenv("KOREAN_LLM_RECIPES", str(own))
-    platform.definitions = define(reload=True)
+    platform.definitions = define(anew=monkeypatch)
     observe(platform)
     changed = {"sft_model", "rlhf_model", "eval_report", "deployed_model"}
     assert stale(platform.definitions, platform.instance) == changed

@@ -40,7 +40,7 @@ def configure(platform: PlatformUnderTest, monkeypatch: pytest.MonkeyPatch, cpt:
     recipe["cpt"] |= {"start_from": "previous_release", "replay_share": 0.05, **cpt}
     (own / "tiny.yaml").write_text(yaml.safe_dump(recipe))
     monkeypatch.setenv("KOREAN_LLM_RECIPES", str(own))
-    platform.definitions = define(reload=True)
+    platform.definitions = define(anew=monkeypatch)
 
 
 def made(platform: PlatformUnderTest, release: str) -> Manifest:
