@@ -124,7 +124,7 @@ def _measure(row: str, path: Path) -> dict[str, Any]:
     from tests.bench.engines import measure
     from tests.bench.peers import FILTERS, NEAR_DEDUP, filters_ours, ours
     from trainers.contract.recipe.data import CorpusSection
-    from trainers.runner.host_memory import peak_bytes
+    from trainers.runner.host_memory import most_resident, peak_bytes
 
     size = path.stat().st_size / 1e6
     kind, _, name = row.partition("/")
@@ -151,7 +151,7 @@ def _measure(row: str, path: Path) -> dict[str, Any]:
                 result = {"removed": len(ours(path, work, CorpusSection()))}
                 result |= json.loads((work / "timings.json").read_text())
         spent = _cpu() - began
-    peak = max(peak_bytes(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024) / 1e6
+    peak = max(peak_bytes(), most_resident(resource.RUSAGE_CHILDREN)) / 1e6
     return {
         "MB/s per core": round(size / spent, 2),
         "cpu seconds": round(spent, 2),

@@ -52,6 +52,7 @@ from korean_llm_assets.triggers.incidents import CONTENT_TAG
 from tests.support.postgres import postgres
 from trainers.contract import STAGES, Artifact, Stage, sha256_of
 from trainers.contract.recipe.loading import PACKAGED
+from trainers.runner.host_memory import most_resident
 
 MODELS = 5
 LIMITS = {
@@ -206,7 +207,7 @@ def measure(kind: str, releases: int) -> dict[str, Any]:
         figures["filling_seconds"] = round(time.monotonic() - began, 1)
         figures |= ticks(instance, Path(os.environ["KOREAN_LLM_RECIPES"]))
         figures["page_seconds"] = page(instance)
-        figures["code_location_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        figures["code_location_mib"] = round(most_resident(resource.RUSAGE_SELF) / 2**20)
     figures["within"] = {name: figures[name] <= limit for name, limit in LIMITS.items()}
     return figures
 

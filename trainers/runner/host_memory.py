@@ -2,6 +2,7 @@
 
 import os
 import resource
+import sys
 from pathlib import Path
 
 from trainers.runner.ranks import sum_over_all
@@ -33,9 +34,15 @@ def peak_bytes() -> int:
     """The most memory this process had; getrusage would count what its parent had when it was started."""
     status = _PROCESS / "status"
     if not status.exists():  # not Linux
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return most_resident(resource.RUSAGE_SELF)
     lines = status.read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def most_resident(who: int) -> int:
+    """Bytes of the most memory that getrusage knows of this process, or of its children (`resource.RUSAGE_*`)."""
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2) counts in bytes there, in kB everywhere else
+    return resource.getrusage(who).ru_maxrss * unit
 
 
 def _peak_until_now() -> float:

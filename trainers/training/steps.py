@@ -23,18 +23,19 @@ class Batching:
         return f"{self.accumulation} x {self.size} rows"
 
 
-def readers(section: TrainingSection) -> int:
-    """Of the processes here, how many read rows of their own; the others share theirs (context parallelism).
+def readers(section: TrainingSection, processes: int | None = None) -> int:
+    """Of the processes (those here), how many read rows of their own; the others share theirs (context parallelism).
 
     Raises:
         BadRequest: they cannot be divided so.
     """
-    if world_size() % section.context_parallel:
+    processes = processes or world_size()
+    if processes % section.context_parallel:
         raise BadRequest(
-            f"context_parallel: {section.context_parallel} processes share each row, which {world_size()} cannot be "
+            f"context_parallel: {section.context_parallel} processes share each row, which {processes} cannot be "
             "divided into; ask for a multiple of it in `needs.gpus`"
         )
-    return world_size() // section.context_parallel
+    return processes // section.context_parallel
 
 
 def row_multiple(section: TrainingSection) -> int:
@@ -43,20 +44,20 @@ def row_multiple(section: TrainingSection) -> int:
     return 2 * section.context_parallel if section.context_parallel > 1 else 1
 
 
-def step_rows(section: TrainingSection) -> int:
-    """Rows of one step, over all processes: those of as many as the request names, however many are here."""
-    reading = section.processes // section.context_parallel if section.processes else readers(section)
+def step_rows(section: TrainingSection, processes: int | None = None) -> int:
+    """Rows of one step, over all processes: those of as many as the request names, however many there are."""
+    reading = section.processes // section.context_parallel if section.processes else readers(section, processes)
     return section.batch_size * section.accumulation * reading
 
 
-def batching_of(section: TrainingSection) -> Batching:
-    """A step's rows on the processes that are here: the micro-batches that the section says, more or fewer of them, or
-    smaller ones, so that the step is the one that the request names.
+def batching_of(section: TrainingSection, processes: int | None = None) -> Batching:
+    """A step's rows on so many processes (those that are here): the micro-batches that the section says, more or fewer
+    of them, or smaller ones, so that the step is the one that the request names.
 
     Raises:
         BadRequest: the rows cannot be divided among so many processes.
     """
-    rows, reading = step_rows(section), readers(section)
+    rows, reading = step_rows(section, processes), readers(section, processes)
     for size in range(section.batch_size, 0, -1):
         if rows % (size * reading) == 0:
             return Batching(size, rows // (size * reading))

@@ -15,7 +15,7 @@ import tempfile
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from trainers.contract import (
@@ -38,6 +38,7 @@ from trainers.contract.recipe import RlhfSection, SftSection, TrainingSection
 from trainers.contract.recipe.loading import ModelRecipe, named_recipe, section_dict
 from trainers.training.made import model_before, newest
 from trainers.training.model_folder import ModelFolder
+from trainers.training.steps import batching_of
 
 _HOST = "peak_host_bytes_"
 
@@ -57,7 +58,7 @@ class Trial:
     """Of the whole trial: set-up, steps, saves, evaluation, publishing."""
     save_seconds: float
     hours: float
-    """Of all steps and the saves between them; evaluations come on top."""
+    """Of all steps and the saves between them, on as many processes; evaluations come on top."""
     host_gib: dict[str, float]
     """By phase, over all processes."""
     gpu_gib: float | None
@@ -79,7 +80,7 @@ class Trial:
                 f"  loss {losses}",
                 f"  memory in GiB:{gpu} host: {host}; published {self.published_gib:.2f}",
                 f"  {self.tokens_per_second:,.0f} tokens/s, {self.step_seconds:.3g} s a step{step}, "
-                f"{self.save_seconds:.2g} s a save; all steps: {self.hours:,.2f} h",
+                f"{self.save_seconds:.2g} s a save; all steps so: {self.hours:,.2f} h",
             )
         )
 
@@ -100,11 +101,10 @@ def try_recipe(options: Namespace) -> str:
         inputs = _inputs(store, recipe, STAGES[name], options.release)
         if inputs is None:
             continue
-        gpus = _gpus(section.needs.gpus)
-        request = _request(recipe, name, options.release, options.steps, inputs, gpus)
+        request = _request(recipe, name, options.release, options.steps, inputs)
         parent = next(iter(inputs.values())).folder
         print(f"{name}: {options.steps} steps, for {parent.relative_to(store.root)}", file=sys.stderr, flush=True)
-        processes = max(1, gpus)
+        processes = max(1, _gpus(section.needs.gpus))
         with _aside(store, request, list(inputs.values())) as beside:
             code = _run(beside, request, processes)
             if code:
@@ -149,14 +149,11 @@ def _reads_corpus(section: TrainingSection) -> bool:
     return section.replay is not None if isinstance(section, SftSection | RlhfSection) else True
 
 
-def _request(
-    recipe: ModelRecipe, name: str, release: str, steps: int, inputs: dict[str, Place], gpus: int
-) -> StageRequest:
-    """The stage's request on so many GPUs with so many steps, a save after each, and no tracker."""
+def _request(recipe: ModelRecipe, name: str, release: str, steps: int, inputs: dict[str, Place]) -> StageRequest:
+    """The stage's request with so many steps, a save after each, and no tracker. What the recipe leaves open follows
+    from its `needs`, as ever, not from what this machine has: rows of a step, backend, precision."""
     section: TrainingSection = training_sections(recipe)[name]
-    needs = section.needs.model_copy(update={"gpus": gpus})
-    changes = {"max_steps": steps, "checkpoint_steps": 1, "report_to": (), "needs": needs}
-    short = section.model_copy(update=changes)
+    short = section.model_copy(update={"max_steps": steps, "checkpoint_steps": 1, "report_to": ()})
     return StageRequest(
         stage=name,
         stage_version=STAGES[name].version,
@@ -167,7 +164,7 @@ def _request(
         plugins=section.plugin_digests,
         files=section.local_digests,
         inputs=tuple(_input(asset, place) for asset, place in inputs.items()),
-        needs=needs,
+        needs=section.needs,
     )
 
 
@@ -204,7 +201,7 @@ def _run(store: ArtifactStore, request: StageRequest, processes: int) -> int:
 
 
 def _gpus(gpus: int) -> int:
-    """As many as the recipe asks for, as far as this machine has them."""
+    """As many as the recipe asks for, as far as this machine has them; fewer take more micro-batches to a step."""
     import torch
 
     here: int = torch.cuda.device_count()
@@ -220,6 +217,18 @@ def _share_of_all(section: TrainingSection, details: TrainingDetails) -> float:
     return details.tokens_seen / tokens if tokens else details.epochs
 
 
+def _as_it_ran(section: TrainingSection, processes: int) -> Setting:
+    """The setting on so many processes, of which none had a GPU where the request leaves the precision open."""
+    request_section = section.model_copy(update=section.settled)
+    batching = batching_of(request_section, processes)
+    return replace(
+        Setting.of(request_section, processes),
+        batch_size=batching.size,
+        accumulation=batching.accumulation,
+        float32=request_section.precision != "bfloat16",
+    )
+
+
 def _measured(
     section: TrainingSection, processes: int, manifest: Manifest, model: ModelFolder, gpu: str | None
 ) -> Trial:
@@ -230,7 +239,7 @@ def _measured(
     all_steps = min(in_all, section.max_steps or in_all)
     save = timings["saving_seconds"] / max(1, steps - 1)  # after each step but the last
     saves = all_steps // section.checkpoint_steps
-    setting = Setting.of(section, processes)
+    setting = _as_it_ran(section, processes)
     planned = None
     if gpu is not None:
         planned = plan(Shape.of_config(model.config), setting, GPUS[gpu], 1.0)

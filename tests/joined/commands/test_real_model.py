@@ -15,6 +15,7 @@ from tests.support.real_models import real_model
 from trainers.contract import EvaluationDetails, ExportDetails
 from trainers.contract.layout import Place
 from trainers.contract.recipe.loading import PACKAGED
+from trainers.runner.host_memory import most_resident
 
 MODEL = "smollm2-135m"
 MOST_BYTES, USUAL_SECONDS = 12e9, 40 * 60
@@ -44,7 +45,7 @@ def test_a_real_model_becomes_a_champion_that_stops(environment):
         words = [sys.executable, "-m", "korean_llm_assets", *command, "--model", MODEL]
         done = subprocess.run(words, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    seconds, peak = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    seconds, peak = time.monotonic() - started, most_resident(resource.RUSAGE_CHILDREN)
     home = Path(environment["KOREAN_LLM_HOME"])
     stages = {row["asset"]: row for row in json.loads((home / "demo.json").read_text())["stages"]}
     details = {asset: Place(Path(row["location"])).read_manifest().details for asset, row in stages.items()}

@@ -24,6 +24,8 @@ def test_a_step_is_the_one_that_was_asked_for_on_fewer_gpus_and_on_more(monkeypa
     section = CptSection.model_validate(section_dict(recipe))
     monkeypatch.setenv("WORLD_SIZE", str(here))
     assert step_rows(section) == 48 and batching_of(section) == each
+    monkeypatch.delenv("WORLD_SIZE")
+    assert batching_of(section, here) == each, "reckoned elsewhere"
 
 
 def test_where_no_more_micro_batches_are_left_they_are_smaller(monkeypatch):

@@ -52,7 +52,24 @@ def test_figures_of_the_real_stage_and_nothing_is_left(micro, capfd, stages):
     assert trial["hours"] * 3600 >= trial["all_steps"] * trial["step_seconds"]
     assert {*trial["host_gib"]} == {"set_up", "training", "publishing"} and min(trial["host_gib"].values()) > 0.2
     assert trial["planned_gib"] > 3 and trial["gpu_gib"] is None
+    assert trial["setting"].endswith("float32"), "no GPU is asked for"
     assert everything(micro) == before
+
+
+def test_on_fewer_gpus_the_training_is_the_one_that_the_recipe_asks_for(micro, capfd):
+    """Four GPUs' rows to a step, in four micro-batches of this machine's one process, computed as they would be."""
+    needs = {"needs": {"gpus": 4}, "batch_size": 2}
+    assert main(command(micro, "--steps", "2", "--gpu", "h100", "--json", "--of", "sft", sft=needs)) == 0
+    printed = capfd.readouterr()
+    assert "the recipe asks for 4 GPUs, this machine has 0" in printed.err and "backend: transformers" in printed.err
+    trial = json.loads(next(line for line in printed.out.splitlines() if line.startswith("{")))["sft"]
+    assert trial["setting"] == "lora rank 4, batch_size 2 x accumulation 4, max_length 64", "in bfloat16"
+    assert trial["processes"] == 1 and 2 < trial["all_steps"] <= 9, "72 conversations, packed, in steps of 8 rows"
+
+
+def test_what_is_for_one_gpu_is_not_tried_as_something_else_without(micro, capfd):
+    assert main(command(micro, "--of", "sft", sft={"needs": {"gpus": 1}})) == ExitCode.BAD_REQUEST
+    assert "backend: unsloth needs a GPU and there is none here" in capfd.readouterr().err
 
 
 def test_a_stage_that_fails_ends_with_its_own_code(micro, capfd):
