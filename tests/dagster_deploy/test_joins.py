@@ -299,6 +299,22 @@ def test_ports_in_policies_are_those_of_the_charts():
     assert _values("mlflow")["service"]["port"] == urlsplit(_settings()["MLFLOW_TRACKING_URI"]).port == 5000
 
 
+def test_the_webserver_is_asked_on_the_port_that_it_serves():
+    """The chart's own probe asks 80, whatever port the values name: no pod would be ready, and `helm --wait` waits."""
+    web = _values("dagster")["dagsterWebserver"]
+    assert web["readinessProbe"]["httpGet"]["port"] == web["service"]["port"]
+
+
+@pytest.mark.parametrize("release", ["dagster", "mlflow", "login-dagster"])
+def test_a_probe_asks_a_port_on_which_its_container_listens(release: str):
+    for pod, spec in charts.pods(public(release, _EVERYTHING)).items():
+        for container in spec["containers"]:
+            ports = {name for port in container.get("ports", []) for name in (port.get("name"), port["containerPort"])}
+            for probe in (container.get(f"{kind}Probe", {}) for kind in ("startup", "readiness", "liveness")):
+                where = {probe[kind]["port"] for kind in ("httpGet", "tcpSocket") if kind in probe}
+                assert where <= ports, (pod, container["name"], probe)
+
+
 @pytest.mark.parametrize("release", ["dagster", "mlflow", "login-dagster"])
 def test_labels_by_which_policies_know_pods_are_the_charts_own(release: str):
     """On the real charts: the peers of the table above are the pods that they make."""
