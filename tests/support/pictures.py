@@ -1,5 +1,6 @@
 """Pictures of the product's pages, for documents: taken by Chromium, and small."""
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ def open_page(browser: Any, url: str) -> Any:
 
 
 def take(page: Any, path: Path) -> None:
-    """Write what the window shows; fails where that is nothing (a page of one colour), or too large for a document."""
+    """Write what the window shows; fails where that is nothing (a page of one colour), too large for a document, or boxes
+    in place of Korean."""
+    assert subprocess.run(["fc-list", ":lang=ko"], capture_output=True).stdout, "no font has Hangul: fonts-nanum"
     path.parent.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=path)
     assert _FEWEST_BYTES <= path.stat().st_size <= MOST_BYTES, f"{path.name} has {path.stat().st_size:,} bytes"
