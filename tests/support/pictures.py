@@ -18,8 +18,8 @@ def open_page(browser: Any, url: str) -> Any:
 
 
 def take(page: Any, path: Path) -> None:
-    """Write what the window shows; fails where that is nothing (a page of one colour), too large for a document, or boxes
-    in place of Korean."""
+    """Write what the window shows; fails where that is nothing (a page of one colour), too large for a document, or
+    boxes in place of Korean."""
     assert subprocess.run(["fc-list", ":lang=ko"], capture_output=True).stdout, "no font has Hangul: fonts-nanum"
     path.parent.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=path)
