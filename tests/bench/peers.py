@@ -116,9 +116,9 @@ def _words_at_spaces() -> Any:
     return WordsAtSpaces()
 
 
-def datatrove(path: Path, work: Path) -> set[str]:
+def datatrove(path: Path, work: Path, on_ray: bool = False) -> set[str]:
     """datatrove's four MinHash steps, 14 x 8, words at spaces."""
-    from datatrove.executor import LocalPipelineExecutor
+    from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor
     from datatrove.pipeline.dedup import (
         MinhashConfig,
         MinhashDedupBuckets,
@@ -136,6 +136,9 @@ def datatrove(path: Path, work: Path) -> set[str]:
 
     def run(pipeline: list, tasks: int = 1) -> None:
         logs = str(work / "logs" / type(pipeline[-1]).__name__)
+        if on_ray:
+            RayPipelineExecutor(pipeline, tasks=tasks, workers=1, logging_dir=logs, mem_per_cpu_gb=1).run()
+            return
         for rank in range(tasks):
             executor = LocalPipelineExecutor(pipeline=pipeline, tasks=tasks, logging_dir=logs)
             executor._run_for_rank(rank)
@@ -213,6 +216,21 @@ def daft(path: Path, work: Path, normalised: bool = True) -> set[str]:
     return dropped
 
 
+def start_ray() -> None:
+    """A Ray of this machine with one core; what is measured begins when it is there."""
+    import ray
+
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=256 << 20)
+
+
+def daft_on_ray(path: Path, work: Path) -> set[str]:
+    """The same expression on Daft's Ray runner."""
+    import daft as library
+
+    library.set_runner_ray()
+    return daft(path, work)
+
+
 def data_juicer(path: Path, work: Path) -> set[str]:
     """Data-Juicer's MinHash operator, in an environment of its own: its pins cannot be ours."""
     packages = (f"py-data-juicer=={_DATA_JUICER}", "emoji==2.2.0", "loguru", "jsonargparse", "dep-logic", "wget")
@@ -223,13 +241,16 @@ def data_juicer(path: Path, work: Path) -> set[str]:
     return {row["id"] for row in _read(path)} - {row["id"] for row in _read(work / "out.jsonl")}
 
 
+ON_RAY = ("datatrove-ray", "daft-ray")
 NEAR_DEDUP: dict[str, Callable[[Path, Path], set[str]]] = {
     "ours": ours,
     "datatrove": datatrove,
+    "datatrove-ray": lambda path, work: datatrove(path, work, on_ray=True),
     "data-juicer": data_juicer,
     "datasketch": datasketch,
     "rensa": rensa,
     "daft": daft,
+    "daft-ray": daft_on_ray,
     "daft-raw": lambda path, work: daft(path, work, normalised=False),
 }
 
