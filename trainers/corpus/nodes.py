@@ -27,8 +27,13 @@ ADDRESS = "RAY_ADDRESS"
 """Ray's own variable: where the cluster is."""
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1"}
 """Nothing is told to Ray's makers."""
-_PATIENCE = {"RAY_agent_register_timeout_ms": "120000"}
-"""A node gives up on its own agents after 15 s, which a busy machine takes to start them."""
+_PATIENCE = {
+    "RAY_agent_register_timeout_ms": "240000",
+    "RAY_NUM_REDIS_GET_RETRIES": "240",
+    "RAY_gcs_server_request_timeout_seconds": "240",
+}
+"""On a busy machine a head takes minutes to start. A node gives up on its own agents after 15 s; the stage on a head that
+does not answer yet after 20, and on one that has no node yet after 60, with 69, which is not tried again."""
 PORT = 6379
 """Of the head, on which nodes and the stage reach it."""
 _SIGNAL_BASE = 128

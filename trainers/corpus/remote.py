@@ -141,6 +141,7 @@ class Remote:
             connected = ray.init(address=address or "local", log_to_driver=False, configure_logging=False, **own)
         except (ConnectionError, ray.exceptions.RayError) as error:
             words = f"the Ray cluster at {address} cannot be reached: {_in_a_line(error)}"
+            words += f" ({_in_a_line(error.__cause__)})" if error.__cause__ else ""
             raise ServiceMissing(f"{words}. See that it runs, and that the token is its own") from error
         except RuntimeError as error:
             if "ersion" not in str(error):

@@ -12,6 +12,7 @@ import time
 import psutil
 import pytest
 
+from tests.conftest import ROOT
 from tests.support.corpus_landing import data_request, write_jsonl
 from tests.support.ray_nodes import PATIENCE
 from tests.trainers.corpus.test_join import drop
@@ -43,7 +44,8 @@ def pod(home, index, port, request):
     (home / "request.json").write_text(request.model_dump_json())
     options = ["--head", "127.0.0.1", "--port", str(port), "--cpu", "1", "--memory", str(1 << 30)]
     options += ["--token", str(home / "nodes.token")]
-    path = os.pathsep.join([str(customise), *filter(None, [os.environ.get("PYTHONPATH")])])
+    # The code of this folder, also where another checkout is installed: what customises is imported before it is found.
+    path = os.pathsep.join([str(customise), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.Popen(
         [sys.executable, "-m", nodes.__name__, *options, *stage],
         env={**os.environ, **PATIENCE, "JOB_COMPLETION_INDEX": str(index), "PYTHONPATH": path},

@@ -51,7 +51,7 @@ def test_a_full_object_store_on_a_full_disk_is_said(tmp_path):
 
 
 def test_a_full_volume_is_said_and_room_made_the_next_attempt_goes_on(tmp_path, monkeypatch):
-    request = request_of(tmp_path, 150)
+    request = request_of(tmp_path, 600)
     alone = corpus(tmp_path, "alone", monkeypatch, needs=ALONE)
     with ray_nodes(1, tmp_path), small_volume(tmp_path / "artifacts") as resize:
         full = start_data_stage(request, tmp_path, "artifacts", SMALL_BLOCKS)
