@@ -7,9 +7,10 @@ later depend on the documents only, not on how the input was cut into files and 
 import hashlib
 import heapq
 import json
+import os
+import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from trainers.corpus.packing import LEVEL_ASIDE, packed_aside, unpacked
 from trainers.corpus.publish import published_folder
+from trainers.text.minhash import BANDS, HASHES
 from trainers.text.records import Exclusion
 
 LANGUAGES = ("ko", "en", "other")
@@ -37,6 +39,10 @@ META = np.dtype(
     ]
 )
 """What is known of each kept document of a block, in its order: 61 bytes."""
+DOCUMENT = np.dtype([("meta", META), ("signature", "u1", HASHES), ("bands", "u4", BANDS)])
+"""All that a block holds of a document beside its line, in one place, so that a part of a block is one read."""
+_PLACE = struct.Struct("<2q")
+"""Of a bucket in a file of a block: the index of its first document, and where its piece begins."""
 Evidence = dict[str, str]
 """A contaminated document: its `id`, the suite's `item` and the `piece` they share."""
 MOST_EVIDENCE = 100
@@ -73,7 +79,7 @@ class Cleaned:
     rows: list[bytes]
     meta: NDArray[np.void]
     signatures: NDArray[np.uint8]
-    bands: NDArray[np.uint32]  # one row per band
+    bands: NDArray[np.uint32]
     origins: list[tuple[str, int, str, str]]  # id, line, source, licence
     buckets: list[int]  # first row of each bucket, and the end
     summary: dict[str, Any]
@@ -86,19 +92,24 @@ class Cleaned:
 
     def _write(self, aside: Path, file: str) -> None:
         compressor = zstandard.ZstdCompressor(level=LEVEL_ASIDE)
-        offsets = [0]
-        with (aside / "rows").open("wb") as stream:
-            for begin, end in zip(self.buckets[:-1], self.buckets[1:], strict=True):
-                if end > begin:
-                    stream.write(compressor.compress(b"".join(self.rows[begin:end])))
-                offsets.append(stream.tell())
-        np.save(aside / "meta.npy", self.meta)
-        np.save(aside / "signatures.npy", self.signatures)
-        np.save(aside / "bands.npy", self.bands)
-        np.save(aside / "buckets.npy", np.array([self.buckets, offsets], np.int64))
+        packed = [
+            compressor.compress(b"".join(self.rows[begin:end])) if end > begin else b""
+            for begin, end in zip(self.buckets[:-1], self.buckets[1:], strict=True)
+        ]
+        documents = np.empty(len(self.meta), DOCUMENT)
+        documents["meta"], documents["signature"], documents["bands"] = self.meta, self.signatures, self.bands
+        self._write_pieces(aside / "rows", packed)
+        rows = zip(self.buckets[:-1], self.buckets[1:], strict=True)
+        self._write_pieces(aside / "documents", [documents[begin:end].tobytes() for begin, end in rows])
         for name, content in (("origins", self.origins), ("exclusions", [vars(row) for row in self.exclusions])):
             (aside / name).write_bytes(packed_aside([json.dumps(content, ensure_ascii=False).encode()]))
         (aside / "summary.json").write_text(json.dumps({"file": file, **self.summary}, ensure_ascii=False))
+
+    def _write_pieces(self, path: Path, pieces: list[bytes]) -> None:
+        """A piece for each bucket; before them, of each and of the end, which document is first and where it begins."""
+        places = _PLACE.size * len(self.buckets) + np.cumsum([0, *map(len, pieces)])
+        table = b"".join(map(_PLACE.pack, self.buckets, places.tolist()))
+        path.write_bytes(b"".join((table, *pieces)))
 
 
 class PublishedBlock:
@@ -114,37 +125,31 @@ class PublishedBlock:
         return summary
 
     @property
-    def meta(self) -> NDArray[np.void]:
-        """META of each document, mapped from the disk."""
-        return np.load(self.folder / "meta.npy", mmap_mode="r")  # type: ignore[no-any-return]
+    def count(self) -> int:
+        """How many documents it has."""
+        with (self.folder / "documents").open("rb") as stream:
+            _, begin = _PLACE.unpack(stream.read(_PLACE.size))
+            return int(stream.seek(0, os.SEEK_END) - begin) // DOCUMENT.itemsize
 
-    @property
-    def signatures(self) -> NDArray[np.uint8]:
-        """Signature of each document, mapped from the disk."""
-        return np.load(self.folder / "signatures.npy", mmap_mode="r")  # type: ignore[no-any-return]
-
-    @property
-    def bands(self) -> NDArray[np.uint32]:
-        """Keys of each band (rows) and document (columns), mapped from the disk."""
-        return np.load(self.folder / "bands.npy", mmap_mode="r")  # type: ignore[no-any-return]
-
-    @cached_property
-    def _buckets(self) -> NDArray[np.int64]:
-        return np.load(self.folder / "buckets.npy")  # type: ignore[no-any-return]
-
-    def span(self, first: int, end: int) -> slice:
-        """Where the documents of the buckets from `first` to before `end` are."""
-        return slice(*self._buckets[0][[first, end]].tolist())
+    def documents(self, first: int, end: int) -> tuple[int, NDArray[np.void]]:
+        """Index in the block of the first document of the buckets from `first` to before `end`; DOCUMENT of each."""
+        index, piece = self._piece("documents", first, end)
+        return index, np.frombuffer(piece, DOCUMENT)
 
     def rows(self, bucket: int) -> tuple[int, list[bytes]]:
         """Index of the bucket's first document in the block, and the bucket's JSON lines."""
-        first, offsets = self._buckets[0], self._buckets[1]
-        if first[bucket] == first[bucket + 1]:
-            return int(first[bucket]), []
-        with (self.folder / "rows").open("rb") as stream:
-            stream.seek(offsets[bucket])
-            packed = stream.read(offsets[bucket + 1] - offsets[bucket])
-        return int(first[bucket]), zstandard.ZstdDecompressor().decompress(packed).splitlines(keepends=True)
+        index, piece = self._piece("rows", bucket, bucket + 1)
+        return index, zstandard.ZstdDecompressor().decompress(piece).splitlines(keepends=True) if piece else []
+
+    def _piece(self, name: str, first: int, end: int) -> tuple[int, bytes]:
+        """No table is kept: there are as many as blocks, and a process' memory must not grow with those."""
+        with (self.folder / name).open("rb", buffering=0) as stream:
+            stream.seek(first * _PLACE.size)
+            index, begin = _PLACE.unpack(stream.read(_PLACE.size))
+            stream.seek(end * _PLACE.size)
+            _, stop = _PLACE.unpack(stream.read(_PLACE.size))
+            stream.seek(begin)
+            return index, stream.read(stop - begin)
 
     def origins(self) -> list[tuple[str, int, str, str]]:
         """(id, line, source, licence) of each document."""

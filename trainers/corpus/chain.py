@@ -134,7 +134,7 @@ def _clean(plan: CorpusPlan, context: Context, steps: Steps, listener: Listener)
 
 
 def _hash(context: Context, steps: Steps) -> Parts:
-    parts = parts_of(context, sum(len(block.meta) for block in context.blocks))
+    parts = parts_of(context, sum(block.count for block in context.blocks))
     steps.all("hash", part_tasks(parts))
     return parts
 

@@ -244,7 +244,7 @@ def _fingerprinted(batch: _Batch, buckets: int, summary: dict[str, Any]) -> Clea
         rows=[rows[i] for i in order],
         meta=table,
         signatures=hashes[order],
-        bands=np.ascontiguousarray(keys[order].T),
+        bands=keys[order],
         origins=[origins[i] for i in order],
         buckets=[*np.searchsorted(table["high"], edges).tolist(), len(order)],
         summary={**summary, "taken_down": sorted(taken_down)},

@@ -23,6 +23,8 @@ NOWHERE = -1
 _BYTES_A_DOCUMENT = 1000
 """Of memory, while a part is made."""
 _DOCUMENTS_WORTH_A_TASK = 1 << 14
+_PARTS_ENOUGH = 512
+"""For many nodes; each part is read from every block, so that no more are made where memory allows."""
 
 
 class Part:
@@ -90,7 +92,8 @@ class Parts:
 
 def parts_of(context: Context, documents: int) -> Parts:
     """In how many parts so many documents are cut: a task of each fits into the memory it may use."""
-    most = min(_DOCUMENTS_WORTH_A_TASK, max(1, context.memory // _BYTES_A_DOCUMENT))
+    worth = max(_DOCUMENTS_WORTH_A_TASK, documents // _PARTS_ENOUGH)
+    most = min(worth, max(1, context.memory // _BYTES_A_DOCUMENT))
     count = min(context.buckets, 1 << (documents // most).bit_length() if documents > most else 1)
     return Parts(context.work / f"parts-{count}", count)
 
@@ -105,15 +108,18 @@ def part_tasks(parts: Parts) -> Iterator[Task]:
 def _make_part(parts: Parts, number: int, context: Context, path: Path) -> None:
     """Sort the documents of a range of hashes, and look for equal ones, here and in earlier releases."""
     width = context.buckets // parts.count
-    spans = [block.span(number * width, (number + 1) * width) for block in context.blocks]
-    lengths = np.array([span.stop - span.start for span in spans])
-    # Copied piece by piece: what is mapped keeps its file open, and there may be more blocks than a process may open.
-    meta = np.concatenate([np.array(block.meta[span]) for block, span in zip(context.blocks, spans, strict=True)])
+    begins, pieces = zip(
+        *(block.documents(number * width, (number + 1) * width) for block in context.blocks), strict=True
+    )
+    lengths = [len(piece) for piece in pieces]
+    documents = np.concatenate(pieces)
+    del pieces
+    meta = documents["meta"]
     order = in_order(meta)
-    meta = meta[order]
+    meta, bands = meta[order], documents["bands"][order]
     arrival = np.empty(len(order), np.uint32)
     arrival[order] = np.arange(len(order), dtype=np.uint32)
-    rows = np.concatenate([np.arange(span.start, span.stop, dtype=np.uint32) for span in spans])
+    rows = np.arange(len(order), dtype=np.uint32) + np.repeat(begins - np.cumsum([0, *lengths[:-1]]), lengths)
     everyone = np.arange(len(meta), dtype=np.uint32)
     exact, release, twin = everyone, np.full(len(meta), NOWHERE, np.int16), np.zeros(len(meta), np.uint32)
     if context.section.exact_dedup:
@@ -123,13 +129,12 @@ def _make_part(parts: Parts, number: int, context: Context, path: Path) -> None:
             fresh = (places >= 0) & (release == NOWHERE)
             release[fresh], twin[fresh] = age, places[fresh]
     members = np.flatnonzero((exact == everyone) & (release == NOWHERE)).astype(np.uint32)
-    keys, owners = _sorted_keys(context, spans, order, members)
-    signatures = [np.array(block.signatures[span]) for block, span in zip(context.blocks, spans, strict=True)]
+    keys, owners = _sorted_keys(bands, members)
     arrays: dict[str, NDArray[Any]] = {
         "meta": meta,
-        "signatures": np.concatenate(signatures)[order],
-        "block": np.repeat(np.arange(len(spans), dtype=np.uint32), lengths)[order],
-        "row": rows[order],
+        "signatures": documents["signature"][order],
+        "block": np.repeat(np.arange(len(lengths), dtype=np.uint32), lengths)[order],
+        "row": rows.astype(np.uint32)[order],
         "arrival": arrival,
         "begins": np.cumsum([0, *lengths]),
         **{"exact": exact, "release": release, "twin": twin, "keys": keys, "order": owners},
@@ -140,13 +145,11 @@ def _make_part(parts: Parts, number: int, context: Context, path: Path) -> None:
 
 
 def _sorted_keys(
-    context: Context, spans: list[slice], order: NDArray[np.int64], members: NDArray[np.uint32]
+    bands: NDArray[np.uint32], members: NDArray[np.uint32]
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     keys, owners = (np.empty((BANDS, len(members)), np.uint32) for _ in range(2))
-    pieces = [np.array(block.bands[:, span]) for block, span in zip(context.blocks, spans, strict=True)]
-    bands = np.concatenate(pieces, axis=1)
     for band in range(BANDS):
-        mine = bands[band][order][members]
+        mine = bands[members, band]
         by_key = np.argsort(mine, kind="stable")
         keys[band], owners[band] = mine[by_key], members[by_key]
     return keys, owners

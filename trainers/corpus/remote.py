@@ -147,6 +147,10 @@ class Remote:
             if "ersion" not in str(error):
                 raise
             raise BadRequest(f"the Ray cluster at {address} is of another version: {_in_a_line(error)}") from error
+        except Exception as error:
+            if type(error) is not Exception:  # all that Ray says of a node of its own that took longer than 30 s
+                raise
+            raise Interrupted(f"Ray did not start here: {_in_a_line(error)} Run again, with less beside it") from error
         return f", dashboard http://{connected.dashboard_url}" if connected.dashboard_url else ""
 
     def _check_room(self) -> None:

@@ -56,7 +56,12 @@ def test_what_is_published_is_what_was_cleaned(tmp_path):
     cleaned.publish(tmp_path / "block", "a.jsonl")
     block = PublishedBlock(tmp_path / "block")
     assert [row for bucket in range(16) for row in block.rows(bucket)[1]] == cleaned.rows
-    assert (block.meta == cleaned.meta).all() and (block.signatures == cleaned.signatures).all()
+    first, documents = block.documents(0, 16)
+    assert (first, len(documents)) == (0, block.count) and (documents["meta"] == cleaned.meta).all()
+    assert (documents["signature"] == cleaned.signatures).all() and (documents["bands"] == cleaned.bands).all()
+    begin, some = block.documents(3, 5)
+    assert 0 < len(some) < block.count and (some == documents[begin : begin + len(some)]).all()
+    assert vars(block) == {"folder": tmp_path / "block"}, "a process that reads many blocks keeps nothing of each"
     assert [list(origin) for origin in block.origins()] == [list(origin) for origin in cleaned.origins]
     assert list(block.exclusions()) == cleaned.exclusions
 

@@ -15,7 +15,8 @@ from trainers.contract.recipe.data import CorpusSection
 from trainers.corpus.blocks import META
 from trainers.corpus.join import decide
 from trainers.corpus.near import known
-from trainers.corpus.parts import NOWHERE, Parts
+from trainers.corpus.parts import NOWHERE, Parts, parts_of
+from trainers.corpus.tasks import Context
 from trainers.runner.stage import run_stage
 from trainers.text import read, unpack
 
@@ -47,6 +48,15 @@ def test_little_memory_means_more_tasks_and_the_same_bytes(tmp_path, monkeypatch
     (work,) = (tmp_path / "cut").glob("corpus/r1/*.partial/scratch/work")
     assert len([*work.glob("parts-*/0*")]) == 16 and len([*work.glob("near-*/edges-*")]) > 2
     assert cut.digest == whole.digest and cut.files == whole.files
+
+
+def test_a_large_corpus_is_cut_as_memory_asks_and_no_finer_than_nodes_need(tmp_path):
+    def parts(documents, memory):
+        context = Context(CorpusSection(), 4096, (), (), tmp_path, tmp_path, memory, "")
+        return parts_of(context, documents).count
+
+    assert [parts(documents, 1 << 30) for documents in (1000, 100_000, 1_000_000_000)] == [1, 8, 1024]
+    assert parts(1_000_000_000, 1 << 28) == 4096 and parts(1_000_000, 1 << 40) == 64
 
 
 def test_more_blocks_and_parts_than_a_process_may_have_files_open(tmp_path, monkeypatch):

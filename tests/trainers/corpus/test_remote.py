@@ -136,3 +136,19 @@ def test_a_head_that_is_away_for_long_is_an_interruption(tmp_path, monkeypatch):
         remote._head = nobody.getsockname()
         with pytest.raises(Interrupted, match=r"head of the Ray cluster is gone \(nothing answers at 127.0.0.1:\d+\)"):
             remote._look()
+
+
+def test_a_ray_of_this_machine_that_does_not_start_in_time_is_another_attempt(tmp_path, monkeypatch):
+    pytest.importorskip("ray", reason="pip install -e '.[ray]'")
+
+    def late(**options):
+        raise Exception("The current node timed out during startup.")  # as Ray has it
+
+    monkeypatch.setattr("ray.init", late)
+    with (
+        pytest.raises(
+            Interrupted, match=r"Ray did not start here: .*timed out during startup. Run again"
+        ),
+        Remote(context(tmp_path, code()), NEEDS, print, print),
+    ):
+        pass
