@@ -32,8 +32,8 @@ _PATIENCE = {
     "RAY_NUM_REDIS_GET_RETRIES": "240",
     "RAY_gcs_server_request_timeout_seconds": "240",
 }
-"""On a busy machine a head takes minutes to start. A node gives up on its own agents after 15 s; the stage on a head that
-does not answer yet after 20, and on one that has no node yet after 60, with 69, which is not tried again."""
+"""On a busy machine a head takes minutes to start. A node gives up on its own agents after 15 s; the stage on a head
+that does not answer yet after 20, and on one that has no node yet after 60, with 69, which is not tried again."""
 PORT = 6379
 """Of the head, on which nodes and the stage reach it."""
 _SIGNAL_BASE = 128

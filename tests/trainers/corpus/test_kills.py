@@ -17,7 +17,8 @@ from trainers.contract.artifacts import ArtifactStore
 pytestmark = [pytest.mark.prove, pytest.mark.realdata, pytest.mark.timeout(3600)]
 KILLS = 15
 LONGEST_PAUSE = 4.0
-"""Seconds between two kills, at most."""
+"""Seconds, at most, that a kill comes after the stage has said that something is done: however busy the machine is, no
+task is killed so often that it is given up."""
 NODE = Needs(engine="ray", memory="1Gi")
 
 
@@ -29,14 +30,15 @@ def home(testdata, tmp_path_factory):
     return home
 
 
-def corpus(home, name, needs, disturb=lambda stage: None):
+def corpus(home, name, needs, disturb=lambda stage, lines: None):
     """The manifest of a new run, a process of its own."""
     shutil.rmtree(home / name, ignore_errors=True)
     request = data_request("corpus", home / "landing", shard_megabytes=16).model_copy(update={"needs": needs})
+    lines = []
     with start_data_stage(request, home, name) as stage, ThreadPoolExecutor() as beside:
-        output = beside.submit(stage.stdout.read)
-        disturb(stage)
-        assert stage.wait() == 0, output.result()
+        beside.submit(lambda: [lines.append(line) for line in stage.stdout])
+        disturb(stage, lines)
+        assert stage.wait() == 0, "".join(lines)
     return ArtifactStore(home / name).find(request)
 
 
@@ -46,15 +48,15 @@ def alone(home):
 
 
 def kill_worker(name):
-    """Kill a random one of the processes below this one that are called so, if there is one."""
+    """Kill the oldest of the processes below this one that are called so, if there is one."""
 
-    def kill(random):
+    def kill():
         workers = []
         for child in psutil.Process().children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 workers += [child] if name in " ".join(child.cmdline()) else []
         if workers:
-            random.choice(workers).kill()
+            min(workers, key=psutil.Process.create_time).kill()
         return bool(workers)
 
     return kill
@@ -63,7 +65,7 @@ def kill_worker(name):
 def kill_node(nodes):
     """Kill a node, and add one."""
 
-    def kill(random):
+    def kill():
         nodes.kill()
         nodes.add()
         return True
@@ -75,11 +77,16 @@ def killed(home, alone, needs, *ways):
     """Corpora, one after the other, each disturbed at random instants, until there were all kills."""
     random, left, runs, repeated = Random(16), KILLS, 0, 0
 
-    def disturb(stage):
+    def disturb(stage, lines):
         nonlocal left
+        seen = 0
         while left and stage.poll() is None:
+            if seen == len(lines):
+                time.sleep(0.1)
+                continue
             time.sleep(random.uniform(0, LONGEST_PAUSE))
-            left -= random.choice(ways)(random)
+            seen = len(lines)
+            left -= random.choice(ways)()
 
     while left:
         manifest = corpus(home, "killed", needs, disturb)

@@ -146,9 +146,7 @@ def test_a_ray_of_this_machine_that_does_not_start_in_time_is_another_attempt(tm
 
     monkeypatch.setattr("ray.init", late)
     with (
-        pytest.raises(
-            Interrupted, match=r"Ray did not start here: .*timed out during startup. Run again"
-        ),
+        pytest.raises(Interrupted, match=r"Ray did not start here: .*timed out during startup. Run again"),
         Remote(context(tmp_path, code()), NEEDS, print, print),
     ):
         pass
