@@ -98,6 +98,12 @@ def test_database_and_clients_have_one_secret_one_host_and_both_databases():
     assert order.index("korean-llm") < order.index("mlflow") < order.index("dagster")
 
 
+def test_each_driver_of_the_database_is_named():
+    """SQLAlchemy 2.1 takes `postgresql` alone for psycopg 3, which neither image has."""
+    assert _values("dagster")["postgresql"]["postgresqlScheme"] == "postgresql+psycopg2"
+    assert _values("mlflow")["backendStore"]["postgres"]["driver"] == "psycopg2"
+
+
 def test_mlflow_answers_to_every_name_by_which_it_is_called():
     from mlflow.server.security_utils import is_allowed_host_header
 
@@ -109,6 +115,11 @@ def test_mlflow_answers_to_every_name_by_which_it_is_called():
     assert {host: is_allowed_host_header(allowed, host) for host in hosts} == dict.fromkeys(hosts, True)
     assert not is_allowed_host_header(allowed, "evil.example.com")
     assert all("${" not in host for host in _values("mlflow", charts.facts(charts.KIND))["serverAllowedHosts"])
+
+
+def test_mlflow_serves_without_a_supervisor_that_ends_slow_starters():
+    """Uvicorn's supervisor of several workers ends one that does not answer within 5 s of a busy node's start."""
+    assert _values("mlflow")["extraArgs"]["workers"] == "1", "a string: the chart prints it with %s"
 
 
 def test_mlflow_writes_where_its_user_may():
