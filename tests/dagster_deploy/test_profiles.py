@@ -6,6 +6,7 @@ To write them anew after a change of the chart: `python -m tests.dagster_deploy.
 from pathlib import Path
 
 import pytest
+import yaml
 
 from korean_llm_assets.compute import profiles as packaged
 from korean_llm_assets.compute.profiles import load_profile, profile_paths
@@ -53,6 +54,14 @@ def test_a_clusters_facts_are_its_profiles(tmp_path: Path, monkeypatch: pytest.M
     assert (profile.gpu_pool.nodes, profile.gpu_pool.per_node, profile.queue) == (3, 4, "urgent")
     assert (profile.price.gpu, profile.env["HTTPS_PROXY"]) == (1.8, "p:1")
     assert load_profile("b300").gpu_pool.gpu.memory == 270 * 2**30
+
+
+def test_a_stage_waits_for_room_and_ends_no_other_pod():
+    """Of a higher priority than pods without one, a stage on a full node would end the database or a run's worker."""
+    objects = charts.ours()
+    for text in charts.profiles().values():
+        if (name := yaml.safe_load(text).get("priority_class")) is not None:
+            assert charts.find(objects, "PriorityClass", name)["preemptionPolicy"] == "Never"
 
 
 def test_a_laptops_profile_waits_for_no_kueue_and_names_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
