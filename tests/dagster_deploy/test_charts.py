@@ -59,6 +59,7 @@ _DEFAULTS_ON_PURPOSE = {
         "dagster-user-deployments": "the code location is part of this release",
         "runLauncher": "runs are pods",
         "ingress.enabled": "nobody comes in past the login",
+        "dagsterWebserver.service.type": "nobody comes in past the login",
         "telemetry": "not here",
         "concurrency": "newer charts than the one rendered here",
         "retention": "skipped ticks are kept a week",
