@@ -4,5 +4,7 @@ import warnings
 
 from dagster import BetaWarning
 
-# Conditions of our own are a beta feature of the pinned dagster; said once here instead of at every import.
-warnings.filterwarnings("ignore", category=BetaWarning, message=".*use_user_code_server.*")
+# Conditions of our own and links to code are beta in the pinned dagster; said once here instead of at every import.
+warnings.filterwarnings(
+    "ignore", category=BetaWarning, message=".*(use_user_code_server|CodeReference|with_source_code_references)"
+)

@@ -162,7 +162,7 @@ class Board:
             return "its recipe says automation: off; materialize it by hand"
         if is_missing_backlog(self.ledger, stage, partition):
             return "its model came after this release; `remake` makes it"
-        return "made at the next tick, while `make ui` runs"
+        return "made at the next tick of the daemon"
 
     def _is_there(self, stage: Stage, partition: str) -> bool:
         return partition in self.ledger.made[stage.asset]

@@ -1,6 +1,8 @@
 """A snapshot of the asset graph: what depends on what, and how it is grouped, checked and partitioned."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,3 +112,11 @@ def _made() -> list[AssetSpec]:
 
 if __name__ == "__main__":
     SNAPSHOT.write_text(json.dumps(graph(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def test_loading_it_warns_of_nothing():
+    """Each of an operator's commands loads it; in a pod its warnings were all that could be seen."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import korean_llm_assets.definitions"], capture_output=True, text=True, timeout=300
+    )
+    assert (done.returncode, done.stderr) == (0, "")
