@@ -21,7 +21,13 @@ def _node(name: str, gpus: int, **labels: str) -> dict[str, Any]:
     return {"metadata": {"name": name, "labels": labels}, "status": {"allocatable": {"nvidia.com/gpu": str(gpus)}}}
 
 
-def _run(tmp_path: Path, cluster: dict[str, Any] | None, facts: dict[str, Any], *flags: str) -> tuple[int, str]:
+_HELM = 'case "$1" in status) exit 1;; esac\ncat > /dev/null\n'
+"""One that installs all that it is told, where nothing was."""
+
+
+def _run(
+    tmp_path: Path, cluster: dict[str, Any] | None, facts: dict[str, Any], *flags: str, helm: str = _HELM
+) -> tuple[int, str]:
     """`install` with a kubectl that knows these objects ("secret llm-platform NAME": body), and a helm that records."""
     (tmp_path / "cluster.json").write_text(json.dumps(cluster))
     (tmp_path / "facts.yaml").write_text(yaml.safe_dump(facts))
@@ -35,11 +41,7 @@ else:
 body = (cluster or {{}}).get(" ".join(words))
 sys.exit(1) if body is None else print(json.dumps(body))
 """
-    helm = f"""#!/bin/sh
-echo "helm $*" >> {tmp_path}/helm.log
-case "$1" in status) exit 1;; esac
-cat > /dev/null
-"""
+    helm = f'#!/bin/sh\necho "helm $*" >> {tmp_path}/helm.log\n{helm}'
     for name, text in (("kubectl", kubectl), ("helm", helm)):
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
@@ -113,6 +115,16 @@ def test_what_the_facts_want_is_installed_in_order_at_its_version(
         assert command[command.index("--namespace") + 1] == entry["namespace"] and "--wait" in command
         if "version" in entry:
             assert command[command.index("--version") + 1] == str(entry["version"])
+
+
+@pytest.mark.parametrize(("status", "way"), [("pending-install", "uninstall"), ("pending-upgrade", "rollback")])
+def test_an_installation_that_was_stopped_in_its_midst_says_the_way_on(tmp_path: Path, status: str, way: str):
+    """Helm says "another operation is in progress" to every further one, for ever."""
+    answer = json.dumps({"info": {"status": status}})
+    helm = f"case \"$1\" in status) echo '{answer}';; *) cat > /dev/null; exit 1;; esac\n"
+    code, words = _run(tmp_path, {}, charts.facts(charts.KIND), helm=helm)
+    assert code == 1
+    assert f"helm --namespace default {way} korean-llm" in words
 
 
 def test_every_public_chart_is_pinned_and_has_its_values():
