@@ -220,7 +220,7 @@ def start_ray() -> None:
     """A Ray of this machine with one core; what is measured begins when it is there."""
     import ray
 
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=256 << 20)
+    ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=256 << 20)
 
 
 def daft_on_ray(path: Path, work: Path) -> set[str]:
