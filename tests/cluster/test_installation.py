@@ -8,7 +8,6 @@ from threading import Thread
 import pytest
 from kubernetes.client import ApiClient, Configuration
 
-from korean_llm_assets.compute import profiles
 from korean_llm_assets.compute.cluster import installation
 from korean_llm_assets.compute.cluster.installation import problems
 from tests.cluster.conftest import ClusterUnderTest, Deployment
@@ -24,8 +23,6 @@ def sentences(
 
     def ask(tracking: str = "", folders: list[Path] | None = None, **changes: object) -> list[str]:
         deploy(cluster.profile(**changes))
-        own = {"under-test": profiles.profile_paths()["under-test"]}
-        monkeypatch.setattr(installation, "profile_paths", lambda: own)
         configuration = Configuration()
         configuration.host, configuration.retries = cluster.proxy.url, False
         # The client reads KUBECONFIG when it is imported, which was before the cluster was there.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from korean_llm_assets.compute.cluster.cluster_check import check_cluster
 from korean_llm_assets.compute.cluster.kube_api import KubeApi, connect
-from korean_llm_assets.compute.profiles import ClusterProfile, load_profile, profile_paths
+from korean_llm_assets.compute.profiles import ClusterProfile, load_profile, profile_folders
 from korean_llm_assets.http import get_json
 from trainers.contract import Needs, ServiceMissing, StageError
 
@@ -24,7 +24,8 @@ def problems(folders: list[Path], tracking: str) -> Iterator[str]:
     for folder in folders:
         yield from _not_writable(folder)
     yield from _no_tracking(tracking)
-    for name in sorted(profile_paths()):
+    # The installation's own: the packaged ones name nodes and Secrets that this cluster need not have.
+    for name in sorted(path.stem for path in profile_folders()[-1].glob("*.yaml")):
         try:
             profile = load_profile(name)
             api = KubeApi(connect(profile.context), profile.namespace, _API_SECONDS)
