@@ -244,15 +244,17 @@ def host_memory(shape: Shape, setting: Setting, sharded: bool) -> dict[str, floa
     """Bytes of one node that holds all the GPUs, by phase (`peak_host_bytes_*` of a manifest).
 
     Every process loads the model on the host first: where it is to be float32, each has a copy; else all read the same
-    pages of its file. One process publishes: what is sharded is gathered in it.
+    pages of its file. One process publishes: what is sharded and learns is gathered in it, as are, one after the other,
+    weights and the optimizer's state where it saves.
     """
     learning, processes = learning_weights(shape, setting), setting.gpus * float(_PROCESS)
     loaded = {"full": 4.0 * setting.gpus, "lora": setting.frozen_bytes, "qlora": 0.0}[setting.method] * shape.weights
     paged = _state(shape, setting, learning) if setting.optimizer.startswith("paged") else 0.0
     gathered = 4.0 * learning if sharded else 0.0
+    saved = max(gathered, _state(shape, setting, learning)) if sharded else 0.0
     return {
         "set_up": processes + loaded,
-        "training": processes + paged,
+        "training": processes + paged + saved,
         "publishing": _PROCESS + gathered + min(2.0 * shape.weights, _SHARD),
     }
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.micro import COMMON
 from trainers.contract import BadData
 from trainers.training import loop
 from trainers.training.best_step import lowest
@@ -43,8 +44,8 @@ def test_weights_of_the_best_step_are_those_of_a_training_that_ends_there(micro,
 
 @pytest.mark.prove
 def test_weights_that_are_shared_out_go_back_to_the_best_step(micro):
-    """FSDP2 over two processes: each loads its part of the checkpoint that was kept."""
-    sharded = {**WORSENING["cpt"], "shard_weights": True}
+    """FSDP2 over two processes: each loads its part of what was kept; a step has as many rows as above."""
+    sharded = {**WORSENING["cpt"], "shard_weights": True, "batch_size": COMMON["batch_size"] // 2}
     best = micro.run("cpt", 2, **sharded, keep="best")
     step = best.details.best_step
     assert step < best.details.steps == 9
