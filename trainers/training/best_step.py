@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from torch.distributed.fsdp import FSDPModule
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainers.runner.ranks import from_leader, is_leader
@@ -56,6 +57,9 @@ def go_back_to_best(trainer: Any, checkpoints: Checkpoints, say: Callable[[str],
     say(f"published is step {step} of {trainer.state.global_step}, whose held-out loss {loss:.4g} is the lowest")
     if step != trainer.state.global_step:
         folder = from_leader(checkpoints.of_step(step) if is_leader() else None)
+        for module in trainer.model.modules():
+            if isinstance(module, FSDPModule):
+                module.reshard()  # an evaluation leaves the last layers whole, and parts are loaded into parts
         trainer.state.best_model_checkpoint = str(folder / f"checkpoint-{step}")
         trainer._load_best_model()
     return step
