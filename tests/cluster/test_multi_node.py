@@ -1,5 +1,6 @@
-"""Training over two nodes: an Indexed Job of two pods, a headless Service, torchrun, real trainers over gloo."""
+"""Stages over two nodes: an Indexed Job of two pods and a headless Service; training over gloo, a corpus on Ray."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,11 @@ from kubernetes.client import CoreV1Api
 from korean_llm_assets.compute.cluster.launcher import AttemptsFailed
 from korean_llm_assets.compute.profiles import ClusterProfile
 from tests.cluster.conftest import ClusterUnderTest
+from tests.support.corpus_landing import data_request
 from tests.support.micro import Micro
 from trainers.contract import Needs, StageRequest
+from trainers.contract.artifacts import ArtifactStore
+from trainers.runner.stage import run_stage
 
 pytestmark = [pytest.mark.slow, pytest.mark.prove]
 _NEEDS = Needs(gpus=2, nodes=2, cpu=0.5, memory="3Gi")
@@ -63,3 +67,21 @@ def test_bad_data_on_two_nodes_is_told_as_such_and_not_tried_again(cluster: Clus
         cluster.launcher(profile).run(request, request.needs)
     assert caught.value.ending.exit_code == 65
     assert len(cluster.jobs(request)) == 1
+
+
+@pytest.mark.realdata
+@pytest.mark.timeout(2400)
+def test_two_pods_make_the_corpus_of_one_process(cluster: ClusterUnderTest, testdata: Path):
+    if cluster.double is not None:
+        pytest.skip("the double gives pods no names, by which they find the head (KUBECONFIG)")
+    landing = cluster.folder / "landing"
+    (landing / "r1" / "corpus").mkdir(parents=True)
+    shutil.copy(testdata / "corpus" / "raw_ko.jsonl.gz", landing / "r1" / "corpus" / "a.jsonl.gz")
+    request = data_request("corpus", landing)
+    alone = run_stage(request, ArtifactStore(cluster.folder / "alone"), landing)
+    needs = Needs(nodes=2, cpu=1, memory="3Gi")
+    request = cluster.place(request.model_copy(update={"needs": needs}))
+    manifest = cluster.launcher(_profile(cluster)).run(request, needs)
+    assert len(cluster.jobs(request)) == 1 and len(cluster.pods(request)) == 2
+    assert manifest.digest == alone.digest
+    assert (manifest.details.work.engine, manifest.details.work.nodes) == ("ray", 2)
