@@ -58,6 +58,10 @@ class ModelSize:
         """Bytes of a server's memory."""
         return _HOST + self.weights
 
+    def cache(self, length: int) -> int:
+        """Bytes of a cache that holds its sequences of `length` tokens."""
+        return _CACHED_SEQUENCES * length * self.cache_of_token
+
     def gpus(self, memory: float, most: int, length: int) -> int:
         """The fewest GPUs over which the model is divided evenly, and that hold it with a cache for its sequences.
 
@@ -69,7 +73,7 @@ class ModelSize:
         Raises:
             DoesNotFit: a whole node is too small.
         """
-        needed = self.weights + _CACHED_SEQUENCES * length * self.cache_of_token
+        needed = self.weights + self.cache(length)
         # vLLM uses 0.9 of a GPU, and divides the attention's heads over them.
         dividing = [count for count in range(1, most + 1) if self.heads % count == 0]
         for count in dividing:

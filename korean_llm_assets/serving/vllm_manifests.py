@@ -5,6 +5,7 @@
 <model>-v<version>   KEDA ScaledObject on vLLM's own queue and cache; or an HPA on CPU, the guide's simple form
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from korean_llm_assets.compute.cluster.job_spec import container_security, pod_security
 from korean_llm_assets.compute.cluster.workloads import Body
-from korean_llm_assets.compute.profiles import ClusterProfile
-from korean_llm_assets.serving.model_size import ModelSize, gibibytes
+from korean_llm_assets.compute.profiles import ClusterProfile, NodePool
+from korean_llm_assets.serving.model_size import GIB, ModelSize, gibibytes
 from korean_llm_assets.serving.rollout import RolloutPolicy
 from trainers.contract import BadRequest
 
@@ -32,7 +33,12 @@ class ReplicaSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    gpus: int | None = Field(default=None, ge=1, description="vLLM's tensor parallel size; a divisor of the heads")
+    gpus: int | None = Field(
+        default=None,
+        ge=0,
+        description="vLLM's tensor parallel size; a divisor of the heads. 0: on the nodes without GPUs, by an `image` "
+        "that has vLLM for CPUs",
+    )
     memory: str | None = Field(default=None, description="of the pod, as Kubernetes writes it")
     max_model_len: int | None = Field(default=None, ge=128, description="tokens of a conversation, at most")
 
@@ -113,16 +119,13 @@ def deployment(
     """vLLM's OpenAI server on a model folder, read-only, as large as the model needs it.
 
     Raises:
-        BadRequest: the profile has no GPUs.
+        BadRequest: the profile has no GPUs, and the settings want some.
         DoesNotFit: the model is larger than a node.
     """
-    if (pool := profile.gpu_pool) is None:
-        raise BadRequest(f"cluster profile {profile.name!r} has no gpu_pool, and vLLM serves on GPUs")
     size, own = served.size, settings.models.get(model, ReplicaSettings())
     length = min(own.max_model_len or settings.max_model_len, size.positions)
-    gpus = own.gpus or size.gpus(pool.gpu.memory, pool.per_node, length)
-    memory = own.memory or gibibytes(size.host_memory)
-    claimed = {"cpu": str(settings.cpu), "memory": memory, pool.resource: str(gpus)}
+    place = _place(own, size, length, profile)
+    claimed = {"cpu": str(settings.cpu), "memory": own.memory or gibibytes(place.memory), **place.gpus}
     volumes = [volume for volume in profile.volumes if profile.artifacts_path.startswith(volume.mount_path)]
     health = {"httpGet": {"path": "/health", "port": PORT}}
     container: Body = {
@@ -130,7 +133,7 @@ def deployment(
         "image": settings.image,
         "args": [
             *("--model", f"{profile.artifacts_path}/{served.path}/model", "--served-model-name", model),
-            *("--port", str(PORT), "--tensor-parallel-size", str(gpus)),
+            *("--port", str(PORT), "--tensor-parallel-size", next(iter(place.gpus.values()), "1")),
             # By itself vLLM rounds float32 to bfloat16, and says other things than evaluation heard.
             *("--max-model-len", str(length), "--dtype", size.dtype),
         ],
@@ -138,6 +141,7 @@ def deployment(
             {"name": "HF_HUB_OFFLINE", "value": "1"},
             {"name": "VLLM_NO_USAGE_STATS", "value": "1"},
             {"name": "HOME", "value": "/cache"},
+            *place.env,
         ],
         "ports": [{"name": "http", "containerPort": PORT}],
         "resources": {"requests": claimed, "limits": claimed},
@@ -158,8 +162,8 @@ def deployment(
         "automountServiceAccountToken": False,
         "priorityClassName": settings.priority_class,
         "terminationGracePeriodSeconds": 120,
-        "nodeSelector": dict(pool.selector),
-        "tolerations": [dict(toleration) for toleration in pool.tolerations],
+        "nodeSelector": dict(place.pool.selector),
+        "tolerations": [dict(toleration) for toleration in place.pool.tolerations],
         "securityContext": pod_security(profile),
         "containers": [container],
         "volumes": [
@@ -182,6 +186,31 @@ def deployment(
             "template": {"metadata": {"labels": metadata["labels"]}, "spec": pod},
         },
     }
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Nodes for a replica, the resource of its GPUs, bytes of its memory, and what vLLM must be told there."""
+
+    pool: NodePool
+    gpus: dict[str, str]
+    memory: int
+    env: tuple[dict[str, str], ...] = ()
+
+
+def _place(own: ReplicaSettings, size: ModelSize, length: int, profile: ClusterProfile) -> _Place:
+    if own.gpus == 0:
+        # By itself vLLM takes a share of the node's memory for its cache, whatever its pod may have.
+        cache = max(1, math.ceil(size.cache(length) / GIB))
+        space = {"name": "VLLM_CPU_KVCACHE_SPACE", "value": str(cache)}
+        return _Place(profile.cpu_pool, {}, size.host_memory + cache * GIB, (space,))
+    if (pool := profile.gpu_pool) is None:
+        raise BadRequest(
+            f"cluster profile {profile.name!r} has no gpu_pool, and vLLM serves on GPUs; `gpus: 0` among the model's "
+            "own serving settings, with an image that has vLLM for CPUs, serves it without"
+        )
+    gpus = own.gpus or size.gpus(pool.gpu.memory, pool.per_node, length)
+    return _Place(pool, {pool.resource: str(gpus)}, size.host_memory)
 
 
 def service(model: str, version: str, profile: ClusterProfile) -> Body:

@@ -129,8 +129,29 @@ def test_a_model_that_no_node_holds_is_refused_with_the_arithmetic(profile):
 
 
 def test_a_cluster_without_gpus_is_told_so():
-    with pytest.raises(BadRequest, match="'cpu' has no gpu_pool"):
+    with pytest.raises(BadRequest, match="'cpu' has no gpu_pool.*`gpus: 0`.*serves it without"):
         vllm.deployment("m", "1", SEVEN, ServingSettings(), load_profile("cpu"))
+
+
+@pytest.mark.parametrize("name", ["cpu", "h100"])
+def test_a_model_that_asks_for_no_gpus_is_served_beside_them(name):
+    profile = load_profile(name)
+    settings = ServingSettings(image="mine/vllm-cpu:1", cpu=1, models={"m": {"gpus": 0}})
+    made = vllm.deployment("m", "1", SEVEN, settings, profile)
+    pod = made["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["nodeSelector"] == profile.cpu_pool.selector and pod["tolerations"] == []
+    assert argument(made, "--tensor-parallel-size") == "1"
+    # Eight sequences of 8192 tokens, 3.5 GiB, beside the weights: not a share of the node's memory.
+    assert {"name": "VLLM_CPU_KVCACHE_SPACE", "value": "4"} in container["env"]
+    assert container["resources"]["limits"] == {"cpu": "1", "memory": "35Gi"}
+    kubernetes_validate.validate(made, _KUBERNETES, strict=True)
+    assert violations(pod) == []
+
+
+def test_a_model_on_gpus_is_told_nothing_of_cpus(deployment):
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert {each["name"] for each in container["env"]} == {"HF_HUB_OFFLINE", "VLLM_NO_USAGE_STATS", "HOME"}
 
 
 def test_selectors_name_their_own_version_only(deployment, profile):
