@@ -64,7 +64,7 @@ class ServingSettings(BaseModel):
     priority_class: str = Field(default="korean-llm-serving", description="above training, which resumes")
     gateway: str = "llm-gateway"
     gateway_namespace: str | None = Field(default=None, description="where the Gateway is; absent: beside the models")
-    host: str = Field(default="llm.example.com", description="the host name that clients use")
+    host: str = Field(default="llm.example.com", description="the host name that clients use; empty: any")
     autoscaler: Literal["keda", "hpa"] = Field(default="keda", description="hpa: by CPU, for a cluster without KEDA")
     min_replicas: int = Field(default=1, ge=0, description="0 scales to zero when nobody asks (KEDA only)")
     max_replicas: int = Field(default=10, ge=1)
@@ -240,7 +240,7 @@ def route(model: str, shares: dict[str, float], settings: ServingSettings, profi
         "metadata": {"name": workload_name(model, "")[:-2], "namespace": profile.namespace},
         "spec": {
             "parentRefs": [{"name": settings.gateway, **elsewhere}],
-            "hostnames": [settings.host],
+            **({"hostnames": [settings.host]} if settings.host else {}),  # without: whatever the Gateway listens to
             "rules": [{"matches": [{"path": {"type": "PathPrefix", "value": "/v1"}}], "backendRefs": backends}],
         },
     }

@@ -54,6 +54,12 @@ def test_the_route_leads_to_a_gateway_wherever_it_is(profile):
         assert vllm.route("m", {"1": 1.0}, settings, profile)["spec"]["parentRefs"] == [parent]
 
 
+def test_an_installation_without_a_host_for_models_gives_the_route_none(profile):
+    """An empty host name is one that the Gateway's CRD refuses, in the midst of the first rollout."""
+    assert vllm.route("m", {"1": 1.0}, ServingSettings(host="a.b"), profile)["spec"]["hostnames"] == ["a.b"]
+    assert "hostnames" not in vllm.route("m", {"1": 1.0}, ServingSettings(host=""), profile)["spec"]
+
+
 def test_core_objects_meet_their_schemas(deployment, profile):
     service = vllm.service("qwen2.5-7b", "3", profile)
     autoscaler = vllm.autoscaler("qwen2.5-7b", "3", ServingSettings(autoscaler="hpa"), profile, PROMETHEUS)
