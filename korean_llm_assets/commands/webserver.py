@@ -6,7 +6,7 @@ guard lets pass what the UI itself sends. It asks nobody for a name: that is the
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -16,6 +16,7 @@ from dagster_webserver.cli import main
 from dagster_webserver.webserver import DagsterWebserver
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from korean_llm_assets.home import Home
 from trainers.contract import settings
@@ -32,8 +33,6 @@ _RELEASE, _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*"), re.compile(r"[0-9a-f
 _NOTHING_ELSE_RUNS = (
     f"sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {FILTER_SOURCE}"
 ).encode()
-_Message = MutableMapping[str, Any]
-_App = Callable[[_Message, Callable[[], Awaitable[_Message]], Callable[[_Message], Awaitable[None]]], Awaitable[None]]
 
 
 class Guard:
@@ -44,16 +43,11 @@ class Guard:
         hosts: names of this server; those of this machine always are.
     """
 
-    def __init__(self, app: _App, hosts: Iterable[str] = ()):
+    def __init__(self, app: ASGIApp, hosts: Iterable[str] = ()):
         self._app = app
         self._hosts = {*LOCAL, *hosts}
 
-    async def __call__(
-        self,
-        scope: _Message,
-        receive: Callable[[], Awaitable[_Message]],
-        send: Callable[[_Message], Awaitable[None]],
-    ) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer 403."""
         if (why := self._refusal(scope)) is None:
             await self._app(scope, receive, send)
@@ -62,7 +56,7 @@ class Guard:
         else:
             await _answer(send, 403, b"text/plain", f"refused: {why}\n".encode())
 
-    def _refusal(self, scope: _Message) -> str | None:
+    def _refusal(self, scope: Scope) -> str | None:
         if scope["type"] not in ("http", "websocket"):
             return None  # the server's own start and end
         is_graphql = scope["path"].rstrip("/").endswith(_GRAPHQL)
@@ -88,16 +82,11 @@ class Pages:
     nothing and run nothing but its filter of tables (`contract/page.py` says so in it, and here the header does).
     """
 
-    def __init__(self, app: _App, artifacts: Path):
+    def __init__(self, app: ASGIApp, artifacts: Path):
         self._app, self._artifacts = app, artifacts
         self._pages = {REPORTS: self._report, RELEASES: self._release}
 
-    async def __call__(
-        self,
-        scope: _Message,
-        receive: Callable[[], Awaitable[_Message]],
-        send: Callable[[_Message], Awaitable[None]],
-    ) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the page, or pass the request on."""
         kind, _, name = str(scope.get("path", "")).strip("/").partition("/")
         if scope["type"] != "http" or not name or kind not in (*self._pages, TRACKING):
@@ -127,9 +116,7 @@ class Pages:
         return html.encode() if html else None
 
 
-async def _answer(
-    send: Callable[[_Message], Awaitable[None]], status: int, kind: bytes, body: bytes, *more: tuple[bytes, bytes]
-) -> None:
+async def _answer(send: Send, status: int, kind: bytes, body: bytes, *more: tuple[bytes, bytes]) -> None:
     headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

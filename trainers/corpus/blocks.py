@@ -11,6 +11,7 @@ import os
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -92,24 +93,22 @@ class Cleaned:
 
     def _write(self, aside: Path, file: str) -> None:
         compressor = zstandard.ZstdCompressor(level=LEVEL_ASIDE)
-        packed = [
-            compressor.compress(b"".join(self.rows[begin:end])) if end > begin else b""
-            for begin, end in zip(self.buckets[:-1], self.buckets[1:], strict=True)
-        ]
         documents = np.empty(len(self.meta), DOCUMENT)
         documents["meta"], documents["signature"], documents["bands"] = self.meta, self.signatures, self.bands
-        self._write_pieces(aside / "rows", packed)
-        rows = zip(self.buckets[:-1], self.buckets[1:], strict=True)
-        self._write_pieces(aside / "documents", [documents[begin:end].tobytes() for begin, end in rows])
+        spans = [slice(*ends) for ends in pairwise(self.buckets)]
+        lines = (b"".join(self.rows[span]) for span in spans)
+        _write_pieces(aside / "rows", self.buckets, [compressor.compress(each) if each else b"" for each in lines])
+        _write_pieces(aside / "documents", self.buckets, [documents[span].tobytes() for span in spans])
         for name, content in (("origins", self.origins), ("exclusions", [vars(row) for row in self.exclusions])):
             (aside / name).write_bytes(packed_aside([json.dumps(content, ensure_ascii=False).encode()]))
         (aside / "summary.json").write_text(json.dumps({"file": file, **self.summary}, ensure_ascii=False))
 
-    def _write_pieces(self, path: Path, pieces: list[bytes]) -> None:
-        """A piece for each bucket; before them, of each and of the end, which document is first and where it begins."""
-        places = _PLACE.size * len(self.buckets) + np.cumsum([0, *map(len, pieces)])
-        table = b"".join(map(_PLACE.pack, self.buckets, places.tolist()))
-        path.write_bytes(b"".join((table, *pieces)))
+
+def _write_pieces(path: Path, buckets: list[int], pieces: list[bytes]) -> None:
+    """A piece for each bucket; before them, of each and of the end, which document is first and where it begins."""
+    places = _PLACE.size * len(buckets) + np.cumsum([0, *map(len, pieces)])
+    table = b"".join(map(_PLACE.pack, buckets, places.tolist()))
+    path.write_bytes(b"".join((table, *pieces)))
 
 
 class PublishedBlock:
