@@ -11,6 +11,7 @@ from trainers.contract import (
     BaseModelDetails,
     BenchmarkDetails,
     CorpusDetails,
+    CorpusWork,
     DatasetDetails,
     Details,
     EvaluationDetails,
@@ -109,7 +110,7 @@ def _of_details(details: Details) -> dict[str, Any]:
                 details, ("read", "kept", "train_documents", "validation_documents", "characters", "words")
             )
             tables = _tables(details, ("excluded", "masked", "repaired", "by_source", "by_licence", "by_language"))
-            return figures | tables | _samples(details.samples)
+            return figures | tables | _work(details.work) | _samples(details.samples)
         case DatasetDetails():
             figures = _figures(details, ("read", "kept", "train", "validation"))
             return figures | _tables(details, ("excluded", "by_source", "by_licence")) | _samples(details.samples)
@@ -147,6 +148,14 @@ def _fields(details: Details) -> dict[str, Any]:
         for name, value in {**written["decides"], **written["measured"]}.items()
         if value is not None
     }
+
+
+def _work(work: CorpusWork | None) -> dict[str, Any]:
+    """What a corpus was spread over, and the page of its Ray where it had one."""
+    if work is None:
+        return {}
+    page = {"Ray dashboard": MetadataValue.url(work.dashboard)} if work.dashboard else {}
+    return {"engine": work.engine, "nodes": work.nodes, "tasks done again": work.repeated, **page}
 
 
 def _training(details: TrainingDetails) -> dict[str, Any]:

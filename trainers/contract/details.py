@@ -147,6 +147,7 @@ class CorpusWork(_Strict):
     repeated: int = Field(description="tasks done again, because a worker or its machine was lost")
     peak_by_node: dict[str, int] = Field(description="bytes of memory: the most of each process, added up")
     seconds: dict[str, float] = Field(description="by step")
+    dashboard: str = Field(default="", description="address of the page of the Ray cluster, where it had one")
 
 
 class CorpusDetails(Details):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import zstandard
 
-from trainers.corpus.join import COPY, KEPT, NEARLY_KNOWN, TAKEN_DOWN, Decisions
+from trainers.corpus.join import COPY, KEPT, TAKEN_DOWN, Decisions
 from trainers.corpus.packing import LEVEL, packed_aside, unpacked
 from trainers.corpus.parts import NOWHERE
 from trainers.corpus.publish import published_file, published_folder
@@ -57,27 +57,21 @@ def _exclusions(
     file = block.summary["file"]
     places = [begin + part.arrival[slice(*part.begins[number : number + 2])] for begin, _, part in written.parts]
     numbers = np.concatenate(places).astype(np.int64)
-    columns = (decided.says[numbers], decided.stands[numbers], decided.release[numbers])
-    for (name, line, source, licence), says, stands, release in zip(
-        block.origins(), *(each.tolist() for each in columns), strict=True
-    ):
+    columns = (decided.says[numbers].tolist(), decided.stands[numbers].tolist())
+    for (name, line, source, licence), says, stands in zip(block.origins(), *columns, strict=True):
         if says & KEPT:
             counts["source"][source_group(source)] += 1
             counts["licence"][licence] += 1
         elif says & TAKEN_DOWN:
             yield Exclusion(name, file, line, "takedown")
         else:
-            yield Exclusion(name, file, line, *_why(context, written, decided, says, stands, release))
+            yield Exclusion(name, file, line, *_why(context, written, decided, says, stands))
 
 
-def _why(
-    context: Context, written: Written, decided: Decisions, says: int, stands: int, release: int
-) -> tuple[str, str, str]:
+def _why(context: Context, written: Written, decided: Decisions, says: int, stands: int) -> tuple[str, str, str]:
     """Reason, detail, and the id of the document that is there instead."""
     holder = int(decided.release[stands])
     reason = "exact_duplicate" if says & COPY else "near_duplicate"
-    if release != NOWHERE and not says & (COPY | NEARLY_KNOWN):
-        reason = "exact_duplicate"
     if holder != NOWHERE:
         corpus = context.earlier[holder]
         return reason, f"in release {corpus.release}", corpus.ids[int(decided.twin[stands])]

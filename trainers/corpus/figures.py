@@ -14,7 +14,7 @@ from trainers.contract import Contamination, CorpusDetails
 from trainers.corpus import changes, effects
 from trainers.corpus.blocks import LANGUAGES, META, Evidence, PublishedBlock, shown
 from trainers.corpus.earlier import BYTES_PER_DOCUMENT, EarlierCorpus
-from trainers.corpus.join import COPY, HELD_OUT, KEPT, NEARLY_KNOWN, TAKEN_DOWN, Decisions
+from trainers.corpus.join import COPY, HELD_OUT, KEPT, TAKEN_DOWN, Decisions
 from trainers.corpus.parts import NOWHERE, Parts
 from trainers.text.losses import UNREADABLE, Losses
 from trainers.text.minhash import BANDS, HASHES
@@ -39,12 +39,9 @@ class Figures:
         for block in self.blocks:
             counts.update(block.summary["excluded"])
         says = self.decided.says
-        others = says & (KEPT | TAKEN_DOWN) == 0
-        exactly_known = (self.decided.release != NOWHERE) & (says & NEARLY_KNOWN == 0)
-        exact = others & ((says & COPY != 0) | exactly_known)
         counts["takedown"] += int((says & TAKEN_DOWN != 0).sum())
-        counts["exact_duplicate"] += int(exact.sum())
-        counts["near_duplicate"] += int(others.sum()) - int(exact.sum())
+        counts["exact_duplicate"] += int((says & (KEPT | TAKEN_DOWN | COPY) == COPY).sum())
+        counts["near_duplicate"] += int((says & (KEPT | TAKEN_DOWN | COPY) == 0).sum())
         return +counts
 
     @cached_property

@@ -16,8 +16,9 @@ from trainers.corpus.parts import NOWHERE, Parts
 from trainers.corpus.publish import published_folder
 from trainers.text.minhash import lowest, unite
 
-KEPT, HELD_OUT, COPY, TAKEN_DOWN, NEARLY_KNOWN = 1, 2, 4, 8, 16
-"""What is said of a document, in bits. HELD_OUT says of whom it would be; COPY: another has the same text."""
+KEPT, HELD_OUT, COPY, TAKEN_DOWN = 1, 2, 4, 8
+"""What is said of a document, in bits. HELD_OUT says of whom it would be; COPY: another has the same text,
+here or in an earlier release."""
 
 
 @dataclass(frozen=True)
@@ -59,23 +60,23 @@ def decide(
     section: CorpusSection,
     parts: Parts,
     edges: Sequence[Path],
-    known: tuple[NDArray[np.int16], NDArray[np.uint32], NDArray[np.bool_]],
+    known: tuple[NDArray[np.int16], NDArray[np.uint32]],
     taken_down: Sequence[tuple[int, int]],
 ) -> Decisions:
     """Decide all of it; depends on what the documents say, and on nothing else.
 
     Args:
         edges: files of pairs of near documents.
-        known: of each document the release that has it, where there, and whether nearly.
+        known: of each document the release that has it, and where there.
         taken_down: content hashes of documents on the take-down list. Near duplicates go with them: what stood for
             one would hold the same.
     """
-    release, twin, nearly = known
+    release, twin = known
     stands = _stands(parts, edges)
-    says = np.where(nearly, np.uint8(NEARLY_KNOWN), np.uint8(0))
+    says = np.zeros(parts.documents, np.uint8)
     listed = np.zeros(parts.documents, np.bool_)
     for begin, end, part in parts:
-        says[begin:end][part.exact != np.arange(end - begin)] |= COPY
+        says[begin:end][(part.exact != np.arange(end - begin)) | (part.release != NOWHERE)] |= COPY
         listed[stands[begin:end][_has_text_of(part.meta, taken_down)]] = True
     gone = listed[stands]
     says[gone] |= TAKEN_DOWN

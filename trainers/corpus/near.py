@@ -140,8 +140,8 @@ def _signatures(parts: Parts, numbers: NDArray[np.int64], some: NDArray[np.int64
     return parts.gather("signatures", numbers[some])
 
 
-def known(parts: Parts, paths: list[Path]) -> tuple[NDArray[np.int16], NDArray[np.uint32], NDArray[np.bool_]]:
-    """Of each document the earlier release that has it (NOWHERE: none), where there, and whether only nearly.
+def known(parts: Parts, paths: list[Path]) -> tuple[NDArray[np.int16], NDArray[np.uint32]]:
+    """Of each document the earlier release that has it or one near to it (NOWHERE: none), and where there.
 
     Of several the oldest release counts, and there what the lowest band says: the cells may come in any order.
     """
@@ -157,9 +157,8 @@ def known(parts: Parts, paths: list[Path]) -> tuple[NDArray[np.int16], NDArray[n
         sooner |= (rows["release"] == release[numbers]) & (rows["band"] < band[numbers])
         rows, numbers = rows[sooner], numbers[sooner]
         release[numbers], band[numbers], twin[numbers] = rows["release"], rows["band"], rows["twin"]
-    nearly = release != _UNKNOWN_YET
-    release[~nearly] = NOWHERE
+    release[release == _UNKNOWN_YET] = NOWHERE
     for begin, end, part in parts:
         exactly = part.release != NOWHERE
         release[begin:end][exactly], twin[begin:end][exactly] = part.release[exactly], part.twin[exactly]
-    return release, twin, nearly
+    return release, twin

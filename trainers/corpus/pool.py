@@ -26,6 +26,7 @@ class Pool:
     """An engine of `count` worker processes."""
 
     name: EngineName = "pool"
+    dashboard = ""
 
     def __init__(self, context: Context, count: int, warn: Warn):
         self._context, self._warn = context, warn

@@ -48,7 +48,7 @@ class Remote:
         self._work: Any = None
         self._head = ("", 0)
         self._room, self._looked = 0, 0.0
-        self.repeated = 0
+        self.repeated, self.dashboard = 0, ""
 
     def __enter__(self) -> "Remote":
         self._set_environment()
@@ -56,7 +56,7 @@ class Remote:
 
         handler = signal.getsignal(signal.SIGTERM)
         try:
-            where = self._connect()
+            self._connect()
         finally:
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, handler)  # Ray's own leaves at once, and with another exit code
@@ -68,7 +68,8 @@ class Remote:
             host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
             self._head = (host.strip("[]"), int(port))
             undone.pop_all()
-        self._say(f"Ray {ray.__version__}, {len(_alive())} nodes{where}")
+        page = f", dashboard {self.dashboard}" if self.dashboard else ""
+        self._say(f"Ray {ray.__version__}, {len(_alive())} nodes{page}")
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -128,8 +129,8 @@ class Remote:
             if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
                 os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
-    def _connect(self) -> str:
-        """Reach the cluster, or start one here; where its dashboard is, in words."""
+    def _connect(self) -> None:
+        """Reach the cluster, or start one here."""
         import ray
 
         address = os.environ.get(ADDRESS)
@@ -151,7 +152,7 @@ class Remote:
             if type(error) is not Exception:  # all that Ray says of a node of its own that took longer than 30 s
                 raise
             raise Interrupted(f"Ray did not start here: {_in_a_line(error)} Run again, with less beside it") from error
-        return f", dashboard http://{connected.dashboard_url}" if connected.dashboard_url else ""
+        self.dashboard = f"http://{connected.dashboard_url}" if connected.dashboard_url else ""
 
     def _check_room(self) -> None:
         """No task may wait for a node that never comes.

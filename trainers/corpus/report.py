@@ -15,33 +15,12 @@ _EVIDENCE = "Contamination: evidence"
 _RULES = "Filters, rule by rule"
 _CHANGES = "Repairs, removed lines and masking: lines before and after"
 
-_KOREAN = {
-    "Documents, from read to kept": "문서: 읽은 것에서 남은 것까지",
-    "Kept": "남은 것",
-    "Excluded, by reason": "제외, 이유별",
-    "Not read, by file, in bytes": "읽지 못한 것, 파일별 바이트",
-    "Columns that nothing reads, by rows that have them": "아무 데도 쓰이지 않는 열, 행 수",
-    "Duplicates of what earlier releases hold, by release": "이전 릴리스와 중복, 릴리스별",
-    "Groups of duplicates, by size": "중복 묶음, 크기별",
-    "Deduplication, bytes a document": "중복 제거, 문서당 바이트",
-    "Personal data masked, by type": "가린 개인정보, 종류별",
-    "Documents repaired, by kind": "고친 문서, 종류별",
-    "Boilerplate lines removed, by reason": "지운 상용구 줄, 이유별",
-    "Kept, by length": "남은 것, 길이별",
-    "Kept, by language": "남은 것, 언어별",
-    "Kept, by licence": "남은 것, 라이선스별",
-    "Kept, by source": "남은 것, 출처별",
-    "Nouns, new nouns, and drift from the last release": "명사, 새 명사, 이전 릴리스와의 차이",
-    "New words of this release, by frequency": "이 릴리스의 새 낱말, 빈도순",
-}
-"""Title of a section -> in Korean."""
-
 
 def markdown(details: CorpusDetails) -> str:
     """The report as Markdown."""
     lines = ["# Corpus report", ""]
     for title, counts in _sections(details):
-        lines += [f"## {escaped(title)}", "", *table(["what", "count"], _rows(counts), numbers=1), ""]
+        lines += [f"## {escaped(title.en)}", "", *table(["what", "count"], _rows(counts), numbers=1), ""]
     if details.rules:
         lines += [f"## {_RULES}", "", *_markdown(rule_effects(details)), ""]
     if details.changes:
@@ -63,9 +42,9 @@ def html(details: CorpusDetails, before: CorpusDetails | None = None, release: s
         sections.append(PageSection(against, table=changes_since(details, before, release)))
     for title, counts in _sections(details):
         rest = len(counts) - _MOST_BARS
-        chart = bars(title, dict(list(counts.items())[:_MOST_BARS]))
+        chart = bars(title.en, dict(list(counts.items())[:_MOST_BARS]))
         note = f"and {rest} more, in report.md" if rest > 0 else ""
-        sections.append(PageSection(Words(title, _KOREAN.get(title, title)), [chart], note=note))
+        sections.append(PageSection(title, [chart], note=note))
     rows = Table(("document", "item", "piece"), _evidence(details))
     evidence = PageSection(Words(_EVIDENCE, "평가 문항 오염: 근거"), table=rows)
     rules = PageSection(Words(_RULES, "규칙별 거름"), table=rule_effects(details), note=_NOTE if details.rules else "")
@@ -106,7 +85,7 @@ def _evidence(details: CorpusDetails) -> list[list[str]]:
     return [[row.document, row.item, row.piece] for row in details.contaminated]
 
 
-def _sections(details: CorpusDetails) -> list[tuple[str, dict[str, float]]]:
+def _sections(details: CorpusDetails) -> list[tuple[Words, dict[str, float]]]:
     """Titles and counts, in the order of reading; empty ones are left out."""
     funnel = {"read": details.read}
     left = details.read
@@ -121,30 +100,37 @@ def _sections(details: CorpusDetails) -> list[tuple[str, dict[str, float]]]:
         "bytes": details.bytes,
     }
     lengths = {f"{int(low):,} characters and more": n for low, n in details.length.items()}
+    unread = {f"{row.file}: {row.reason}": row.bytes for row in details.unread}
     groups = {f"{size} alike": n for size, n in details.cluster_size.items()}
     nouns: dict[str, float] = {}
+    new_words: Mapping[str, float] = {}
     if details.nouns is not None:
+        new_words = details.nouns.new_words
         nouns = {"nouns in the sample": details.nouns.nouns}
         nouns["share of occurrences whose noun is new"] = details.nouns.new_word_share
         nouns |= {f"Jensen-Shannon divergence from {name}": bits for name, bits in details.nouns.drift.items()}
-    sections: list[tuple[str, Mapping[str, float]]] = [
-        ("Documents, from read to kept", funnel),
-        ("Kept", size),
-        ("Excluded, by reason", details.excluded),
-        ("Not read, by file, in bytes", {f"{row.file}: {row.reason}": row.bytes for row in details.unread}),
-        ("Columns that nothing reads, by rows that have them", details.ignored_fields),
-        ("Duplicates of what earlier releases hold, by release", details.earlier),
-        ("Groups of duplicates, by size", groups),
-        ("Deduplication, bytes a document", details.dedup_bytes_per_document),
-        ("Personal data masked, by type", details.masked),
-        ("Documents repaired, by kind", details.repaired),
-        ("Boilerplate lines removed, by reason", details.removed_lines),
-        ("Kept, by length", lengths),
-        ("Kept, by language", details.by_language),
-        ("Kept, by licence", details.by_licence),
-        ("Kept, by source", details.by_source),
-        ("Nouns, new nouns, and drift from the last release", nouns),
-        ("New words of this release, by frequency", details.nouns.new_words if details.nouns else {}),
-        *((f"Tokens per word, {name}", rates) for name, rates in details.fertility.items()),
+    sections: list[tuple[str, str, Mapping[str, float]]] = [
+        ("Documents, from read to kept", "문서: 읽은 것에서 남은 것까지", funnel),
+        ("Kept", "남은 것", size),
+        ("Excluded, by reason", "제외, 이유별", details.excluded),
+        ("Not read, by file, in bytes", "읽지 못한 것, 파일별 바이트", unread),
+        (
+            "Columns that nothing reads, by rows that have them",
+            "아무 데도 쓰이지 않는 열, 행 수",
+            details.ignored_fields,
+        ),
+        ("Duplicates of what earlier releases hold, by release", "이전 릴리스와 중복, 릴리스별", details.earlier),
+        ("Groups of duplicates, by size", "중복 묶음, 크기별", groups),
+        ("Deduplication, bytes a document", "중복 제거, 문서당 바이트", details.dedup_bytes_per_document),
+        ("Personal data masked, by type", "가린 개인정보, 종류별", details.masked),
+        ("Documents repaired, by kind", "고친 문서, 종류별", details.repaired),
+        ("Boilerplate lines removed, by reason", "지운 상용구 줄, 이유별", details.removed_lines),
+        ("Kept, by length", "남은 것, 길이별", lengths),
+        ("Kept, by language", "남은 것, 언어별", details.by_language),
+        ("Kept, by licence", "남은 것, 라이선스별", details.by_licence),
+        ("Kept, by source", "남은 것, 출처별", details.by_source),
+        ("Nouns, new nouns, and drift from the last release", "명사, 새 명사, 이전 릴리스와의 차이", nouns),
+        ("New words of this release, by frequency", "이 릴리스의 새 낱말, 빈도순", new_words),
+        *((f"Tokens per word, {name}", f"Tokens per word, {name}", rates) for name, rates in details.fertility.items()),
     ]
-    return [(title, dict(counts)) for title, counts in sections if counts]
+    return [(Words(english, korean), dict(counts)) for english, korean, counts in sections if counts]

@@ -76,4 +76,5 @@ class Steps:
             repeated=self._engine.repeated,
             peak_by_node=dict(sorted(nodes.items())),
             seconds={step: round(seconds, 3) for step, seconds in self._seconds.items()},
+            dashboard=self._engine.dashboard,
         )

@@ -108,6 +108,8 @@ class Engine(AbstractContextManager["Engine"], Protocol):
     name: EngineName
     repeated: int
     """Tasks that were done again because a worker or its machine was lost."""
+    dashboard: str
+    """Address of its own page; empty where it has none."""
 
     def run(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, Done]]:
         """Do all tasks; gives each when it is done. Only so many are taken from `tasks` as can be worked on.
@@ -121,7 +123,7 @@ class Alone:
     """This process does one task after the other: for less work than starting processes takes."""
 
     name: EngineName = "process"
-    repeated = 0
+    repeated, dashboard = 0, ""
 
     def __init__(self, context: Context):
         self._context = context

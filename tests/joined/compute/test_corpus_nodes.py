@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import kubernetes_validate
 import pytest
+from dagster import AssetKey, DagsterInstance, MetadataValue
 
 from korean_llm_assets.commands import demo
 from korean_llm_assets.compute.cluster.job_spec import render_service
@@ -73,10 +75,10 @@ def test_a_corpus_on_a_ray_cluster_that_exists_is_one_pod_with_its_address():
     assert render_service(request, needs, profile, {**job, "metadata": {**job["metadata"], "uid": "u"}}) is None
 
 
-def _corpus_of_the_sample(root: Path) -> Manifest:
-    """The platform's own, on a home of its own, with the packaged recipe."""
+def _corpus_of_the_sample(root: Path, **settings: str) -> tuple[Manifest, dict[str, MetadataValue[Any]]]:
+    """The platform's own, on a home of its own, with the packaged recipe; and what the UI shows of it."""
     home = Home(root)
-    environment = {**os.environ, **home.environment()}
+    environment = {**os.environ, **home.environment(), **settings}
     for command in (
         ["-m", "trainers.sample", str(home.landing), "--name", demo.RELEASE],
         ["-c", _CORPUS_OF_THE_SAMPLE],
@@ -84,14 +86,19 @@ def _corpus_of_the_sample(root: Path) -> Manifest:
         done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
     (manifest,) = (each for each in ArtifactStore(home.artifacts).manifests() if each.request.stage == "corpus")
-    return manifest
+    with DagsterInstance.from_config(str(home.dagster)) as instance:
+        event = instance.get_latest_materialization_event(AssetKey("corpus"))
+        assert event is not None and event.asset_materialization is not None
+        return manifest, dict(event.asset_materialization.metadata)
 
 
 @pytest.mark.prove
 def test_three_nodes_of_ray_in_the_demos_place_make_the_demos_corpus(tmp_path):
-    alone = _corpus_of_the_sample(tmp_path / "alone")
+    alone, _ = _corpus_of_the_sample(tmp_path / "alone")
+    page = "http://ray.example:8265"
     with ray_nodes(3, tmp_path, memory=4 << 30):
-        spread = _corpus_of_the_sample(tmp_path / "spread")
+        spread, shown = _corpus_of_the_sample(tmp_path / "spread", RAY_OVERRIDE_DASHBOARD_URL=page)
+    assert (shown["engine"].value, shown["Ray dashboard"].value) == ("ray", page)
     assert (alone.details.work.engine, spread.details.work.engine) == ("process", "ray")
     assert spread.details.work.nodes > 1
     assert spread.request_digest == alone.request_digest

@@ -13,6 +13,7 @@ from tests.support.hostile import HOSTILE, cells, markup
 from trainers.contract import (
     Attempt,
     CorpusDetails,
+    CorpusWork,
     EvaluationDetails,
     FileRecord,
     GateResult,
@@ -53,6 +54,15 @@ def test_the_loss_curve_is_a_picture_that_says_its_figures_and_fits_into_an_even
 def test_a_training_without_a_curve_says_so(more: dict[str, Any], tmp_path: Path) -> None:
     curve = shown(TrainingDetails(**TRAINING, **more), tmp_path)["loss curve"]
     assert "training (1 not finite)" in curve if more else curve == "no steps were trained"
+
+
+def test_what_a_corpus_was_spread_over_is_shown_and_the_page_of_its_ray(tmp_path: Path) -> None:
+    work = CorpusWork(engine="ray", nodes=3, repeated=1, peak_by_node={}, seconds={}, dashboard="http://head:8265")
+    there = shown(CorpusDetails(**CORPUS, work=work), tmp_path)
+    assert [there[name] for name in ("engine", "nodes", "tasks done again")] == ["ray", 3, 1]
+    assert there["Ray dashboard"] == "http://head:8265"
+    pool = work.model_copy(update={"engine": "pool", "dashboard": ""})
+    assert "Ray dashboard" not in shown(CorpusDetails(**CORPUS, work=pool), tmp_path)
 
 
 def test_hostile_samples_stay_text(tmp_path: Path) -> None:

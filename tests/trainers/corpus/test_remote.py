@@ -72,12 +72,14 @@ def context(folder, code):
 def test_three_nodes_give_the_digest_of_one_process_with_a_node_killed_and_one_late(nodes, tmp_path, monkeypatch):
     alone = corpus(tmp_path, "alone", monkeypatch, needs=Needs(engine="pool"))
     killer = Killer(nodes, {"clean", "write"})
+    monkeypatch.setenv("RAY_OVERRIDE_DASHBOARD_URL", "http://ray.example:8265")
     three = corpus(tmp_path, "three", monkeypatch, killer)
     assert not killer.steps
     assert three.digest == alone.digest and three.files == alone.files
     assert (alone.details.work.engine, alone.details.work.nodes) == ("process", 1)
     work = three.details.work
     assert (work.engine, work.nodes >= 2) == ("ray", True)
+    assert (work.dashboard, alone.details.work.dashboard) == ("http://ray.example:8265", "")
     assert set(work.seconds) == set(STEPS) and all(peak > 0 for peak in work.peak_by_node.values())
 
 
