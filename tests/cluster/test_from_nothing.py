@@ -19,7 +19,7 @@ from kubernetes.client import ApiClient, BatchV1Api
 
 from korean_llm_assets.compute.cluster import naming
 from tests.support import charts
-from tests.support.installed import TRAINING
+from tests.support.installed import PLATFORM, TRAINING
 from tests.support.served import IN_FEW_STEPS
 from tests.support.whole_installation import whole_installation
 from trainers.contract import STAGES, settings
@@ -75,7 +75,8 @@ def test_a_stranger_gets_from_nothing_to_a_champion(admin: ApiClient, capsys: py
     with whole_installation(admin, facts) as installed, capsys.disabled():
         print("", *installed, sep="\n")
         with helm_python.Config(namespace="default") as helm:
-            print(helm.test("korean-llm", timeout=600, logs=True)["logs"])
+            helm.test("korean-llm", timeout=600)
+        print(_kubectl("--namespace", PLATFORM, "logs", charts.INSTALL["PREFLIGHT"]))
         landing = "/mnt/korean-llm/landing"
         print(_in_the_code_location("python", "-m", "trainers.sample", landing, "--name", _RELEASE))
         seconds = _until_champion()

@@ -28,14 +28,17 @@ _HELM = 'case "$1" in status) exit 1;; esac\ncat > /dev/null\n'
 def _run(
     tmp_path: Path, cluster: dict[str, Any] | None, facts: dict[str, Any], *flags: str, helm: str = _HELM
 ) -> tuple[int, str]:
-    """`install` with a kubectl that knows these objects ("secret llm-platform NAME": body), and a helm that records."""
+    """`install` with a kubectl that knows these objects ("secret llm-platform NAME": body) and logs ("logs llm-platform
+    NAME": text), and a helm that records."""
     (tmp_path / "cluster.json").write_text(json.dumps(cluster))
     (tmp_path / "facts.yaml").write_text(yaml.safe_dump(facts))
     kubectl = f"""#!{sys.executable}
 import json, sys
-cluster, words = json.load(open({str(tmp_path / "cluster.json")!r})), sys.argv[1:-2]
+cluster, words = json.load(open({str(tmp_path / "cluster.json")!r})), sys.argv[1:]
+if words[-2:] == ["--output", "json"]:
+    words = words[:-2]
 if words[0] == "--namespace":
-    words = [words[3], words[1], words[4]]
+    words = [words[-2], words[1], words[-1]]
 else:
     words = words[1:]
 body = (cluster or {{}}).get(" ".join(words))
@@ -86,6 +89,23 @@ def test_each_thing_that_is_missing_is_said(tmp_path: Path):
         "missing: StorageClass 'fast-shared', which the facts name for the store",
         "missing: a default StorageClass, for the database's and Prometheus' volumes",
     ]
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_preflight_of_an_installed_platform_is_shown_and_its_verdict_kept(tmp_path: Path, code: int):
+    """`helm test --logs` fails on every cluster: it looks for the pod where the release is kept."""
+    facts = charts.facts(charts.KIND)
+    nodes = {"nodes": {"items": [_node("c0", 0, **{"korean-llm/pool": "cpu"})]}}
+    classes = {"storageclasses": _whole(facts)["storageclasses"]}
+    deployed = json.dumps({"info": {"status": "deployed"}})
+    helm = f"case \"$*\" in *--logs*) exit 9;; status*) echo '{deployed}';; test*) exit {code};; esac\n"
+    log = {f"logs llm-platform {INSTALL['PREFLIGHT']}": "MLflow does not answer"}
+    exit_code, words = _run(tmp_path, {**nodes, **classes, **log}, facts, "--check", helm=helm)
+    assert exit_code == code and "MLflow does not answer" in words
+    metadata = charts.find(charts.ours(facts), "Pod", INSTALL["PREFLIGHT"])["metadata"]
+    assert metadata["namespace"] == "llm-platform"
+    assert metadata["annotations"]["helm.sh/hook"] == "test"
+    assert metadata["annotations"]["helm.sh/hook-delete-policy"] == "before-hook-creation"
 
 
 def test_no_cluster_is_said_first(tmp_path: Path):

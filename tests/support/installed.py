@@ -31,7 +31,7 @@ _SMALL: Body = {
     "alerts": {"secret": ""},
     "training": {"secrets": [], "nodeLocalInputs": ""},
 }
-_GONE_SECONDS = 90
+_GONE_SECONDS = 300
 
 
 @dataclass
