@@ -45,7 +45,7 @@ def cluster_rollout(store: ArtifactStore) -> Callable[[Change], None] | None:
     """vLLM on the cluster, by the settings file that KOREAN_LLM_SERVING names; None where it names none.
 
     Raises:
-        BadRequest: the file cannot be read, or a key of it is wrong; or nobody says where Prometheus is.
+        BadRequest: the file cannot be read, or a key of it is wrong; or it wants a Prometheus, and nobody says where.
     """
     path = SERVING.get()
     if not path:
@@ -62,7 +62,14 @@ def cluster_rollout(store: ArtifactStore) -> Callable[[Change], None] | None:
         settings = ServingSettings.model_validate(read_yaml(path.read_text(encoding="utf-8")) or {})
     except (OSError, yaml.YAMLError, ValidationError) as error:
         raise BadRequest(f"{path} (named by {SERVING.name}): {error}") from error
-    monitoring.address()  # a canary's errors are counted there: better told now than in the course of a rollout
+    if settings.asks_prometheus:  # better told now than in the course of a rollout
+        try:
+            monitoring.address()
+        except BadRequest as error:
+            raise BadRequest(
+                f"{error}; {path} wants it, for KEDA or a canary's errors: `autoscaler: hpa` and `rollout: "
+                "{canary_seconds: 0}` serve without (`serving.settings` of the facts; or `monitoring: true`)"
+            ) from error
     profile = load_profile(PROFILE.get() or "")
 
     def platform(name: str, versions: dict[str, Version]) -> ServingPlatform:

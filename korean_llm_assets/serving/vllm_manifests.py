@@ -62,6 +62,11 @@ class ServingSettings(BaseModel):
     )
     ready_seconds: int = Field(default=1800, description="loading 72B weights from a shared volume takes long")
     priority_class: str = Field(default="korean-llm-serving", description="above training, which resumes")
+    cpu_priority_class: str = Field(
+        default="korean-llm-serving-cpu",
+        description="of a model with `gpus: 0`: it waits for room, and ends none of the platform's own pods, which are "
+        "on those nodes",
+    )
     gateway: str = "llm-gateway"
     gateway_namespace: str | None = Field(default=None, description="where the Gateway is; absent: beside the models")
     host: str = Field(default="llm.example.com", description="the host name that clients use; empty: any")
@@ -76,6 +81,11 @@ class ServingSettings(BaseModel):
         "where there is no traffic yet, canary_seconds: 0 lets the smoke test alone decide. A first deployment (no "
         "champion that is ready) and a rollback have no canary",
     )
+
+    @property
+    def asks_prometheus(self) -> bool:
+        """True where KEDA's queries or a canary's errors are a Prometheus' to answer."""
+        return self.autoscaler == "keda" or self.rollout.canary_seconds > 0
 
     @model_validator(mode="after")
     def _replicas_fit(self) -> "ServingSettings":
@@ -160,7 +170,7 @@ def deployment(
     }
     pod: Body = {
         "automountServiceAccountToken": False,
-        "priorityClassName": settings.priority_class,
+        "priorityClassName": settings.cpu_priority_class if own.gpus == 0 else settings.priority_class,
         "terminationGracePeriodSeconds": 120,
         "nodeSelector": dict(place.pool.selector),
         "tolerations": [dict(toleration) for toleration in place.pool.tolerations],

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from kubernetes.client import ApiException, AppsV1Api, CoreV1Api, CustomObjectsApi
 from urllib3.exceptions import HTTPError
@@ -14,7 +15,12 @@ from korean_llm_assets.serving.vllm_manifests import ServedModel, ServingSetting
 from trainers.contract import ServiceMissing
 from trainers.contract.redaction import redacted
 
-_FIELD_MANAGER = "korean-llm"
+# Said of custom objects as well: by itself the client merges them, and an API server lets no merge be forced (422).
+_APPLY: dict[str, Any] = {
+    "field_manager": "korean-llm",
+    "force": True,
+    "_content_type": "application/apply-patch+yaml",
+}
 _GATEWAY = {"group": "gateway.networking.k8s.io", "version": "v1", "plural": "httproutes"}
 _AUTOSCALERS = {
     "keda": {"group": "keda.sh", "version": "v1alpha1", "plural": "scaledobjects"},
@@ -44,22 +50,21 @@ class ClusterPlatform:
     def start(self, version: str) -> str:
         """Apply the version's Deployment, Service and autoscaler; returns its address once a pod is ready."""
         namespace, name = self._profile.namespace, vllm.workload_name(self._model, version)
-        options = {"field_manager": _FIELD_MANAGER, "force": True, "_content_type": "application/apply-patch+yaml"}
         deployment = vllm.deployment(self._model, version, self._served_by(version), self._settings, self._profile)
         service = vllm.service(self._model, version, self._profile)
-        prometheus = redacted(monitoring.address())  # KEDA's object is no place for a password
+        # KEDA's object is no place for a password; an HPA asks no Prometheus.
+        prometheus = redacted(monitoring.address()) if self._settings.autoscaler == "keda" else ""
         autoscaler = vllm.autoscaler(self._model, version, self._settings, self._profile, prometheus)
         with self._answering(f"starting {name}"):
             if not self.is_ready(version):  # one that serves would shrink to its first replica
-                self._apps.patch_namespaced_deployment(name, namespace, deployment, **options)
-            self._core.patch_namespaced_service(name, namespace, service, **options)
+                self._apps.patch_namespaced_deployment(name, namespace, deployment, **_APPLY)
+            self._core.patch_namespaced_service(name, namespace, service, **_APPLY)
             self._custom.patch_namespaced_custom_object(
                 **_AUTOSCALERS[self._settings.autoscaler],
                 namespace=namespace,
                 name=name,
                 body=autoscaler,
-                field_manager=_FIELD_MANAGER,
-                force=True,
+                **_APPLY,
             )
         deadline, silence = time.monotonic() + self._settings.ready_seconds, ""
         while time.monotonic() < deadline:
@@ -105,8 +110,7 @@ class ClusterPlatform:
                 namespace=self._profile.namespace,
                 name=body["metadata"]["name"],
                 body=body,
-                field_manager=_FIELD_MANAGER,
-                force=True,
+                **_APPLY,
             )
         self._divided = time.time()
 

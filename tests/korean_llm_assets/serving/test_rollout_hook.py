@@ -1,13 +1,15 @@
 """What a version must answer: what evaluation heard, as its export says, or the report of what is not exported."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from korean_llm_assets.serving.registry import Version
-from korean_llm_assets.serving.rollout_hook import heard
+from korean_llm_assets.serving.rollout_hook import cluster_rollout, heard
 from tests.support.toy import commit, pointer
-from trainers.contract import Artifact, EvaluationDetails, ExportDetails, TrainingDetails
+from trainers.contract import Artifact, BadRequest, EvaluationDetails, ExportDetails, TrainingDetails
 from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.replies import GreedyReply
 
@@ -44,3 +46,23 @@ def test_what_is_not_exported_is_heard_by_the_report_of_just_this_model(store: A
         commit(store, "evaluate", details, lambda folder: (folder / "report.md").write_text("r"), inputs=(subject,))
     assert heard(store, version(model)) == [REPLY]
     assert heard(store, version(other)) == [], "a report of another model is not its own"
+
+
+_WITHOUT = {"autoscaler": "hpa", "rollout": {"canary_seconds": 0}}
+
+
+@pytest.mark.parametrize("changes", [{}, {"autoscaler": "keda"}, {"rollout": {}}])
+def test_a_prometheus_that_is_wanted_and_not_named_is_told_at_once_with_the_way_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+):
+    """Loading the code location reads it: a cluster without monitoring had no automation at all."""
+    monkeypatch.delenv("KOREAN_LLM_PROMETHEUS_URL", raising=False)
+    monkeypatch.setenv("KOREAN_LLM_PROFILE", "h100")
+    file = tmp_path / "settings.yaml"
+    monkeypatch.setenv("KOREAN_LLM_SERVING", str(file))
+    file.write_text(json.dumps({**_WITHOUT, **changes}))
+    if not changes:
+        assert cluster_rollout(ArtifactStore(tmp_path)) is not None
+        return
+    with pytest.raises(BadRequest, match=r"PROMETHEUS_URL is not set.*autoscaler: hpa.*canary_seconds: 0"):
+        cluster_rollout(ArtifactStore(tmp_path))

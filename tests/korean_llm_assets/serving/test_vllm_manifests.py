@@ -151,6 +151,8 @@ def test_a_model_that_asks_for_no_gpus_is_served_beside_them(name):
     # Eight sequences of 8192 tokens, 3.5 GiB, beside the weights: not a share of the node's memory.
     assert {"name": "VLLM_CPU_KVCACHE_SPACE", "value": "4"} in container["env"]
     assert container["resources"]["limits"] == {"cpu": "1", "memory": "35Gi"}
+    # The platform's own pods are there, without a class: the first model that was served ended database and daemon.
+    assert find(ours(), "PriorityClass", pod["priorityClassName"])["preemptionPolicy"] == "Never"
     kubernetes_validate.validate(made, _KUBERNETES, strict=True)
     assert violations(pod) == []
 

@@ -26,17 +26,20 @@ class Api:
         self.objects, self.reads, self.ready_after = {}, 0, ready_after
         self.applied, self.unready, self.observed_generation = [], set(), 1
 
-    def patch_namespaced_deployment(self, name, namespace, body, **options):
-        self.objects["Deployment", name] = body
-        self.applied.append("Deployment")
-
-    def patch_namespaced_service(self, name, namespace, body, **options):
-        self.objects["Service", name] = body
-        self.applied.append("Service")
-
-    def patch_namespaced_custom_object(self, group, version, plural, namespace, name, body, **options):
+    def _apply(self, name, body, options):
+        if options.get("force") and options.get("_content_type") != "application/apply-patch+yaml":
+            raise ApiException(status=422, reason="force: Forbidden: may not be specified for non-apply patch")
         self.objects[body["kind"], name] = body
         self.applied.append(body["kind"])
+
+    def patch_namespaced_deployment(self, name, namespace, body, **options):
+        self._apply(name, body, options)
+
+    def patch_namespaced_service(self, name, namespace, body, **options):
+        self._apply(name, body, options)
+
+    def patch_namespaced_custom_object(self, group, version, plural, namespace, name, body, **options):
+        self._apply(name, body, options)
 
     def read_namespaced_deployment_status(self, name, namespace):
         if ("Deployment", name) not in self.objects:
@@ -230,3 +233,9 @@ def test_the_autoscaler_asks_the_same_prometheus_and_is_told_no_password(monkeyp
     platform_on(api).start("3")
     triggers = api.objects["ScaledObject", "qwen2-5-7b-v3"]["spec"]["triggers"]
     assert {trigger["metadata"]["serverAddress"] for trigger in triggers} == {"https://prometheus.example"}
+
+
+def test_without_a_prometheus_an_hpa_and_no_canary_serve(monkeypatch):
+    monkeypatch.delenv("KOREAN_LLM_PROMETHEUS_URL")
+    settings = {"autoscaler": "hpa", "rollout": RolloutPolicy(canary_seconds=0)}
+    assert platform_on(Api(), **settings).start("3") == "http://qwen2-5-7b-v3.llm-training:8000"
