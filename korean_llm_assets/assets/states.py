@@ -156,8 +156,10 @@ class Board:
             return "a newer release is deployed"
         if not stage.by_model:
             return "waits for its drop, or for the data job"
-        if release in self.proposed.get(str(model), ()):
-            return f"waits for approval: `start --model {model} --release {release}`"
+        proposed = self.proposed.get(str(model), ())
+        waiting = [name for name in proposed if release in (name, None)]  # a base model waits with its releases
+        if waiting:
+            return f"waits for approval: `start --model {model} --release {waiting[-1]}`"
         if self.ledger.recipes.models[str(model)].automation == "off":
             return "its recipe says automation: off; materialize it by hand"
         if is_missing_backlog(self.ledger, stage, partition):

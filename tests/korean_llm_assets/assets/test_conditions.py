@@ -11,7 +11,10 @@ from dagster import AssetCheckKey, AssetKey
 
 from korean_llm_assets.assets.ledger import Ledger
 from korean_llm_assets.assets.proposals import agree, offered, proposals, proposed_releases
+from korean_llm_assets.assets.states import Board
 from tests.support.unattended import Unattended, unattended
+from trainers.contract import STAGES
+from trainers.contract.artifacts import ArtifactStore
 from trainers.contract.recipe.loading import PACKAGED
 
 CHAIN = frozenset({"cpt_checkpoint", "sft_model", "rlhf_model", "eval_report", "deployed_model"})
@@ -181,6 +184,9 @@ def test_a_model_that_asks_waits_for_a_person_and_tells_it_once_for_all_releases
     assert not any(partition.startswith("qwen2.5-7b") for partition in alone.tick())
     ledger = Ledger.of(alone.instance)
     assert proposed_releases(ledger) == {"qwen2.5-7b": ["r1", "r2", "r3"]}
+    board = Board(ledger, ArtifactStore(Path("/nowhere")), proposed_releases(ledger))
+    why = board.state(STAGES["base_model"], "qwen2.5-7b").why
+    assert why == "waits for approval: `start --model qwen2.5-7b --release r3`", "its cells wait, and so does it"
     (alert,) = proposals(alone.instance, ledger)
     assert "start --model qwen2.5-7b --release r3" in alert.english and "외 2건" in alert.korean
     agree(alone.instance, "qwen2.5-7b", "r2")
