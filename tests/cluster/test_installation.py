@@ -83,3 +83,18 @@ def test_mlflow_that_refuses_its_name_is_named(sentences: Callable[..., list[str
         (sentence,) = sentences(tracking=f"http://127.0.0.1:{server.server_port}")
         server.shutdown()
     assert "403" in sentence and "serverAllowedHosts" in sentence
+
+
+def test_mlflow_that_is_away_is_told_without_a_hint_at_its_names(sentences: Callable[..., list[str]]):
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        gone = server.server_port
+    (sentence,) = sentences(tracking=f"http://127.0.0.1:{gone}")
+    assert "MLflow at" in sentence and "does not answer" in sentence and "serverAllowedHosts" not in sentence
+
+
+def test_mlflow_that_has_just_started_is_waited_for(
+    sentences: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+):
+    waited: list[float] = []
+    monkeypatch.setattr(installation, "get_json", lambda *words: waited.append(words[-1]))
+    assert sentences(tracking="http://mlflow:5000") == [] and waited[0] >= 60

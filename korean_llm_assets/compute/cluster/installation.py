@@ -12,6 +12,8 @@ from korean_llm_assets.http import get_json
 from trainers.contract import Needs, ServiceMissing, StageError
 
 _API_SECONDS = 15
+_TRACKING_SECONDS = 60
+"""For MLflow's first answer: of a server that has just started on a busy node it took more than 15 s."""
 
 
 def problems(folders: list[Path], tracking: str) -> Iterator[str]:
@@ -58,9 +60,10 @@ def _no_tracking(address: str) -> Iterator[str]:
         return
     try:
         # Not /health or /version: those answer whatever name MLflow is called by.
-        get_json("MLflow", f"{address}/api/2.0/mlflow/experiments/search", {"max_results": 1}, _API_SECONDS)
+        get_json("MLflow", f"{address}/api/2.0/mlflow/experiments/search", {"max_results": 1}, _TRACKING_SECONDS)
     except ServiceMissing as error:
-        yield f"{error} (403: the name is not in serverAllowedHosts of helm-values/mlflow.yaml)"
+        hint = " (the name is not in serverAllowedHosts of helm-values/mlflow.yaml)" if "HTTP 403" in str(error) else ""
+        yield f"{error}{hint}"
 
 
 def _idle_queues(api: KubeApi, profile: ClusterProfile) -> Iterator[str]:
