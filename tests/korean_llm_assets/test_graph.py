@@ -116,7 +116,6 @@ if __name__ == "__main__":
 
 def test_loading_it_warns_of_nothing():
     """Each of an operator's commands loads it; in a pod its warnings were all that could be seen."""
-    done = subprocess.run(
-        [sys.executable, "-c", "import korean_llm_assets.definitions"], capture_output=True, text=True, timeout=300
-    )
+    program = "from korean_llm_assets.definitions import defs; defs.get_repository_def(); defs.resolve_asset_graph()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
