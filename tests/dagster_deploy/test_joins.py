@@ -104,6 +104,20 @@ def test_each_driver_of_the_database_is_named():
     assert _values("mlflow")["backendStore"]["postgres"]["driver"] == "psycopg2"
 
 
+def test_what_reads_the_facts_as_its_environment_starts_anew_with_another_fact():
+    """A pod reads its environment when it starts: an approver, a host, serving switched on were not seen before."""
+
+    def marks(given: Body) -> list[Any]:
+        values = _values("dagster", given)
+        readers = [values["dagsterWebserver"], *values["dagster-user-deployments"]["deployments"]]
+        assert all(reader["envConfigMaps"] == [{"name": "korean-llm-settings"}] for reader in readers)
+        assert len(readers) == len(_everywhere(values, "envConfigMaps"))
+        return [reader["annotations"]["korean-llm/facts"] for reader in readers]
+
+    before, after = marks(charts.facts()), marks(charts.facts(approvers=["kim"]))
+    assert before == marks(charts.facts()) and not set(before) & set(after)
+
+
 def test_mlflow_answers_to_every_name_by_which_it_is_called():
     from mlflow.server.security_utils import is_allowed_host_header
 
@@ -120,6 +134,11 @@ def test_mlflow_answers_to_every_name_by_which_it_is_called():
 def test_mlflow_serves_without_a_supervisor_that_ends_slow_starters():
     """Uvicorn's supervisor of several workers ends one that does not answer within 5 s of a busy node's start."""
     assert _values("mlflow")["extraArgs"]["workers"] == "1", "a string: the chart prints it with %s"
+
+
+def test_mlflow_starts_no_processes_for_jobs_of_its_own():
+    """Seven of 150 MB, on a node where it asked for half a GiB: its first answer took more than 15 s there."""
+    assert _values("mlflow")["extraEnvVars"]["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
 
 
 def test_mlflow_writes_where_its_user_may():
