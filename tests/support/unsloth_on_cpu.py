@@ -2,7 +2,8 @@
 
 Unsloth has a switch for tests without a GPU (UNSLOTH_ALLOW_CPU, unsloth/device_type.py). It leaves two things to do:
 names of devices that are written out in its sources are read as the CPU's while they are imported, and the rewriting of
-TRL's trainers, which the switch turns off, is called. Nothing else of Unsloth's or of ours is changed, and no file is.
+TRL's trainers, which the switch turns off, is called. The interpreter is hastened (triton_interpreter.py). Nothing else
+of Unsloth's or of ours is changed, and no file is.
 """
 
 import json
@@ -13,6 +14,8 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import SimpleNamespace
 from typing import Any
+
+from tests.support.triton_interpreter import hasten
 
 SWITCHES = {
     "UNSLOTH_ALLOW_CPU": "1",
@@ -92,6 +95,7 @@ def _as_on_a_gpu(unsloth: Any) -> None:
     import_module("unsloth.models.rl").PatchFastRL()
     import_module("unsloth.trainer")._patch_trl_trainer()
     import_module("unsloth.context_parallel").patch_sft_trainer()
+    hasten()
     load = unsloth.FastLanguageModel.from_pretrained
 
     def on_cpu(**named: Any) -> Any:
