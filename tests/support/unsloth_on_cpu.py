@@ -27,6 +27,9 @@ SWITCHES = {
 _FIRST = ('f"{DEVICE_TYPE_TORCH}:0"', '"cpu:0"')
 _CACHE = ("1, device = get_current_device()", '1, device = "cpu"')
 CORRECTIONS: dict[str, tuple[tuple[str, str], ...]] = {
+    "unsloth.models._utils": (
+        ("    SUPPORTS_BFLOAT16 = False\n", "    SUPPORTS_BFLOAT16 = True\n"),
+    ),  # as capability 8.0
     "unsloth.models.llama": (
         _FIRST,
         _CACHE,
@@ -95,6 +98,7 @@ def _as_on_a_gpu(unsloth: Any) -> None:
     import_module("unsloth.models.rl").PatchFastRL()
     import_module("unsloth.trainer")._patch_trl_trainer()
     import_module("unsloth.context_parallel").patch_sft_trainer()
+    import_module("unsloth_zoo.device_type").device_is_bf16_supported = lambda: True
     hasten()
     load = unsloth.FastLanguageModel.from_pretrained
 

@@ -19,7 +19,7 @@ from tests.support.micro import ROOT, SECTIONS, Micro
 from tests.support.unsloth_environment import unsloth_python
 from trainers.contract import Manifest, StageRequest
 
-pytestmark = [pytest.mark.slow, pytest.mark.prove, pytest.mark.unsloth]
+pytestmark = [pytest.mark.slow, pytest.mark.prove, pytest.mark.unsloth, pytest.mark.timeout(3600)]
 
 COMMON: dict[str, Any] = {
     **{"batch_size": 2, "max_length": 48, "max_steps": 2, "method": "lora", "lora": {"rank": 4, "alpha": 8}},
