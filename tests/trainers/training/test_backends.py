@@ -86,6 +86,16 @@ def test_a_gpu_without_bfloat16_trains_no_other_model_in_silence(monkeypatch):
         plain.frozen_dtype(SftSection(**LORA, precision="bfloat16"))
 
 
+def test_what_unsloth_makes_float16_without_being_asked_is_refused():
+    model = torch.nn.Linear(2, 2)
+    model.config = SimpleNamespace(model_type="gemma3_text")
+    plain.refuse_float16(model)
+    with pytest.raises(
+        BadRequest, match="unsloth trains gemma3_text in float16 on a GPU without bfloat16.*say backend"
+    ):
+        plain.refuse_float16(model.half())
+
+
 @pytest.mark.parametrize("process", ("0", "3"))
 def test_what_unsloth_writes_lies_in_the_stages_own_folder_and_is_made_anew(opened, monkeypatch, tmp_path, process):
     monkeypatch.setenv("RANK", process)

@@ -10,11 +10,19 @@ from typing import Any
 from unsloth import FastLanguageModel  # isort: skip
 from unsloth.utils.attention_dispatch import select_attention_backend  # isort: skip
 
+import torch
+import unsloth_zoo.device_type
 from safetensors import safe_open
 
 from trainers.contract import BadRequest
 from trainers.contract.recipe import TrainingSection
-from trainers.training.backends.transformers import attention_of, embedding_names, frozen_dtype, with_whole_head
+from trainers.training.backends.transformers import (
+    attention_of,
+    embedding_names,
+    frozen_dtype,
+    refuse_float16,
+    with_whole_head,
+)
 from trainers.training.model_folder import weight_files
 
 _ITS_OWN = "unsloth."
@@ -41,6 +49,8 @@ class UnslothBackend:
     def load(self, folder: Path, section: TrainingSection, seed: int, tokens: Sequence[int] = ()) -> Any:
         """See Backend. Frozen weights are as wide as the section's precision says; where all are trained they are
         float32, as in the transformers backend."""
+        if frozen_dtype(section) is torch.float32:
+            _compute_in_float32()
         model, _ = FastLanguageModel.from_pretrained(
             model_name=str(folder),
             max_seq_length=section.max_length,
@@ -50,6 +60,7 @@ class UnslothBackend:
             float32_mixed_precision=True if section.method == "full" else None,
             local_files_only=True,
         )
+        refuse_float16(model)
         _leave_embeddings_alone(model, folder)
         settings = section.lora
         if settings is None:
@@ -84,6 +95,12 @@ class UnslothBackend:
             BadRequest: always; reward models are trained by the transformers backend.
         """
         raise BadRequest("algorithm: reward_model is not for unsloth; say backend: transformers")
+
+
+def _compute_in_float32() -> None:
+    """In this process: the trainers that Unsloth makes take float32 without autocast for a wish to compute in bfloat16,
+    on a GPU that has it, and for what it says on one that has not."""
+    unsloth_zoo.device_type.device_is_bf16_supported = lambda: False
 
 
 def _leave_embeddings_alone(model: Any, folder: Path) -> None:
