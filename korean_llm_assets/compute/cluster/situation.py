@@ -77,6 +77,8 @@ def situation(kind: Workload, body: Body, pods: Sequence[Body], warnings: Sequen
     """
     if kind.is_suspended(body):
         return Situation("queue", queue or "suspended: waiting for the queue to admit it")
+    if kind.condition(body, "SuccessCriteriaMet").get("status") == "True":
+        return Situation("running", "its result is there; what is left of its pods is being stopped")
     if not pods:
         return Situation("starting", "waiting for its pod" + (f" ({warnings[-1]})" if warnings else ""))
     situations = [_pod_situation(pod, warnings) for pod in pods]

@@ -102,6 +102,8 @@ def test_a_silent_node_is_told_as_such_before_and_after_the_cluster_deletes_its_
     )
     stopping["metadata"]["deletionTimestamp"] = "2026-11-30T17:49:49Z"
     assert "is being stopped" in situation(JOB, _body(), [stopping], [], "").words
+    done = _body(_condition("SuccessCriteriaMet"))  # of a corpus over several pods, whose first one is its result
+    assert "its result is there" in situation(JOB, done, [stopping], [], "").words
 
 
 def _failed(terminated: dict[str, Any] | None = None, **status: Any) -> PodFacts:
