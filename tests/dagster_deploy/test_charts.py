@@ -152,5 +152,5 @@ def test_pods_of_the_platform_keep_what_the_namespace_enforces(release: str):
 def test_values_name_only_facts_that_there_are():
     for path in (charts.ROOT / "helm-values").glob("*.yaml"):
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        filled = INSTALL["filled"](values, {**_ALL, "release": {"name": "x"}})
+        filled = INSTALL["filled"](values, {**_ALL, "release": INSTALL["release_of"]({"name": path.stem}, _ALL)})
         assert "${" not in json.dumps(filled)
