@@ -171,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     planning.add_argument("--tokens", type=float, help="tokens of each stage (the recipe's max_steps, else 1e9)")
     planning.add_argument("--price", type=float, help="US dollars per GPU and hour: says what it costs too")
     planning.add_argument("--json", action="store_true", help="JSON instead of a table")
-    batch = commands.add_parser("show-batch", help="print the rows of each training's first step; trains nothing")
+    batch = commands.add_parser("show-batch", help="print rows of each training, as it gets them; trains nothing")
     trained = [stage.name for stage in STAGES.values() if stage.trains]
     batch.add_argument("--rows", type=int, default=2, help="how many of each (%(default)s)")
     trial = commands.add_parser("try", help="a few steps of each training on the real model and data: memory, speed")

@@ -1,6 +1,7 @@
-"""`python -m trainers show-batch --recipe M --release R`: the rows of each training's first step, as it is given them.
+"""`python -m trainers show-batch --recipe M --release R`: rows of each training, as its steps are given them.
 
-The stages' own code renders, lays and labels, in a place that is thrown away; nothing is trained.
+The stages' own code renders, lays and labels, in a place that is thrown away; nothing is trained. Where rows come in
+buckets (SFT; CPT with `layout: rows`) they are those of the first step; what a training shuffles is shown from the top.
 """
 
 import tempfile
@@ -71,8 +72,8 @@ def show_batch(options: Namespace) -> str:
 def _rows(
     recipe: ModelRecipe, stage: str, data: Path, scratch: Path, tokenizer: Any, facts: ModelFacts
 ) -> Iterable[_Row]:
-    """Rows of the first step, over all GPUs that the recipe asks for. CPT packs a step's worth of the corpus, of whose
-    rows training takes others: it shuffles them."""
+    """Rows of the first step, over all GPUs that the recipe asks for. Of the packed corpus, of which a step's worth is
+    laid, and of the pairs, training takes others: it shuffles them."""
     section: TrainingSection = training_sections(recipe)[stage]
     of_step = step_rows(section.model_copy(update=section.settled))
     if isinstance(section, RlhfSection):
