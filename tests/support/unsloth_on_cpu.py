@@ -100,6 +100,14 @@ def _as_on_a_gpu(unsloth: Any) -> None:
     import_module("unsloth.context_parallel").patch_sft_trainer()
     import_module("unsloth_zoo.device_type").device_is_bf16_supported = lambda: True
     hasten()
+    llama = import_module("unsloth.models.llama")
+    place = llama._offload_frozen_module_for_training
+
+    def leave(module: Any, device: str, **named: Any) -> None:
+        """Trained embeddings, which Unsloth brings to its kind of device by name."""
+        place(module, "cpu", **named)
+
+    llama._offload_frozen_module_for_training = leave
     load = unsloth.FastLanguageModel.from_pretrained
 
     def on_cpu(**named: Any) -> Any:
