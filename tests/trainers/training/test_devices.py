@@ -37,22 +37,22 @@ def micro(tmp_path_factory) -> Micro:
 
 
 def run(micro, notes, fault="", **changes) -> tuple[int, str]:
-    """(exit code, what was said) of DPO on two processes; forward passes are counted in `notes`."""
+    """(exit code, its output) of DPO on two processes; forward passes are counted in `notes`."""
     request = micro.request("rlhf", **DPO | changes)
     more = {NOTES: str(notes), FAULT: fault}
     process = micro.start(request, 2, program="tests.support.told_apart", **more)
     try:
-        said, _ = process.communicate(timeout=900)
+        output, _ = process.communicate(timeout=900)
     finally:
         process.kill()
-    return process.returncode, said
+    return process.returncode, output
 
 
 @pytest.mark.slow
 @pytest.mark.prove
 def test_a_sharded_dpo_computes_on_its_device_alone(micro, tmp_path):
-    code, said = run(micro, tmp_path)
-    assert code == 0, said
+    code, output = run(micro, tmp_path)
+    assert code == 0, output
     leader, follower = (notes_in(tmp_path, rank) for rank in (0, 1))
     for phases in (leader, follower):
         assert phases["set_up"]["device"] > 0 and "host" not in phases["set_up"], "the accuracy before, in the shards"
@@ -66,11 +66,11 @@ def test_a_sharded_dpo_computes_on_its_device_alone(micro, tmp_path):
 @pytest.mark.parametrize("fault", ("reference_before_sharding", "accuracy_before_sharding", "end_on_the_host"))
 def test_a_model_or_a_batch_in_the_wrong_place_is_seen(micro, tmp_path, fault):
     """Each of the faults that the product once had."""
-    code, said = run(micro, tmp_path, fault, learning_rate=1e-3 + len(fault) * 1e-6)
+    code, output = run(micro, tmp_path, fault, learning_rate=1e-3 + len(fault) * 1e-6)
     if fault == "reference_before_sharding":
-        assert code and "found at least two devices" in said, said
+        assert code and "found at least two devices" in output, output
         return
-    assert code == 0, said
+    assert code == 0, output
     phases = notes_in(tmp_path, 0)
     if fault == "accuracy_before_sharding":
         assert phases["set_up"]["host"] > 0 and "device" not in phases["set_up"], phases
