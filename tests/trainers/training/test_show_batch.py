@@ -1,6 +1,7 @@
 """`show-batch`: the rows of a step as they are trained, piece by piece, with what is learned in colour."""
 
 import re
+from itertools import pairwise
 
 import pytest
 import yaml
@@ -24,6 +25,7 @@ def micro(tmp_path_factory) -> Micro:
 def shown(micro, capsys, *more, **changes) -> str:
     page = {
         "model": "micro",
+        "seed": 7,
         "base_model": SECTIONS["base_model"],
         **{stage: {**COMMON, "lora": LORA, **changes.get(stage, {})} for stage in ("cpt", "sft", "rlhf")},
     }
@@ -44,6 +46,35 @@ def test_answers_are_learned_and_questions_are_not(micro, capsys):
     learned = GREEN.findall(printed)
     assert len(learned) == len(pieces) and {text.split("<|im_end|>")[0] for text in learned} <= answers
     assert "무엇인가요?" in printed and not any("무엇인가요?" in text for text in learned)
+
+
+def test_they_are_the_rows_of_the_first_step(micro, capsys, monkeypatch):
+    """Of SFT, in conversations' buckets and packed: ids, labels and pieces as the training's first step gets them."""
+    from transformers import AutoTokenizer
+
+    from trainers.training.data.rendering import coloured
+    from trainers.training.loop import Durable
+
+    tokenizer = AutoTokenizer.from_pretrained(micro.folder("base_model") / "model")
+    micro.made["cpt_checkpoint"] = micro.made["base_model"].model_copy(update={"name": "cpt_checkpoint"})
+    step, trained = Durable.training_step, []
+
+    def noted(self, model, inputs, *more):
+        columns = (inputs[name].tolist() for name in ("input_ids", "labels", "position_ids"))
+        for ids, labels, at in zip(*columns, strict=True):
+            starts = [number for number, position in enumerate(at) if position == 0]
+            pieces = [slice(*ends) for ends in pairwise([*starts, len(ids)]) if ends[1] - ends[0] > 1]  # no padding
+            trained.append("\n".join(coloured(ids[piece], labels[piece], tokenizer) for piece in pieces))
+        return step(self, model, inputs, *more)
+
+    monkeypatch.setattr(Durable, "training_step", noted)
+    for layout in ("packed", "buckets"):
+        trained.clear()
+        changes = {"layout": layout, "lora": LORA, "max_steps": 1, "max_length": 100}
+        micro.here("sft", **changes)
+        printed = shown(micro, capsys, "--of", "sft", "--rows", "9", sft=changes)
+        rows = [row.partition("\n")[2].strip() for row in printed.partition("show-batch done")[0].split("--- row ")[1:]]
+        assert len(rows) == 4 and sorted(rows) == sorted(row.strip() for row in trained)
 
 
 def test_the_layout_is_the_recipes(micro, capsys):
