@@ -1,9 +1,10 @@
 """`python -m trainers` with Unsloth on a CPU: its kernels in Triton's interpreter, its trainers as a GPU run gets them.
 
-Unsloth has a switch for tests without a GPU (UNSLOTH_ALLOW_CPU, unsloth/device_type.py). It leaves two things to do:
-names of devices that are written out in its sources are read as the CPU's while they are imported, and the rewriting of
-TRL's trainers, which the switch turns off, is called. The interpreter is hastened (triton_interpreter.py). Nothing else
-of Unsloth's or of ours is changed, and no file is.
+Unsloth has a switch for tests without a GPU (UNSLOTH_ALLOW_CPU, unsloth/device_type.py). It leaves three things to
+do: names of devices that are written out in its sources are read as the CPU's while they are imported; bfloat16 is
+there, as the capability that is pretended says; and the rewriting of TRL's trainers, which the switch turns off, is
+called. The interpreter is hastened (triton_interpreter.py). Nothing else of Unsloth's or of ours is changed, and no
+file is.
 """
 
 import json
@@ -27,18 +28,17 @@ SWITCHES = {
 _FIRST = ('f"{DEVICE_TYPE_TORCH}:0"', '"cpu:0"')
 _CACHE = ("1, device = get_current_device()", '1, device = "cpu"')
 CORRECTIONS: dict[str, tuple[tuple[str, str], ...]] = {
-    "unsloth.models._utils": (
-        ("    SUPPORTS_BFLOAT16 = False\n", "    SUPPORTS_BFLOAT16 = True\n"),
-    ),  # as capability 8.0
+    "unsloth.models._utils": (("    SUPPORTS_BFLOAT16 = False\n", "    SUPPORTS_BFLOAT16 = True\n"),),
     "unsloth.models.llama": (
         _FIRST,
         _CACHE,
         ("torch.device(device_index)", 'torch.device("cpu", device_index)'),
         ("torch.device(DEVICE_TYPE_TORCH, index)", 'torch.device("cpu", index)'),
+        ("    DEVICE_TYPE_TORCH,\n                offload_device", '    "cpu",\n                offload_device'),
     ),
     "unsloth.models.gemma": (_FIRST, _CACHE),
 }
-"""Module -> (what its source says of a device, what it says here); each must be there."""
+"""Module -> (what its source says of the device, what it says here); each must be there."""
 
 
 class OnCpu(MetaPathFinder, SourceFileLoader):
@@ -100,14 +100,6 @@ def _as_on_a_gpu(unsloth: Any) -> None:
     import_module("unsloth.context_parallel").patch_sft_trainer()
     import_module("unsloth_zoo.device_type").device_is_bf16_supported = lambda: True
     hasten()
-    llama = import_module("unsloth.models.llama")
-    place = llama._offload_frozen_module_for_training
-
-    def leave(module: Any, device: str, **named: Any) -> None:
-        """Trained embeddings, which Unsloth brings to its kind of device by name."""
-        place(module, "cpu", **named)
-
-    llama._offload_frozen_module_for_training = leave
     load = unsloth.FastLanguageModel.from_pretrained
 
     def on_cpu(**named: Any) -> Any:

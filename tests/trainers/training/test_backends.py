@@ -89,11 +89,11 @@ def test_a_gpu_without_bfloat16_trains_no_other_model_in_silence(monkeypatch):
 def test_what_unsloth_makes_float16_without_being_asked_is_refused():
     model = torch.nn.Linear(2, 2)
     model.config = SimpleNamespace(model_type="gemma3_text")
-    plain.refuse_float16(model)
+    backends.refuse_float16(model)
     with pytest.raises(
         BadRequest, match="unsloth trains gemma3_text in float16 on a GPU without bfloat16.*say backend"
     ):
-        plain.refuse_float16(model.half())
+        backends.refuse_float16(model.half())
 
 
 @pytest.mark.parametrize("process", ("0", "3"))

@@ -65,7 +65,7 @@ def test_a_sharded_dpo_computes_on_its_device_alone(micro, tmp_path):
 @pytest.mark.prove
 @pytest.mark.parametrize("fault", ("reference_before_sharding", "accuracy_before_sharding", "end_on_the_host"))
 def test_a_model_or_a_batch_in_the_wrong_place_is_seen(micro, tmp_path, fault):
-    """Each of the faults that the product once had."""
+    """Each of the faults that the product once had. Its rate makes it a request of its own: nothing is reused."""
     code, output = run(micro, tmp_path, fault, learning_rate=1e-3 + len(fault) * 1e-6)
     if fault == "reference_before_sharding":
         assert code and "found at least two devices" in output, output

@@ -72,6 +72,22 @@ def open_backend(section: TrainingSection, scratch: Path, say: Callable[[str], N
     return backend
 
 
+def refuse_float16(model: Any) -> None:
+    """Let a loaded model pass that is as wide as a section can ask: none asks for float16, but Unsloth makes it on a
+    GPU without bfloat16, of what was to be bfloat16 and of some families (Gemma 3) that were to be float32.
+
+    Raises:
+        BadRequest: a weight of it is float16.
+    """
+    import torch
+
+    if any(weight.dtype is torch.float16 for weight in model.parameters()):
+        raise BadRequest(
+            f"backend: unsloth trains {model.config.model_type} in float16 on a GPU without bfloat16, and the section "
+            "asks for another precision; say backend: transformers, or ask for a newer GPU"
+        )
+
+
 def _has_unsloth() -> bool:
     return importlib.util.find_spec("unsloth") is not None
 

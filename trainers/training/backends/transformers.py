@@ -72,20 +72,6 @@ def frozen_dtype(section: TrainingSection) -> torch.dtype:
     return torch.bfloat16
 
 
-def refuse_float16(model: Any) -> None:
-    """Let a loaded model pass that is as wide as a section can ask: none asks for float16, but Unsloth makes it on a
-    GPU without bfloat16, of what was to be bfloat16 and of some families (Gemma 3) that were to be float32.
-
-    Raises:
-        BadRequest: a weight of it is float16.
-    """
-    if any(weight.dtype is torch.float16 for weight in model.parameters()):
-        raise BadRequest(
-            f"backend: unsloth trains {model.config.model_type} in float16 on a GPU without bfloat16, and the section "
-            "asks for another precision; say backend: transformers, or ask for a newer GPU"
-        )
-
-
 def with_whole_head(adapted: Any) -> Any:
     """A peft model whose head has a bias, or none: peft wraps the weight only, and TRL's loss asks for both."""
     head = adapted.get_output_embeddings()

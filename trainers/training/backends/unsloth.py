@@ -16,13 +16,8 @@ from safetensors import safe_open
 
 from trainers.contract import BadRequest
 from trainers.contract.recipe import TrainingSection
-from trainers.training.backends.transformers import (
-    attention_of,
-    embedding_names,
-    frozen_dtype,
-    refuse_float16,
-    with_whole_head,
-)
+from trainers.training.backends import refuse_float16
+from trainers.training.backends.transformers import attention_of, embedding_names, frozen_dtype, with_whole_head
 from trainers.training.model_folder import weight_files
 
 _ITS_OWN = "unsloth."
